@@ -1,0 +1,31 @@
+"""Mistakes that a user can make and undo, apart from bugs."""
+
+import difflib
+from collections.abc import Mapping
+from typing import TypeVar
+
+T = TypeVar('T')
+
+
+class UserError(Exception):
+    """One sentence that says what is wrong and what would be right; the command line exits with 2."""
+
+
+class RunError(Exception):
+    """A run that cannot go on, with the reason in one sentence; the command line exits with 1."""
+
+
+def named(known: Mapping[str, T], kind: str, name: str) -> T:
+    """The entry of that name.
+
+    Args:
+        kind: what the entries are, for the message.
+
+    Raises:
+        UserError: if there is none; lists the nearest names, or all.
+    """
+    if name not in known:
+        near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+        hint = f'the nearest are {", ".join(near)}' if near else f'there are {", ".join(sorted(known))}'
+        raise UserError(f'no {kind} is named {name!r}; {hint}')
+    return known[name]

@@ -1,0 +1,123 @@
+"""The layers that the networks are built of, on the operations of `ops` and with torch's definitions.
+
+The networks measured here were published or reproduced in torch, so padding is explicit, initial values are
+those of torch's layers unless a network says otherwise, and batch norm keeps the unbiased variance.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+from efficiency.models import ops
+from efficiency.models.initializers import Initializer, constant, uniform_fan_in
+
+
+class Conv(nn.Module):
+    """2-D convolution, kernel, stride and padding the same in both directions. (n, h, w, in) -> (n, h', w', features).
+
+    Attributes:
+        kernel_init: of the kernel (kh, kw, in / groups, features); torch's default where None.
+    """
+
+    features: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    groups: int = 1
+    bias: bool = True
+    kernel_init: Initializer | None = None
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (self.kernel, self.kernel, x.shape[3] // self.groups, self.features)
+        default_init = uniform_fan_in(math.prod(shape[:3]))
+        kernel = self.param('kernel', self.kernel_init or default_init, shape)
+        padding = (self.padding, self.padding)
+        x = ops.conv2d(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            strides=(self.stride, self.stride),
+            padding=(padding, padding),
+            groups=self.groups,
+        )
+        if self.bias:
+            x = x + self.param('bias', default_init, (self.features,)).astype(self.dtype)
+        return x
+
+
+class Dense(nn.Module):
+    """Linear layer. (n, in) -> (n, features)."""
+
+    features: int
+    kernel_init: Initializer | None = None
+    bias_init: Initializer | None = None
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        default_init = uniform_fan_in(x.shape[1])
+        kernel = self.param('kernel', self.kernel_init or default_init, (x.shape[1], self.features))
+        bias = self.param('bias', self.bias_init or default_init, (self.features,))
+        return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over everything but channels (Ioffe & Szegedy, 2015), statistics in float32.
+
+    Under `jit` over a sharded batch the mean and variance are those of the whole batch, on all devices: the
+    result does not depend on how many there are.
+
+    Attributes:
+        train: normalise by this batch's statistics and update the running ones, or use the running ones.
+        momentum: weight of this batch in the running statistics (torch's meaning).
+    """
+
+    train: bool
+    momentum: float = 0.1
+    epsilon: float = 1e-5
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        channels = x.shape[-1:]
+        running_mean = self.variable('batch_stats', 'mean', np.zeros, channels, np.float32)
+        running_var = self.variable('batch_stats', 'var', np.ones, channels, np.float32)
+        scale = self.param('scale', constant(1), channels)
+        bias = self.param('bias', constant(0), channels)
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        if self.train:
+            axes = tuple(range(x.ndim - 1))
+            mean = jnp.mean(x, axes)
+            var = jnp.mean(jnp.square(x - mean), axes)
+            if not self.is_initializing():
+                count = x.size // x.shape[-1]
+                unbiased = var * (count / max(1, count - 1))
+                running_mean.value += self.momentum * (mean - running_mean.value)
+                running_var.value += self.momentum * (unbiased - running_var.value)
+        else:
+            mean, var = running_mean.value, running_var.value
+        return ((x - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias).astype(self.dtype)
+
+
+def adaptive_avg_pool(x: jax.Array, size: int) -> jax.Array:
+    """Averages to a map of size x size, each over its even share of the input (torch's AdaptiveAvgPool2d).
+
+    Args:
+        x: (n, h, w, c), any h and w.
+
+    Returns:
+        (n, size, size, c).
+    """
+    for axis in (1, 2):
+        length = x.shape[axis]
+        if length != size:
+            shares = [(i * length // size, -(-(i + 1) * length // size)) for i in range(size)]
+            x = jnp.concatenate(
+                [jax.lax.slice_in_dim(x, *share, axis=axis).mean(axis, keepdims=True) for share in shares], axis
+            )
+    return x

@@ -1,0 +1,110 @@
+"""ShuffleNet v1: grouped 1x1 convolutions whose groups talk through a channel shuffle."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+from efficiency.models import ops, small
+from efficiency.models.initializers import constant, kaiming_normal_fan_out, normal
+from efficiency.models.layers import BatchNorm, Conv, Dense
+from efficiency.models.registry import register
+
+# Paper, table 1: the first layers' channels, and how many units each stage has.
+STEM = 24
+UNITS = (4, 8, 4)
+_HALVE = small.Downsampling(kernel=3, stride=2, padding=1)
+DOWNSAMPLING = (_HALVE, _HALVE._replace(is_pool=True), _HALVE, _HALVE, _HALVE)
+
+
+def channel_shuffle(x: jax.Array, groups: int) -> jax.Array:
+    """Gives every group of channels a share of every other (paper, figure 1). (n, h, w, c) -> the same."""
+    n, h, w, channels = x.shape
+    return x.reshape(n, h, w, groups, channels // groups).swapaxes(3, 4).reshape(x.shape)
+
+
+class ShuffleUnit(nn.Module):
+    """Paper, figure 2b; the first unit of a stage (figure 2c) puts its input beside its output, averaged if strided.
+
+    Attributes:
+        features: channels out, those of the shortcut included; the bottleneck has a quarter.
+        groups_in: of the first 1x1 convolution; the second has `groups`.
+    """
+
+    features: int
+    groups: int
+    groups_in: int
+    stride: int
+    concat: bool
+    train: bool
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        conv = partial(Conv, bias=False, kernel_init=kaiming_normal_fan_out(), dtype=self.dtype)
+        norm = partial(BatchNorm, train=self.train, dtype=self.dtype)
+        bottleneck = self.features // 4
+        shortcut = x
+        if self.stride > 1:
+            shortcut = ops.avg_pool(x, (3, 3), (self.stride, self.stride), ((1, 1), (1, 1)))
+        branch = self.features - x.shape[3] if self.concat else self.features
+
+        x = conv(bottleneck, 1, groups=self.groups_in, name='compress')(x)
+        x = nn.relu(norm(name='compress_bn')(x))
+        x = channel_shuffle(x, self.groups)
+        x = conv(bottleneck, 3, self.stride, 1, groups=bottleneck, name='depthwise')(x)
+        x = norm(name='depthwise_bn')(x)
+        x = conv(branch, 1, groups=self.groups, name='expand')(x)
+        x = norm(name='expand_bn')(x)
+        return nn.relu(jnp.concatenate([shortcut, x], axis=3) if self.concat else shortcut + x)
+
+
+class ShuffleNetV1(nn.Module):
+    """ShuffleNet v1 (Zhang et al., 2017, arXiv:1707.01083). (n, size, size, 3) -> (n, num_classes).
+
+    The 1x form with 3 groups, at 224 pixels and 1000 classes: 1,865,728 parameters and 137,460,672 dense
+    multiply-adds forward. In the small-image form the last stage keeps its map: 2x2 at 28 and 32 pixels.
+
+    Attributes:
+        groups: of the 1x1 convolutions; the very first of them is not grouped, as its input is thin.
+        channels: out of each stage.
+    """
+
+    groups: int
+    channels: Sequence[int]
+    num_classes: int
+    image_size: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        stride, pool_stride, *stage_strides = small.strides_for(DOWNSAMPLING, self.image_size)
+        conv = partial(Conv, bias=False, kernel_init=kaiming_normal_fan_out(), dtype=self.dtype)
+        x = conv(STEM, 3, stride, 1, name='conv1')(x)
+        x = nn.relu(BatchNorm(train, dtype=self.dtype, name='conv1_bn')(x))
+        if pool_stride > 1:
+            x = ops.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        for stage, (units, features) in enumerate(zip(UNITS, self.channels, strict=True)):
+            for unit in range(units):
+                first = unit == 0
+                x = ShuffleUnit(
+                    features,
+                    self.groups,
+                    groups_in=1 if stage == 0 and first else self.groups,
+                    stride=stage_strides[stage] if first else 1,
+                    concat=first,
+                    train=train,
+                    dtype=self.dtype,
+                    name=f'stage{stage + 2}_{unit}',
+                )(x)
+        x = jnp.mean(x, axis=(1, 2))
+        fc = Dense(self.num_classes, normal(0.001), constant(0), self.dtype, name='fc')
+        return fc(x).astype(jnp.float32)
+
+
+shufflenet_v1_x1_0 = register('shufflenet_v1_x1_0', paper='arXiv:1707.01083', published='2017-07-03', image_size=224)(
+    partial(ShuffleNetV1, groups=3, channels=(240, 480, 960))
+)

@@ -1,0 +1,50 @@
+"""The small-image form of a network: one rule for every family.
+
+A network designed for 224 pixels halves its map five times, which leaves nothing of a 28-pixel image. At 64
+pixels and below every network therefore drops some of its down-sampling: the one whose removal costs least
+first, until the last feature map is at least 2x2 at 28 pixels (no more than 4x4 at 32).
+
+The cheapest to remove is always the last: removing it makes only the layers behind it dearer, and they stand
+behind every other as well. So down-sampling goes from the back: a strided convolution keeps its kernel and
+takes stride 1, a pooling layer whose only purpose is to down-sample goes away.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+LARGEST_SMALL_IMAGE = 64
+
+_DECIDED_AT = 28
+_SMALLEST_LAST_MAP = 2
+
+
+class Downsampling(NamedTuple):
+    """A layer that makes the map smaller: its window, stride and padding, the same in both directions."""
+
+    kernel: int
+    stride: int
+    padding: int
+    is_pool: bool = False
+
+
+def map_size(layers: Sequence[Downsampling], kept: int, image_size: int) -> int:
+    """Pixels a side of the map behind `layers`, of which all but the first `kept` have been taken out."""
+    size = image_size
+    for i, (kernel, stride, padding, is_pool) in enumerate(layers):
+        if i < kept or not is_pool:
+            size = max(0, (size + 2 * padding - kernel) // (stride if i < kept else 1) + 1)
+    return size
+
+
+def strides_for(layers: Sequence[Downsampling], image_size: int) -> tuple[int, ...]:
+    """The stride of each layer at an image size; a pooling layer with stride 1 is to be left out.
+
+    Args:
+        layers: everything in the network that makes the map smaller, in order.
+        image_size: pixels a side.
+    """
+    kept = len(layers)
+    if image_size <= LARGEST_SMALL_IMAGE:
+        while kept and map_size(layers, kept, _DECIDED_AT) < _SMALLEST_LAST_MAP:
+            kept -= 1
+    return tuple(layer.stride if i < kept else 1 for i, layer in enumerate(layers))
