@@ -1,0 +1,68 @@
+"""The analytic count, checked against XLA's: every distinct operation of a program, lowered alone."""
+
+import hashlib
+import os
+import pathlib
+
+import jax
+
+from efficiency.flops.jaxpr import Count, Operation
+
+# XLA counts in float32.
+_RELATIVE_TOLERANCE = 1e-6
+
+
+class DisagreementError(Exception):
+    """The two counts of one operation differ; the message names the layer."""
+
+
+def check_against_xla(count: Count, cache_dir: str | os.PathLike | None = None) -> int:
+    """Compares each distinct convolution and matrix multiply of a program with XLA's own count of it.
+
+    XLA's `cost_analysis()` of the lowered operation says how many flops it takes; that must be two for each
+    real multiply-add counted here, to 1e-6.
+
+    Args:
+        count: of the program.
+        cache_dir: where to remember, by program and versions, that they agreed, so as not to ask again.
+
+    Returns:
+        How many distinct operations were compared, 0 if they had been before.
+
+    Raises:
+        DisagreementError: for the first operation that differs.
+    """
+    distinct = {_key(op): op for op in count.operations}
+    identity = '\n'.join(sorted(f'{key} {op.real_macs}' for key, op in distinct.items()))
+    digest = hashlib.sha256(f'{jax.__version__} {jax.lib.__version__}\n{identity}'.encode()).hexdigest()
+    agreed = pathlib.Path(cache_dir, digest) if cache_dir else None
+    if agreed and agreed.exists():
+        return 0
+    for op in distinct.values():
+        flops = lowered_flops(op)
+        if abs(flops - 2 * op.real_macs) > 2 * op.real_macs * _RELATIVE_TOLERANCE:
+            raise DisagreementError(
+                f'two counts of {op.eqn.primitive.name} ({op.kind}) in {op.layer} differ: '
+                f'{op.real_macs} multiply-adds here, {flops / 2:.0f} by XLA'
+            )
+    if agreed:
+        agreed.parent.mkdir(parents=True, exist_ok=True)
+        agreed.touch()
+    return len(distinct)
+
+
+def lowered_flops(op: Operation) -> float:
+    """XLA's flops of an operation alone, as it is lowered: a float32."""
+    operands = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in op.eqn.invars]
+
+    def run(*operands):
+        return op.eqn.primitive.bind(*operands, **op.eqn.params)
+
+    # XLA leaves the figure out where there is nothing to multiply.
+    return jax.jit(run).lower(*operands).cost_analysis().get('flops', 0.0)
+
+
+def _key(op: Operation) -> str:
+    operands = ' '.join(v.aval.str_short() for v in op.eqn.invars)
+    params = {name: str(value) for name, value in sorted(op.eqn.params.items())}
+    return f'{op.eqn.primitive.name} {operands} {params}'
