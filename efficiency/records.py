@@ -1,0 +1,233 @@
+"""The run record: what a run leaves behind in `run.json`, how it is written, read and checked.
+
+Every count of compute says its convention: `macs` are multiply-adds, `flops` are two each; `paper_macs` are the
+paper's, 3 x forward dense macs x examples; `train_macs` are the dense macs of the train step itself x steps;
+`compiled_flops` are what XLA says of the executable that ran, all devices together. Every key of a time ends in
+`_seconds`; everything else in `curve` is the same each time a run is repeated on one machine.
+"""
+
+import json
+import math
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Record = dict[str, Any]
+
+SCHEMA_VERSION = 1
+FILE_NAME = 'run.json'
+STATUSES = ('running', 'reached', 'exhausted', 'failed')
+METRICS = ('top1', 'top5')
+# One teraflop/s-day, in multiply-adds where a multiply-add counts as one operation, as in the paper.
+MACS_PER_TFS_DAY = 1e12 * 24 * 60 * 60
+
+
+class RecordError(Exception):
+    """A run record that is not one; the message says where and what is wrong."""
+
+
+class _Number:
+    """A finite number, whole or not, at least `low`."""
+
+    def __init__(self, kind: type = float, low: float = 0):
+        self.kind, self.low = kind, low
+
+    def problem(self, value: Any) -> str | None:
+        kinds = int if self.kind is int else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            return f'is {value!r}, not {"a whole number" if self.kind is int else "a number"}'
+        if not math.isfinite(value) or value < self.low:
+            return f'is {value}, not finite and at least {self.low}'
+        return None
+
+
+class _Optional:
+    """Something, or null."""
+
+    def __init__(self, schema: Any):
+        self.schema = schema
+
+
+_COUNT, _AMOUNT, _ANY = _Number(int), _Number(), _Number(low=-math.inf)
+_POSITION = {'step': _AMOUNT, 'examples': _AMOUNT, 'epochs': _AMOUNT, 'paper_macs': _AMOUNT, 'train_macs': _AMOUNT}
+_CROSSING = _POSITION | {'compiled_flops': _AMOUNT, 'train_seconds': _AMOUNT}
+_POINT = _POSITION | {
+    'compiled_flops': _AMOUNT, 'train_seconds': _AMOUNT, 'loss': _ANY, 'top1': _AMOUNT, 'top5': _AMOUNT,
+}  # fmt: skip
+_SCHEMA = {
+    'schema_version': SCHEMA_VERSION,
+    'status': STATUSES,
+    'model': str,
+    'config': dict,
+    'seed': _COUNT,
+    'dataset': {
+        'name': str,
+        'version': str,
+        'fingerprint': str,
+        'num_train': _COUNT,
+        'num_eval': _COUNT,
+        'num_classes': _COUNT,
+    },
+    'target': {'metric': METRICS, 'value': _AMOUNT},
+    'first_crossing': _Optional(_CROSSING),
+    'interpolated_crossing': _Optional(_CROSSING),
+    'final': _Optional(_POINT),
+    'curve': [_POINT],
+    'macs_per_example': dict.fromkeys(('forward_dense', 'forward_real', 'train_dense', 'train_real'), _AMOUNT),
+    'programs': [
+        dict.fromkeys(
+            (
+                'steps',
+                'batch_size',
+                'image_size',
+                'train_dense_macs_per_step',
+                'train_real_macs_per_step',
+                'optimizer_dense_macs_per_step',
+            ),
+            _COUNT,
+        )
+    ],
+    'xla': {
+        'lowered_flops_per_step': _AMOUNT,
+        'compiled_flops_per_step': _Optional(_AMOUNT),
+        'compiled_over_train_dense': _Optional(_AMOUNT),
+    },
+    'evaluation': {'examples': _COUNT, 'dense_macs': _COUNT},
+    'clock': dict.fromkeys(
+        ('compile_seconds', 'train_seconds', 'data_wait_seconds', 'evaluation_seconds', 'checkpoint_seconds'), _AMOUNT
+    ),
+    'throughput': {'examples_per_second': _AMOUNT, 'train_dense_macs_per_second': _AMOUNT},
+    'precision': str,
+    'devices': {'kind': str, 'count': _COUNT, 'hosts': _COUNT},
+    'versions': dict,
+    'git': _Optional({'commit': str, 'dirty': bool}),
+    'resumed_from_steps': [_COUNT],
+    'failure': _Optional(str),
+}
+
+
+def _problems(value: Any, schema: Any, path: str) -> Iterator[str]:
+    if isinstance(schema, _Optional):
+        if value is not None:
+            yield from _problems(value, schema.schema, path)
+    elif isinstance(schema, _Number):
+        if problem := schema.problem(value):
+            yield f'{path} {problem}'
+    elif isinstance(schema, dict):
+        if not isinstance(value, dict):
+            yield f'{path or "the record"} is {type(value).__name__}, not an object'
+            return
+        for key, inner in schema.items():
+            name = f'{path}.{key}' if path else key
+            if key in value:
+                yield from _problems(value[key], inner, name)
+            else:
+                yield f'{name} is missing'
+    elif isinstance(schema, list):
+        if not isinstance(value, list):
+            yield f'{path} is {type(value).__name__}, not a list'
+            return
+        for i, item in enumerate(value):
+            yield from _problems(item, schema[0], f'{path}[{i}]')
+    elif isinstance(schema, type):
+        if not isinstance(value, schema):
+            yield f'{path} is {value!r}, not {schema.__name__}'
+    elif isinstance(schema, tuple):
+        if value not in schema:
+            yield f'{path} is {value!r}, not one of {", ".join(schema)}'
+    elif value != schema:
+        yield f'{path} is {value!r}, not {schema!r}'
+
+
+def validate(record: Any) -> None:
+    """Checks that a record is complete and agrees with itself.
+
+    Raises:
+        RecordError: says what is wrong first, and where.
+    """
+    for problem in _problems(record, _SCHEMA, ''):
+        raise RecordError(problem)
+    steps = [point['step'] for point in record['curve']]
+    if steps != sorted(set(steps)):
+        raise RecordError('curve is not in the order of its steps')
+    crossing = first_crossing(record['curve'], record['target'])
+    if record['first_crossing'] != crossing:
+        raise RecordError('first_crossing is not the first point of curve that meets the target')
+    if record['status'] == 'reached' and crossing is None:
+        raise RecordError("status is 'reached', but no point of curve meets the target")
+    macs = sum(program['steps'] * program['train_dense_macs_per_step'] for program in record['programs'])
+    if record['curve'] and record['curve'][-1]['train_macs'] > macs:
+        raise RecordError('curve ends with more train_macs than the programs did')
+
+
+def read(path: str | os.PathLike) -> Record:
+    """Reads and checks a record.
+
+    Args:
+        path: of a `run.json`, or the folder it is in.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        RecordError: if it is not a valid record; names the file.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        path /= FILE_NAME
+    try:
+        record = json.loads(path.read_text(encoding='utf-8'))
+        validate(record)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise RecordError(f'{path} is not JSON: {error}') from error
+    except RecordError as error:
+        raise RecordError(f'{path} is not a run record: {error}') from error
+    return record
+
+
+def write(workdir: str | os.PathLike, record: Record) -> None:
+    """Writes `run.json`, whole or not at all.
+
+    Raises:
+        RecordError: if the record is not valid.
+    """
+    validate(record)
+    write_atomically(pathlib.Path(workdir, FILE_NAME), json.dumps(record, indent=1, allow_nan=False) + '\n')
+
+
+def write_atomically(path: pathlib.Path, text: str) -> None:
+    """Replaces a file by a new one: whoever reads it, at any moment, sees the old one or the new one whole."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    try:
+        with os.fdopen(descriptor, 'w', encoding='utf-8') as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        pathlib.Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def first_crossing(curve: Sequence[Mapping], target: Mapping) -> dict | None:
+    """Where a curve first meets a target: the crossing's position, compute and time, or None."""
+    for point in curve:
+        if point[target['metric']] >= target['value']:
+            return {key: point[key] for key in _CROSSING}
+    return None
+
+
+def interpolated_crossing(curve: Sequence[Mapping], target: Mapping) -> dict | None:
+    """The crossing where the straight line between the evaluations around it meets the target, or None.
+
+    A curve whose first point meets the target has nothing before it to draw a line from: that point is returned.
+    """
+    metric, value = target['metric'], target['value']
+    for i, point in enumerate(curve):
+        if point[metric] >= value:
+            before = curve[max(0, i - 1)]
+            rise = point[metric] - before[metric]
+            share = (value - before[metric]) / rise if rise > 0 else 1.0
+            return {key: before[key] + share * (point[key] - before[key]) for key in _CROSSING}
+    return None

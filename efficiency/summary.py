@@ -1,0 +1,55 @@
+"""A run in a few lines, for the person who ran it."""
+
+import pathlib
+
+from efficiency.published import baseline_for
+from efficiency.records import FILE_NAME, MACS_PER_TFS_DAY, Record
+
+
+def summary(record: Record, workdir: pathlib.Path) -> str:
+    """What was asked for, what came of it and what it cost, a line each."""
+    target, crossing, final = record['target'], record['first_crossing'], record['final']
+    dataset, clock = record['dataset'], record['clock']
+    lines = [
+        ('run', f'{record["model"]} on {dataset["name"]}, {record["status"]}'),
+        ('target', f'{target["metric"]} >= {target["value"]:g} on {dataset["num_eval"]:,} images'),
+    ]
+    if crossing:
+        interpolated = record['interpolated_crossing']
+        lines += [
+            ('reached', f'at step {crossing["step"]:,} (interpolated {interpolated["step"]:,.0f})'),
+            ('examples', f'{crossing["examples"]:,}, {crossing["epochs"]:.2f} epochs'),
+            ('paper compute', f'{_macs(crossing["paper_macs"])}: 3 x forward dense macs x examples'),
+            ('train compute', f'{_macs(crossing["train_macs"])}: dense macs of the train step x steps'),
+            ('efficiency factor', _factor(record)),
+        ]
+    else:
+        lines.append(('reached', 'no'))
+    if final:
+        metrics = ', '.join(f'{name} {final[name]:.4f}' for name in ('top1', 'top5', 'loss'))
+        lines.append(('final', f'{metrics} at step {final["step"]:,}'))
+    ratio = record['xla']['compiled_over_train_dense']
+    if ratio:
+        lines.append(('compiled program', f'{ratio:.2f} x the flops of the train step, by XLA'))
+    phases = [f'{name.removesuffix("_seconds").replace("_", " ")} {seconds:.1f} s' for name, seconds in clock.items()]
+    lines += [('time', ', '.join(phases)), ('record', str(workdir / FILE_NAME))]
+    return '\n'.join(f'{name:>17}  {text}' for name, text in lines)
+
+
+def _macs(macs: float) -> str:
+    return f'{macs:.4g} macs, {macs / MACS_PER_TFS_DAY:.3g} teraflop/s-days of macs'
+
+
+def _factor(record: Record) -> str:
+    target, dataset = record['target'], record['dataset']
+    row = baseline_for(dataset['name'], target['metric'], target['value'])
+    if row is None:
+        return f'no baseline has been measured for this target on {dataset["name"]}'
+    if row['fingerprint'] not in ('', dataset['fingerprint']):
+        return f'the baseline was measured on other images of {dataset["name"]}: not comparable'
+    crossing = record['first_crossing']
+    by_train, by_paper = (float(row[key]) / crossing[key] for key in ('train_macs', 'paper_macs'))
+    return (
+        f'{by_train:.2f} x less train compute than {row["model"]} (median of {row["seeds"]} seeds), '
+        f'{by_paper:.2f} x by paper compute'
+    )

@@ -1,0 +1,54 @@
+"""The evaluations of a run as they come: JSON lines in the workdir, and TensorBoard where asked for."""
+
+import importlib.util
+import json
+import pathlib
+from typing import Any
+
+from efficiency.errors import UserError
+from efficiency.records import write_atomically
+
+FILE_NAME = 'metrics.jsonl'
+
+
+class MetricsLog:
+    """Writes one line an evaluation."""
+
+    def __init__(self, workdir: pathlib.Path, steps: int, tensorboard: bool):
+        """Drops what an earlier process wrote of steps after `steps`, which come again."""
+        self._path = workdir / FILE_NAME
+        lines = self._path.read_text(encoding='utf-8').splitlines() if self._path.exists() else []
+        kept = [line for line in lines if _step(line) <= steps]
+        write_atomically(self._path, ''.join(f'{line}\n' for line in kept))
+        self._tensorboard = None
+        if tensorboard:
+            check_tensorboard()
+            from clu import metric_writers
+
+            self._tensorboard = metric_writers.SummaryWriter(str(workdir))
+
+    def write(self, point: dict[str, Any]) -> None:
+        """Adds a point of the curve."""
+        with open(self._path, 'a', encoding='utf-8') as file:
+            file.write(json.dumps(point) + '\n')
+        if self._tensorboard:
+            scalars = {name: value for name, value in point.items() if name != 'step'}
+            self._tensorboard.write_scalars(point['step'], scalars)
+
+    def close(self) -> None:
+        if self._tensorboard:
+            self._tensorboard.close()
+
+
+def check_tensorboard() -> None:
+    """Raises UserError where TensorBoard's files cannot be written, because tensorflow is not installed."""
+    if importlib.util.find_spec('tensorflow') is None:
+        raise UserError('config.tensorboard needs tensorflow: pip install ".[prepare]"')
+
+
+def _step(line: str) -> float:
+    """The step of a line; a line that a killed process left half written comes after every step."""
+    try:
+        return json.loads(line)['step']
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return float('inf')

@@ -1,0 +1,85 @@
+"""The compiled programs of a run and what they cost: each compiled once, counted once, checked once."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from efficiency.flops import Count, check_against_xla, count, count_jaxpr
+
+# The scope under which an optimizer's own multiplications are counted.
+OPTIMIZER_SCOPE = 'optimizer'
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What one call of a compiled train step costs.
+
+    Attributes:
+        forward: of the network's forward pass over one example, as in evaluation.
+        step: of the whole train step, traced with the stock formulations.
+        lowered_flops: of the whole step in the stock formulations, by XLA before it compiles (its float32).
+        compiled_flops: of the executable that trains, by XLA, on all devices together; None where XLA does not say.
+    """
+
+    forward: Count
+    step: Count
+    lowered_flops: float
+    compiled_flops: float | None
+
+    @property
+    def optimizer(self) -> Count:
+        """The part of `step` that is the optimizer's."""
+        return Count(tuple(op for op in self.step.operations if OPTIMIZER_SCOPE in op.layer.split('/')))
+
+
+def compile_train_step(
+    train_step: Callable, state: Any, batch: Any, model: nn.Module, image_size: int, check_cache: str | os.PathLike
+) -> tuple[jax.stages.Compiled, Cost]:
+    """Compiles the train step ahead of time, and counts the very program that was compiled.
+
+    Compiler and counter work side by side on one trace. The count is checked operation by operation against
+    XLA's before anything runs.
+
+    Args:
+        train_step: (state, batch) -> (state, loss); gives its state's buffers away.
+        state, batch: arrays, or `jax.ShapeDtypeStruct`s with shardings.
+        model, image_size: for the forward count.
+        check_cache: folder that remembers which programs were checked.
+
+    Raises:
+        CountError, DisagreementError: if the step cannot be counted, or XLA counts an operation differently.
+    """
+    traced = jax.jit(train_step, donate_argnums=0).trace(state, batch)
+
+    def cost_without_compiling():
+        step = count_jaxpr(traced.jaxpr)
+        check_against_xla(step, check_cache)
+        # Lowered as for an accelerator, where the stock formulations are what runs.
+        lowered = traced.lower(lowering_platforms=('tpu',)).cost_analysis()
+        return _forward_count(model, state, image_size), step, (lowered or {}).get('flops', 0.0)
+
+    with ThreadPoolExecutor(1) as pool:
+        counted = pool.submit(cost_without_compiling)
+        compiled = traced.lower().compile()
+        forward, step, lowered_flops = counted.result()
+    return compiled, Cost(forward, step, lowered_flops, _compiled_flops(compiled))
+
+
+def _forward_count(model: nn.Module, state: Any, image_size: int) -> Count:
+    def forward(params, batch_stats, images):
+        return model.apply({'params': params, 'batch_stats': batch_stats}, images, train=False)
+
+    image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+    return count(forward, state.params, state.batch_stats, image)
+
+
+def _compiled_flops(compiled: jax.stages.Compiled) -> float | None:
+    flops = (compiled.cost_analysis() or {}).get('flops')
+    # XLA reports -1 for what it cannot analyse.
+    return flops * jax.device_count() if flops is not None and flops > 0 else None

@@ -1,0 +1,29 @@
+"""A run's model and parameters, back from its workdir."""
+
+import os
+import pathlib
+
+import jax
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from efficiency import records
+from efficiency.training.checkpoint import Checkpoints
+from efficiency.training.loop import network
+
+
+def load_run(workdir: str | os.PathLike) -> tuple[nn.Module, dict, records.Record]:
+    """See `efficiency.load_run`."""
+    workdir = pathlib.Path(workdir)
+    record = records.read(workdir)
+    checkpoints = Checkpoints(workdir)
+    try:
+        if checkpoints.latest_step is None:
+            raise FileNotFoundError(f'{workdir} holds no checkpoint')
+        state, _ = checkpoints.restore()
+    finally:
+        checkpoints.close()
+    variables = jax.tree.map(np.asarray, {name: state.get(name) or {} for name in ('params', 'batch_stats')})
+    model = network(ConfigDict(record['config']), record['dataset']['num_classes'])
+    return model, variables, record

@@ -1,0 +1,151 @@
+"""One run's ledger: what it has done so far, and the record that says so."""
+
+import dataclasses
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from efficiency import records
+from efficiency.data.sources import Dataset
+from efficiency.training import provenance
+from efficiency.training.clock import Clock
+from efficiency.training.programs import Cost
+
+
+@dataclasses.dataclass
+class Run:
+    """The part of a run that is not arrays; `progress` goes into its checkpoints, `record` into `run.json`.
+
+    Attributes:
+        steps: taken so far.
+        curve: one point an evaluation, see `efficiency.records`.
+        eval_examples: evaluated so far.
+        resumed_from: the steps of the checkpoints that the run went on from.
+    """
+
+    config: ConfigDict
+    dataset: Dataset
+    cost: Cost
+    eval_macs_per_example: int
+    clock: Clock
+    steps: int = 0
+    curve: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    eval_examples: int = 0
+    resumed_from: list[int] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self):
+        self._made_by = {
+            'devices': provenance.devices(),
+            'versions': provenance.versions(),
+            'git': provenance.git_state(),
+        }
+
+    @property
+    def target(self) -> dict[str, Any]:
+        return self.config.target.to_dict()
+
+    @property
+    def epochs(self) -> float:
+        return self.steps * self.config.batch_size / len(self.dataset.train)
+
+    @property
+    def reached_target(self) -> bool:
+        return records.first_crossing(self.curve, self.target) is not None
+
+    def add_evaluation(self, metrics: dict[str, float]) -> dict[str, Any]:
+        """Adds a point to the curve: where the run is, and what the evaluation found."""
+        examples = self.steps * self.config.batch_size
+        point = {
+            'step': self.steps,
+            'examples': examples,
+            'epochs': self.epochs,
+            'paper_macs': 3 * self.cost.forward.dense_macs * examples,
+            'train_macs': self.steps * self.cost.step.dense_macs,
+            'compiled_flops': self.steps * (self.cost.compiled_flops or 0),
+            'train_seconds': self.clock.seconds['train'],
+            **metrics,
+        }
+        self.curve.append(point)
+        self.eval_examples += len(self.dataset.eval)
+        return point
+
+    def progress(self) -> dict[str, Any]:
+        """What a checkpoint keeps of this."""
+        return {
+            'steps': self.steps,
+            'curve': self.curve,
+            'eval_examples': self.eval_examples,
+            'resumed_from': self.resumed_from,
+            'seconds': dict(self.clock.seconds),
+        }
+
+    def resume(self, progress: dict[str, Any]) -> None:
+        """Goes on from a checkpoint's `progress`; the time spent since this process started is added to its clock."""
+        self.steps = progress['steps']
+        self.curve = list(progress['curve'])
+        self.eval_examples = progress['eval_examples']
+        self.resumed_from = [*progress['resumed_from'], self.steps]
+        for phase, seconds in progress['seconds'].items():
+            self.clock.seconds[phase] += seconds
+
+    def record(self, status: str, failure: str | None = None) -> records.Record:
+        """The run record as of now."""
+        config, step = self.config, self.cost.step
+        batch_size, seconds = config.batch_size, self.clock.seconds
+        on_network = step.dense_macs - self.cost.optimizer.dense_macs
+        real_on_network = step.real_macs - self.cost.optimizer.real_macs
+        rate = self.steps / seconds['train'] if seconds['train'] else 0.0
+        compiled = self.cost.compiled_flops
+        return {
+            'schema_version': records.SCHEMA_VERSION,
+            'status': status,
+            'model': config.model.name,
+            'config': config.to_dict(),
+            'seed': config.seed,
+            'dataset': self.dataset.description,
+            'target': self.target,
+            'first_crossing': records.first_crossing(self.curve, self.target),
+            'interpolated_crossing': records.interpolated_crossing(self.curve, self.target),
+            'final': self.curve[-1] if self.curve else None,
+            'curve': self.curve,
+            'macs_per_example': {
+                'forward_dense': self.cost.forward.dense_macs,
+                'forward_real': self.cost.forward.real_macs,
+                'train_dense': _whole(on_network, batch_size),
+                'train_real': _whole(real_on_network, batch_size),
+            },
+            'programs': [
+                {
+                    'steps': self.steps,
+                    'batch_size': batch_size,
+                    'image_size': config.image_size,
+                    'train_dense_macs_per_step': step.dense_macs,
+                    'train_real_macs_per_step': step.real_macs,
+                    'optimizer_dense_macs_per_step': self.cost.optimizer.dense_macs,
+                    'train_dense_macs_per_step_by_kind': {k: c.dense_macs for k, c in step.by_kind().items()},
+                }
+            ],
+            'xla': {
+                'lowered_flops_per_step': self.cost.lowered_flops,
+                'compiled_flops_per_step': compiled,
+                'compiled_over_train_dense': compiled / (2 * step.dense_macs) if compiled else None,
+            },
+            'evaluation': {
+                'examples': self.eval_examples,
+                'dense_macs': self.eval_examples * self.eval_macs_per_example,
+            },
+            'clock': {f'{phase}_seconds': value for phase, value in seconds.items()},
+            'throughput': {
+                'examples_per_second': rate * batch_size,
+                'train_dense_macs_per_second': rate * step.dense_macs,
+            },
+            'precision': config.precision,
+            **self._made_by,
+            'resumed_from_steps': self.resumed_from,
+            'failure': failure,
+        }
+
+
+def _whole(total: int, parts: int) -> int | float:
+    """A share of a whole, as an integer where it is one."""
+    return total // parts if total % parts == 0 else total / parts

@@ -1,0 +1,77 @@
+"""A run's folder: which run it belongs to, and who is writing to it."""
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import pathlib
+from collections.abc import Iterator
+
+from ml_collections import ConfigDict
+
+from efficiency import records
+from efficiency.errors import UserError
+from efficiency.training.settings import differing_keys
+
+
+def existing_record(workdir: pathlib.Path, config: ConfigDict) -> records.Record | None:
+    """The record that a run of this config has left in a folder, None where there is none.
+
+    Raises:
+        UserError: if the folder holds a run of another config, or something that is no valid record.
+    """
+    try:
+        record = records.read(workdir)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except records.RecordError as error:
+        raise UserError(f'{error}; take another --workdir, or move that file away') from error
+    keys = differing_keys(config.to_dict(), record['config'])
+    if keys:
+        raise UserError(
+            f'{workdir} holds a run of another config, which differs in {", ".join(keys)}; take another --workdir'
+        )
+    return record
+
+
+@contextlib.contextmanager
+def locked(workdir: pathlib.Path) -> Iterator[None]:
+    """Makes the folder and keeps other processes out of it; the lock ends with the process, however that ends.
+
+    Raises:
+        UserError: if the folder cannot be made or written to, or another process holds it.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = open(workdir / '.lock', 'a')  # noqa: SIM115  (held open for as long as the lock)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise UserError(f'cannot write to {workdir}: {error.strerror}; take another --workdir') from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f'{workdir} is in use by another process: wait, or take another --workdir') from error
+        yield
+
+
+@contextlib.contextmanager
+def log_file(workdir: pathlib.Path) -> Iterator[None]:
+    """Adds what this package logs to `run.log` in the folder."""
+    logger = logging.getLogger('efficiency')
+    handler = logging.FileHandler(workdir / 'run.log')
+    handler.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def cache_dir() -> pathlib.Path:
+    """The per-user folder for what can be made again: compiled programs, counts that were checked."""
+    return pathlib.Path(os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache', 'efficiency')
