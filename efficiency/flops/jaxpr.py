@@ -124,13 +124,12 @@ def _walk(jaxpr: Any, scopes: tuple[str, ...], times: int, trip_count: int | Non
         def fail(why, layer=layer, name=name):
             return CountError(f'cannot count {name!r} in {"/".join(layer) or "the program"}: {why}')
 
-        if name == 'rev' or (name == 'convert_element_type' and eqn.invars[0] in reversed_values):
-            reversed_values.update(eqn.outvars)
+        if name == 'rev' or (name == 'convert_element_type' and id(eqn.invars[0]) in reversed_values):
+            reversed_values.update(map(id, eqn.outvars))
         if name == 'dot_general':
             yield _matmul(eqn, '/'.join(layer), times)
         elif name == 'conv_general_dilated':
-            # Literals, which have no identity, are never convolved.
-            yield _convolution(eqn, '/'.join(layer), times, eqn.invars[1] in reversed_values)
+            yield _convolution(eqn, '/'.join(layer), times, id(eqn.invars[1]) in reversed_values)
         elif name == 'scan':
             yield from inner(eqn.params['jaxpr'], eqn.params['length'])
         elif name == 'while':
@@ -141,7 +140,7 @@ def _walk(jaxpr: Any, scopes: tuple[str, ...], times: int, trip_count: int | Non
         elif name == 'cond':
             yield from _branch(eqn, inner, fail)
         elif name == 'shard_map':
-            mesh, manual = eqn.params['mesh'], eqn.params['manual_axes']
+            mesh, manual = eqn.params['mesh'], eqn.params['newly_manual_axes']
             yield from inner(eqn.params['jaxpr'], math.prod(mesh.shape[axis] for axis in manual))
         elif name in ('custom_jvp_call', 'custom_vjp_call'):
             yield from inner(eqn.params['call_jaxpr'])

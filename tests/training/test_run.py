@@ -1,0 +1,217 @@
+"""Whole runs through the command line: stopped and resumed, on many devices, failing."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+import efficiency
+from efficiency import records
+from tests.conftest import ROOT
+
+
+def workdir_of(args):
+    return pathlib.Path(next(arg for arg in args if arg.startswith('--workdir=')).removeprefix('--workdir='))
+
+
+def without_times(curve):
+    return [{key: value for key, value in point.items() if not key.endswith('_seconds')} for point in curve]
+
+
+def start(args):
+    return subprocess.Popen(
+        [sys.executable, '-m', 'efficiency.main', *args], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def wait_for_checkpoint(workdir, process, after=0):
+    """Until a checkpoint of a step after `after` is whole."""
+    for _ in range(6000):
+        done = [int(path.name) for path in workdir.glob('checkpoints/*') if path.name.isdigit()]
+        if max(done, default=0) > after:
+            return max(done)
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    raise TimeoutError('no checkpoint')
+
+
+def assert_same_run(one, other):
+    """Curves and final parameters, bit for bit."""
+    a, b = efficiency.load_run(one), efficiency.load_run(other)
+    assert without_times(a.record['curve']) == without_times(b.record['curve'])
+    jax.tree.map(np.testing.assert_array_equal, a.variables, b.variables)
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    """A run of 20 steps that nothing interrupted."""
+    args = [
+        '--config=configs/shufflenet.py', f'--workdir={tmp_path_factory.mktemp("whole") / "run"}',
+        '--config.num_epochs=0.16', '--config.eval_every=0.04', '--config.warmup_epochs=0.0',
+        '--config.target.value=1.0',
+    ]  # fmt: skip
+    process = start(args)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return workdir_of(args)
+
+
+def test_the_record_agrees_with_itself_and_with_the_model(whole):
+    record = records.read(whole)
+    assert (record['status'], record['first_crossing'], record['resumed_from_steps']) == ('exhausted', None, [])
+    assert [point['step'] for point in record['curve']] == [5, 10, 15, 20]
+    per_example, (program,) = record['macs_per_example'], record['programs']
+    last = record['curve'][-1]
+    assert last['examples'] == 20 * 32
+    assert last['epochs'] == 20 * 32 / 4000
+    assert last['train_macs'] == program['steps'] * program['train_dense_macs_per_step']
+    assert program['train_dense_macs_per_step'] == 32 * per_example['train_dense']
+    assert last['paper_macs'] == 3 * per_example['forward_dense'] * last['examples']
+    assert 2.9 < per_example['train_dense'] / per_example['forward_dense'] < 3
+    assert program['optimizer_dense_macs_per_step'] == 0
+    # XLA's count of the stock step: real macs, and a few per cent of element-wise work.
+    assert 1 < record['xla']['lowered_flops_per_step'] / (2 * program['train_real_macs_per_step']) < 1.25
+    assert record['xla']['compiled_over_train_dense'] > 0.9
+    assert record['evaluation'] == {'examples': 4000, 'dense_macs': 4000 * per_example['forward_dense']}
+    model, variables, _ = efficiency.load_run(whole)
+    logits = model.apply(variables, np.zeros((2, 28, 28, 3), np.float32), train=False)
+    assert logits.shape == (2, 10)
+    lines = (whole / 'metrics.jsonl').read_text().splitlines()
+    assert [json.loads(line) for line in lines] == record['curve']
+
+
+def test_a_finished_run_says_so_again_and_changes_nothing(whole, run_main):
+    def state():
+        return {path: path.stat().st_mtime_ns for path in whole.rglob('*')}
+
+    before, config = state(), records.read(whole)['config']
+    args = ['--config=configs/shufflenet.py', f'--workdir={whole}', '--config.num_epochs=0.16']
+    args += ['--config.eval_every=0.04', '--config.warmup_epochs=0.0', '--config.target.value=1.0']
+    done = run_main(*args)
+    assert done.returncode == 0
+    assert 'exhausted' in done.stdout
+    assert state() == before
+    other = run_main(*args, '--config.learning_rate=0.05', '--config.optimizer.momentum=0.8')
+    assert other.returncode == 2
+    assert 'learning_rate, optimizer.momentum' in other.stderr
+    assert config['learning_rate'] == 0.1
+    assert state() == before
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(whole, short_run, run_main):
+    workdir, at = workdir_of(short_run), 0
+    for _ in range(2):
+        process = start(short_run)
+        at = wait_for_checkpoint(workdir, process, after=at)
+        process.kill()
+        process.wait()
+        process.stderr.close()
+        process.stdout.close()
+        records.read(workdir)  # whole at every moment
+    done = run_main(*short_run)
+    assert done.returncode == 0, done.stderr
+    resumed = records.read(workdir)['resumed_from_steps']
+    assert len(resumed) == 2
+    assert resumed[-1] >= at
+    assert_same_run(whole, workdir)
+    steps = [json.loads(line)['step'] for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+    assert steps == [5, 10, 15, 20]
+
+
+def test_sigterm_saves_and_exits_143(whole, short_run, run_main):
+    workdir = workdir_of(short_run)
+    process = start(short_run)
+    wait_for_checkpoint(workdir, process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert records.read(workdir)['status'] == 'running'
+    done = run_main(*short_run)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(whole, workdir)
+
+
+def test_two_processes_never_share_a_workdir(short_run, run_main):
+    process = start(short_run)
+    wait_for_checkpoint(workdir_of(short_run), process)
+    second = run_main(*short_run)
+    process.kill()
+    process.communicate()
+    assert second.returncode == 2
+    assert 'in use by another process' in second.stderr
+
+
+def test_eight_devices_train_as_one_does(whole, short_run, run_main):
+    done = run_main(*short_run, env={'XLA_FLAGS': '--xla_force_host_platform_device_count=8'})
+    assert done.returncode == 0, done.stderr
+    eight, one = records.read(workdir_of(short_run)), records.read(whole)
+    assert eight['devices']['count'] == 8
+    losses = [[point['loss'] for point in record['curve']] for record in (eight, one)]
+    # Sums in another order: small differences, which training amplifies a little at every step.
+    np.testing.assert_allclose(*losses, rtol=2e-2)
+    np.testing.assert_allclose(losses[0][0], losses[1][0], rtol=1e-4)
+    for counted in ('macs_per_example', 'programs'):
+        assert eight[counted] == one[counted]
+
+
+def test_a_batch_that_does_not_divide_over_the_devices_is_refused(short_run, run_main):
+    done = run_main(*short_run, '--config.batch_size=30', env={'XLA_FLAGS': '--xla_force_host_platform_device_count=8'})
+    assert done.returncode == 2
+    assert 'batch_size 30 does not divide over 8 devices; 32 would' in done.stderr
+    assert not workdir_of(short_run).exists()
+
+
+def test_a_loss_that_is_not_finite_fails_and_says_where(short_run, run_main):
+    done = run_main(*short_run, '--config.learning_rate=1e30', '--config.gradient_clip_norm=0.0')
+    assert done.returncode == 1
+    assert 'Traceback' not in done.stderr
+    record = records.read(workdir_of(short_run))
+    assert record['status'] == 'failed'
+    assert 'at step' in record['failure']
+    assert record['failure'] in done.stderr
+
+
+def test_stopping_at_the_target_and_training_on(short_run, run_main):
+    easy = '--config.target.value=0.05'
+    stopped = run_main(*short_run, easy)
+    assert stopped.returncode == 0
+    record = records.read(workdir_of(short_run))
+    assert record['status'] == 'reached'
+    assert [point['step'] for point in record['curve']] == [record['first_crossing']['step']] == [5]
+    assert 'efficiency factor' in stopped.stdout
+    on = run_main(
+        *short_run[:1], *short_run[2:], easy, '--config.stop_at_target=False', f'--workdir={workdir_of(short_run)}-on'
+    )
+    assert on.returncode == 0
+    record = records.read(f'{workdir_of(short_run)}-on')
+    assert (record['status'], record['first_crossing']['step'], record['final']['step']) == ('reached', 5, 20)
+
+
+def test_bfloat16_trains_and_says_so(short_run, run_main):
+    done = run_main(*short_run, '--config.precision=bfloat16', '--config.num_epochs=0.04')
+    assert done.returncode == 0, done.stderr
+    record = records.read(workdir_of(short_run))
+    assert record['precision'] == 'bfloat16'
+    assert np.isfinite(record['final']['loss'])
+
+
+def test_nothing_but_what_is_needed_is_imported(short_run, run_main):
+    probe = (
+        'import sys, runpy\n'
+        f'sys.argv = ["efficiency.main", *{short_run!r}, "--config.num_epochs=0.01"]\n'
+        'try: runpy.run_module("efficiency.main", run_name="__main__")\n'
+        'except SystemExit: pass\n'
+        'print(sorted({"tensorflow", "tensorflow_datasets", "grain", "cv2", "torch"} & set(sys.modules)))'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', probe], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
+    )
+    assert done.stdout.splitlines()[-1] == '[]'
+    assert os.path.exists(workdir_of(short_run))
