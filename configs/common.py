@@ -59,10 +59,10 @@ def small_images() -> ConfigDict:
     """The recipe for data sets of small images, the same for every network."""
     config = imagenet2012()
     config.batch_size = 32
-    config.num_epochs = 24.0
+    config.num_epochs = 30.0
     config.schedule = 'cosine'
     config.warmup_epochs = 1.0
-    config.gradient_clip_norm = 1.0
+    config.gradient_clip_norm = 5.0
     config.eval_batch_size = 250
     config.eval_split = 'test'
     return config
