@@ -46,7 +46,7 @@ def imagenet2012() -> ConfigDict:
             'gradient_clip_norm': 0.0,  # 0: gradients are not clipped
             'weight_decay': 1e-4,
             'schedule': 'exponential',
-            'warmup_epochs': 0.0,
+            'warmup_epochs': 0.0,  # at most half of the run
             'augmentation': 'resized_crop_flip',
             'precision': 'float32',
             'seed': 0,

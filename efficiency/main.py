@@ -3,7 +3,7 @@
     python -m efficiency.main --config=configs/shufflenet.py --workdir=runs/my-run --config.seed=1
 
 Exit codes: 0 the target was reached, all epochs were trained, or the run was finished before; 1 the run failed;
-2 a mistake in the command; 143 stopped by SIGTERM, after saving.
+2 a mistake in the command; 143 stopped by SIGTERM and 130 by Ctrl-C, after saving.
 """
 
 import os
@@ -11,7 +11,7 @@ import pathlib
 import re
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from efficiency.errors import RunError, UserError
@@ -22,7 +22,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; runs/<model>-<dataset>-<hash>-s<seed> by default.')
 _DATA_DIR = flags.DEFINE_string('data_dir', None, 'Where TensorFlow Datasets keeps its data.')
 
-EXIT_FAILED, EXIT_USAGE, EXIT_TERMINATED = 1, 2, 143
+EXIT_FAILED, EXIT_USAGE = 1, 2
 
 
 def main(argv: list[str]) -> int:
@@ -32,41 +32,57 @@ def main(argv: list[str]) -> int:
     if _CONFIG.value is None:
         raise UserError('which config? Pass one with --config, as --config=configs/shufflenet.py')
     config = _CONFIG.value
+    # Our own log goes to the run's folder; of the libraries' only what may matter to the user is shown.
+    logging.set_verbosity(logging.WARNING)
     # Nothing heavy before the flags are known to be right.
+    from efficiency.records import is_finished
     from efficiency.summary import summary
     from efficiency.training.settings import run_name
     from efficiency.training.workdir import existing_record
 
     workdir = pathlib.Path(_WORKDIR.value or pathlib.Path('runs', run_name(config))).expanduser()
     record = existing_record(workdir, config)
-    if record is None or record['status'] not in ('reached', 'exhausted'):
+    if record is None or not is_finished(record):
         from efficiency.training.loop import Stopped, train
 
         try:
             record = train(config, workdir, _DATA_DIR.value)
         except Stopped as stopped:
             print(f'efficiency: {stopped}; the same command goes on', file=sys.stderr)
-            return EXIT_TERMINATED
+            return 128 + stopped.signal
     print(summary(record, workdir))
     return 0
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
     """Reads the command line, with the config file's own neighbours at hand for it to import."""
-    path = next((m[1] for arg in argv if (m := re.match(r'--?config=([^:]*)', arg))), None)
-    if path is None and '--config' in argv[:-1]:
-        path = argv[argv.index('--config') + 1].split(':')[0]
-    if path is not None:
+    if any(re.match(r'--?h(elp\w*)?(=|$)', arg) for arg in argv[1:]):
+        app.usage(shorthelp=True, writeto_stdout=True)
+        sys.exit(0)
+    pairs = zip(argv, [*argv[1:], ''], strict=True)
+    values = [m[1] or value for arg, value in pairs if (m := re.match(r'--?config(?:=(.+)|$)', arg))]
+    if values:
+        path = values[-1].split(':')[0]
         if not os.path.isfile(path):
             raise UserError(_no_such_config(path))
         # A config says `from configs import common`, wherever it is called from.
         sys.path.insert(0, str(pathlib.Path(path).absolute().parent.parent))
     try:
         return flags.FLAGS(argv)
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        # The parser wraps what a config file raises in its whole trace, the message last.
-        message = str(error.args[0] if error.args else error).strip().splitlines()[-1]
-        raise UserError(re.sub(r'^(\w+Error|FATAL Flags parsing error): ', '', message).strip('"\'')) from error
+    except (flags.Error, AttributeError, ImportError, KeyError, SyntaxError, TypeError, ValueError) as error:
+        raise UserError(_in_one_sentence(error, argv)) from error
+
+
+def _in_one_sentence(error: Exception, argv: list[str]) -> str:
+    message = str(error.args[0] if error.args else error).strip()
+    key = re.match(r"^['\"]?\\?'?([\w.]+)\\?'?(?:\\n|\n|['\"]|$)", message)
+    overrides = [m[1] for arg in argv if (m := re.match(r'--?config\.([\w.]+)', arg))]
+    if isinstance(error, AttributeError | KeyError) and key:
+        name = next((name for name in overrides if name.split('.')[-1] == key[1]), key[1])
+        near = re.search(r'Did you mean "([^"]+)"', message)
+        return f'the config has no key {name}' + (f'; did you mean {near[1]}?' if near else '')
+    # The parser wraps what a config file raises in its whole trace, the message last.
+    return re.sub(r'^(\w+Error|FATAL Flags parsing error): ', '', message.splitlines()[-1])
 
 
 def _no_such_config(path: str) -> str:

@@ -38,7 +38,7 @@ class _Number:
         kinds = int if self.kind is int else (int, float)
         if isinstance(value, bool) or not isinstance(value, kinds):
             return f'is {value!r}, not {"a whole number" if self.kind is int else "a number"}'
-        if not math.isfinite(value) or value < self.low:
+        if (isinstance(value, float) and not math.isfinite(value)) or value < self.low:
             return f'is {value}, not finite and at least {self.low}'
         return None
 
@@ -51,11 +51,15 @@ class _Optional:
 
 
 _COUNT, _AMOUNT, _ANY = _Number(int), _Number(), _Number(low=-math.inf)
-_POSITION = {'step': _AMOUNT, 'examples': _AMOUNT, 'epochs': _AMOUNT, 'paper_macs': _AMOUNT, 'train_macs': _AMOUNT}
-_CROSSING = _POSITION | {'compiled_flops': _AMOUNT, 'train_seconds': _AMOUNT}
-_POINT = _POSITION | {
-    'compiled_flops': _AMOUNT, 'train_seconds': _AMOUNT, 'loss': _ANY, 'top1': _AMOUNT, 'top5': _AMOUNT,
-}  # fmt: skip
+_COUNTED = ('step', 'examples', 'paper_macs', 'train_macs')
+_CROSSING = dict.fromkeys(_COUNTED, _COUNT) | {
+    'epochs': _AMOUNT,
+    'compiled_flops': _Optional(_AMOUNT),
+    'train_seconds': _AMOUNT,
+}
+# Between two evaluations nothing is whole.
+_BETWEEN = _CROSSING | dict.fromkeys(_COUNTED, _AMOUNT)
+_POINT = _CROSSING | {'loss': _ANY, 'top1': _AMOUNT, 'top5': _AMOUNT}
 _SCHEMA = {
     'schema_version': SCHEMA_VERSION,
     'status': STATUSES,
@@ -72,7 +76,7 @@ _SCHEMA = {
     },
     'target': {'metric': METRICS, 'value': _AMOUNT},
     'first_crossing': _Optional(_CROSSING),
-    'interpolated_crossing': _Optional(_CROSSING),
+    'interpolated_crossing': _Optional(_BETWEEN),
     'final': _Optional(_POINT),
     'curve': [_POINT],
     'macs_per_example': dict.fromkeys(('forward_dense', 'forward_real', 'train_dense', 'train_real'), _AMOUNT),
@@ -90,7 +94,7 @@ _SCHEMA = {
         )
     ],
     'xla': {
-        'lowered_flops_per_step': _AMOUNT,
+        'lowered_flops_per_step': _Optional(_AMOUNT),
         'compiled_flops_per_step': _Optional(_AMOUNT),
         'compiled_over_train_dense': _Optional(_AMOUNT),
     },
@@ -137,7 +141,7 @@ def _problems(value: Any, schema: Any, path: str) -> Iterator[str]:
     elif isinstance(schema, tuple):
         if value not in schema:
             yield f'{path} is {value!r}, not one of {", ".join(schema)}'
-    elif value != schema:
+    elif type(value) is not type(schema) or value != schema:
         yield f'{path} is {value!r}, not {schema!r}'
 
 
@@ -157,6 +161,8 @@ def validate(record: Any) -> None:
         raise RecordError('first_crossing is not the first point of curve that meets the target')
     if record['status'] == 'reached' and crossing is None:
         raise RecordError("status is 'reached', but no point of curve meets the target")
+    if record['final'] != (record['curve'][-1] if record['curve'] else None):
+        raise RecordError('final is not the last point of curve')
     macs = sum(program['steps'] * program['train_dense_macs_per_step'] for program in record['programs'])
     if record['curve'] and record['curve'][-1]['train_macs'] > macs:
         raise RecordError('curve ends with more train_macs than the programs did')
@@ -178,7 +184,7 @@ def read(path: str | os.PathLike) -> Record:
     try:
         record = json.loads(path.read_text(encoding='utf-8'))
         validate(record)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f'{path} is not JSON: {error}') from error
     except RecordError as error:
         raise RecordError(f'{path} is not a run record: {error}') from error
@@ -229,5 +235,14 @@ def interpolated_crossing(curve: Sequence[Mapping], target: Mapping) -> dict | N
             before = curve[max(0, i - 1)]
             rise = point[metric] - before[metric]
             share = (value - before[metric]) / rise if rise > 0 else 1.0
-            return {key: before[key] + share * (point[key] - before[key]) for key in _CROSSING}
+            return {key: _between(before[key], point[key], share) for key in _CROSSING}
     return None
+
+
+def _between(before: float | None, after: float | None, share: float) -> float | None:
+    return None if before is None or after is None else before + share * (after - before)
+
+
+def is_finished(record: Record) -> bool:
+    """Whether the run has nothing left to do."""
+    return record['status'] in ('reached', 'exhausted')

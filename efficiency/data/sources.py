@@ -163,7 +163,8 @@ def _tfds(name: str, split_names: tuple[str, str], data_dir: str | None) -> Raw:
     try:
         builder = tfds.builder(name, data_dir=directory, file_format='array_record')
         prepared = builder.info.splits
-    except (tfds.core.DatasetNotFoundError, FileNotFoundError, ImportError):
+    except (tfds.core.DatasetNotFoundError, FileNotFoundError, ImportError, ValueError):
+        # Not there, not a name, or stored as tfrecord, which only tensorflow reads.
         prepared = {}
     if not prepared:
         raise UserError(
@@ -174,6 +175,12 @@ def _tfds(name: str, split_names: tuple[str, str], data_dir: str | None) -> Raw:
         if split not in prepared:
             raise UserError(f'{name} has no split {split!r}: its splits are {", ".join(prepared)}')
 
+    features = builder.info.features
+    if not {'image', 'label'} <= set(features):
+        raise UserError(f'{name} is no classification data set: it has no features image and label')
+    if None in features['image'].shape:
+        raise UserError(f'the images of {name} differ in size, and data sets are held in memory at one size so far')
+
     def read(split_name):
         source = builder.as_data_source(split_name)
         records = source.__getitems__(range(len(source)))
@@ -182,4 +189,4 @@ def _tfds(name: str, split_names: tuple[str, str], data_dir: str | None) -> Raw:
             np.array([record['label'] for record in records], np.int32),
         )
 
-    return Raw(str(builder.version), builder.info.features['label'].num_classes, tuple(map(read, split_names)))
+    return Raw(str(builder.version), features['label'].num_classes, tuple(map(read, split_names)))

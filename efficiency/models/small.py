@@ -9,8 +9,11 @@ behind every other as well. So down-sampling goes from the back: a strided convo
 takes stride 1, a pooling layer whose only purpose is to down-sample goes away.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from efficiency.errors import UserError
 
 LARGEST_SMALL_IMAGE = 64
 
@@ -42,9 +45,17 @@ def strides_for(layers: Sequence[Downsampling], image_size: int) -> tuple[int, .
     Args:
         layers: everything in the network that makes the map smaller, in order.
         image_size: pixels a side.
+
+    Raises:
+        UserError: if nothing would be left of the image; names the smallest that fits.
     """
     kept = len(layers)
     if image_size <= LARGEST_SMALL_IMAGE:
         while kept and map_size(layers, kept, _DECIDED_AT) < _SMALLEST_LAST_MAP:
             kept -= 1
+    if map_size(layers, kept, image_size) < 1:
+        fits = next(size for size in itertools.count(image_size) if map_size(layers, kept, size) > 0)
+        raise UserError(
+            f'images of {image_size} pixels are too small for this network; {fits} is the smallest that fits'
+        )
     return tuple(layer.stride if i < kept else 1 for i, layer in enumerate(layers))

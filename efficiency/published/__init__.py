@@ -3,7 +3,7 @@
 import csv
 import pathlib
 
-_BASELINES = pathlib.Path(__file__).parent / 'baselines.csv'
+BASELINES_FILE = pathlib.Path(__file__).parent / 'baselines.csv'
 BASELINE_COLUMNS = (
     'dataset', 'fingerprint', 'metric', 'value', 'model', 'seeds', 'seeds_reached', 'examples', 'paper_macs',
     'train_macs', 'source',
@@ -12,7 +12,7 @@ BASELINE_COLUMNS = (
 
 def baselines() -> list[dict[str, str]]:
     """The rows of `baselines.csv`: what it takes the baseline network to reach a target, the median over seeds."""
-    with open(_BASELINES, encoding='utf-8', newline='') as file:
+    with open(BASELINES_FILE, encoding='utf-8', newline='') as file:
         return list(csv.DictReader(file))
 
 

@@ -1,5 +1,6 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped."""
 
+import copy
 import pathlib
 from typing import Any
 
@@ -13,7 +14,7 @@ _KEPT = 3
 class Checkpoints:
     """The newest few checkpoints of a run, written in the background, each whole or not there.
 
-    A checkpoint holds the training state and the run's progress: curve, clock, steps done by each program.
+    A checkpoint holds the training state and the run's progress: config, curve, clock, steps of each program.
     """
 
     def __init__(self, workdir: pathlib.Path):
@@ -30,11 +31,13 @@ class Checkpoints:
 
     def save(self, step: int, state: Any, progress: dict) -> None:
         """Starts writing a checkpoint; waits for the one before it, if that is still being written."""
-        # Copied, because the buffers on the device are given away at the next step.
+        # Copied, because the run goes on while this is written, and its buffers on the device are given away.
         on_host = jax.tree.map(lambda leaf: np.array(leaf, copy=True), state)
         self._manager.save(
             step,
-            args=ocp.args.Composite(state=ocp.args.StandardSave(on_host), progress=ocp.args.JsonSave(progress)),
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(on_host), progress=ocp.args.JsonSave(copy.deepcopy(progress))
+            ),
         )
 
     def restore(self, like: Any = None) -> tuple[Any, dict]:

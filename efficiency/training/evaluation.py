@@ -12,7 +12,7 @@ from efficiency.training.step import TrainState, make_eval_step
 
 
 class Evaluator:
-    """Evaluates a network on the whole evaluation split; compiled at the first call.
+    """Evaluates a network on the whole evaluation split, once `compile` has been called.
 
     Attributes:
         dense_macs_per_example: of the network's forward pass.

@@ -15,14 +15,16 @@ class MetricsLog:
     """Writes one line an evaluation."""
 
     def __init__(self, workdir: pathlib.Path, steps: int, tensorboard: bool):
-        """Drops what an earlier process wrote of steps after `steps`, which come again."""
+        """Drops what an earlier process wrote of steps after `steps`, which come again.
+
+        `tensorboard` needs tensorflow, see `check_tensorboard`.
+        """
         self._path = workdir / FILE_NAME
         lines = self._path.read_text(encoding='utf-8').splitlines() if self._path.exists() else []
         kept = [line for line in lines if _step(line) <= steps]
         write_atomically(self._path, ''.join(f'{line}\n' for line in kept))
         self._tensorboard = None
         if tensorboard:
-            check_tensorboard()
             from clu import metric_writers
 
             self._tensorboard = metric_writers.SummaryWriter(str(workdir))

@@ -23,13 +23,14 @@ class Cost:
     Attributes:
         forward: of the network's forward pass over one example, as in evaluation.
         step: of the whole train step, traced with the stock formulations.
-        lowered_flops: of the whole step in the stock formulations, by XLA before it compiles (its float32).
+        lowered_flops: of the whole step in the stock formulations, by XLA before it compiles (its float32); None
+            where XLA does not say.
         compiled_flops: of the executable that trains, by XLA, on all devices together; None where XLA does not say.
     """
 
     forward: Count
     step: Count
-    lowered_flops: float
+    lowered_flops: float | None
     compiled_flops: float | None
 
     @property
@@ -48,21 +49,23 @@ def compile_train_step(
 
     Args:
         train_step: (state, batch) -> (state, loss); gives its state's buffers away.
-        state, batch: arrays, or `jax.ShapeDtypeStruct`s with shardings.
+        state, batch: arrays, or `jax.ShapeDtypeStruct`s, with their shardings; the state keeps its own.
         model, image_size: for the forward count.
         check_cache: folder that remembers which programs were checked.
 
     Raises:
         CountError, DisagreementError: if the step cannot be counted, or XLA counts an operation differently.
     """
-    traced = jax.jit(train_step, donate_argnums=0).trace(state, batch)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+    step = jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None))
+    traced = step.trace(state, batch)
 
     def cost_without_compiling():
         step = count_jaxpr(traced.jaxpr)
         check_against_xla(step, check_cache)
         # Lowered as for an accelerator, where the stock formulations are what runs.
         lowered = traced.lower(lowering_platforms=('tpu',)).cost_analysis()
-        return _forward_count(model, state, image_size), step, (lowered or {}).get('flops', 0.0)
+        return _forward_count(model, state, image_size), step, (lowered or {}).get('flops')
 
     with ThreadPoolExecutor(1) as pool:
         counted = pool.submit(cost_without_compiling)

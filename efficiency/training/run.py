@@ -7,9 +7,11 @@ from ml_collections import ConfigDict
 
 from efficiency import records
 from efficiency.data.sources import Dataset
+from efficiency.errors import UserError
 from efficiency.training import provenance
 from efficiency.training.clock import Clock
 from efficiency.training.programs import Cost
+from efficiency.training.settings import differing_keys
 
 
 @dataclasses.dataclass
@@ -17,7 +19,8 @@ class Run:
     """The part of a run that is not arrays; `progress` goes into its checkpoints, `record` into `run.json`.
 
     Attributes:
-        steps: taken so far.
+        programs: the compiled train steps that the run has used, in order, with the steps taken by each. A run that
+            goes on under another executable (other devices, another compiler) bills the old steps at the old cost.
         curve: one point an evaluation, see `efficiency.records`.
         eval_examples: evaluated so far.
         resumed_from: the steps of the checkpoints that the run went on from.
@@ -28,7 +31,7 @@ class Run:
     cost: Cost
     eval_macs_per_example: int
     clock: Clock
-    steps: int = 0
+    programs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     curve: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     eval_examples: int = 0
     resumed_from: list[int] = dataclasses.field(default_factory=list)
@@ -39,29 +42,50 @@ class Run:
             'versions': provenance.versions(),
             'git': provenance.git_state(),
         }
+        self.programs.append(self._this_program())
+
+    def _this_program(self) -> dict[str, Any]:
+        step = self.cost.step
+        return {
+            'steps': 0,
+            'batch_size': self.config.batch_size,
+            'image_size': self.config.image_size,
+            'train_dense_macs_per_step': step.dense_macs,
+            'train_real_macs_per_step': step.real_macs,
+            'optimizer_dense_macs_per_step': self.cost.optimizer.dense_macs,
+            'train_dense_macs_per_step_by_kind': {kind: part.dense_macs for kind, part in step.by_kind().items()},
+            'compiled_flops_per_step': self.cost.compiled_flops,
+        }
+
+    @property
+    def steps(self) -> int:
+        return sum(program['steps'] for program in self.programs)
 
     @property
     def target(self) -> dict[str, Any]:
         return self.config.target.to_dict()
 
     @property
-    def epochs(self) -> float:
-        return self.steps * self.config.batch_size / len(self.dataset.train)
-
-    @property
     def reached_target(self) -> bool:
         return records.first_crossing(self.curve, self.target) is not None
 
+    def add_step(self) -> None:
+        """One more step of the program that runs now."""
+        self.programs[-1]['steps'] += 1
+
     def add_evaluation(self, metrics: dict[str, float]) -> dict[str, Any]:
         """Adds a point to the curve: where the run is, and what the evaluation found."""
-        examples = self.steps * self.config.batch_size
+        examples = sum(program['steps'] * program['batch_size'] for program in self.programs)
+        compiled = [program['compiled_flops_per_step'] for program in self.programs]
         point = {
             'step': self.steps,
             'examples': examples,
-            'epochs': self.epochs,
+            'epochs': examples / len(self.dataset.train),
             'paper_macs': 3 * self.cost.forward.dense_macs * examples,
-            'train_macs': self.steps * self.cost.step.dense_macs,
-            'compiled_flops': self.steps * (self.cost.compiled_flops or 0),
+            'train_macs': sum(p['steps'] * p['train_dense_macs_per_step'] for p in self.programs),
+            'compiled_flops': None
+            if None in compiled
+            else sum(p['steps'] * p['compiled_flops_per_step'] for p in self.programs),
             'train_seconds': self.clock.seconds['train'],
             **metrics,
         }
@@ -69,10 +93,14 @@ class Run:
         self.eval_examples += len(self.dataset.eval)
         return point
 
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must share with the run that goes on from it."""
+        return {'config': self.config.to_dict(), 'fingerprint': self.dataset.fingerprint}
+
     def progress(self) -> dict[str, Any]:
         """What a checkpoint keeps of this."""
-        return {
-            'steps': self.steps,
+        return self.identity() | {
+            'programs': self.programs,
             'curve': self.curve,
             'eval_examples': self.eval_examples,
             'resumed_from': self.resumed_from,
@@ -80,8 +108,22 @@ class Run:
         }
 
     def resume(self, progress: dict[str, Any]) -> None:
-        """Goes on from a checkpoint's `progress`; the time spent since this process started is added to its clock."""
-        self.steps = progress['steps']
+        """Goes on from a checkpoint's `progress`; the time spent since this process started is added to its clock.
+
+        Raises:
+            UserError: if the checkpoint is of another config, or of other images.
+        """
+        keys = differing_keys(self.identity(), {key: progress[key] for key in self.identity()})
+        if keys:
+            raise UserError(
+                f'the checkpoints in the workdir are of another run, which differs in {", ".join(keys)}; '
+                'take another --workdir'
+            )
+        *before, last = progress['programs']
+        if {**last, 'steps': 0} == self.programs[0]:
+            self.programs = [*before, last]
+        else:
+            self.programs = [*before, last, *self.programs]
         self.curve = list(progress['curve'])
         self.eval_examples = progress['eval_examples']
         self.resumed_from = [*progress['resumed_from'], self.steps]
@@ -114,17 +156,7 @@ class Run:
                 'train_dense': _whole(on_network, batch_size),
                 'train_real': _whole(real_on_network, batch_size),
             },
-            'programs': [
-                {
-                    'steps': self.steps,
-                    'batch_size': batch_size,
-                    'image_size': config.image_size,
-                    'train_dense_macs_per_step': step.dense_macs,
-                    'train_real_macs_per_step': step.real_macs,
-                    'optimizer_dense_macs_per_step': self.cost.optimizer.dense_macs,
-                    'train_dense_macs_per_step_by_kind': {k: c.dense_macs for k, c in step.by_kind().items()},
-                }
-            ],
+            'programs': self.programs,
             'xla': {
                 'lowered_flops_per_step': self.cost.lowered_flops,
                 'compiled_flops_per_step': compiled,

@@ -10,6 +10,11 @@ from ml_collections import ConfigDict
 from efficiency.errors import UserError
 from efficiency.records import METRICS
 
+_KEYS = (
+    'augmentation', 'batch_size', 'dataset', 'eval_batch_size', 'eval_every', 'eval_split', 'gradient_clip_norm',
+    'image_size', 'learning_rate', 'model', 'num_epochs', 'optimizer', 'precision', 'schedule', 'seed',
+    'stop_at_target', 'target', 'tensorboard', 'train_split', 'warmup_epochs', 'weight_decay',
+)  # fmt: skip
 _PRECISIONS = ('float32', 'bfloat16')
 
 
@@ -24,6 +29,9 @@ def check_config(config: ConfigDict) -> None:
     Raises:
         UserError: for the first that cannot be, with what could.
     """
+    missing = [key for key in _KEYS if key not in config]
+    if missing:
+        raise UserError(f'the config has no {", ".join(missing)}; configs/common.py shows what it needs')
     for key in ('batch_size', 'eval_batch_size', 'image_size'):
         _check(key, config[key], lambda v: v >= 1, 'at least 1')
     for key in ('num_epochs', 'eval_every', 'learning_rate'):
@@ -31,7 +39,6 @@ def check_config(config: ConfigDict) -> None:
     for key in ('weight_decay', 'warmup_epochs', 'gradient_clip_norm'):
         _check(key, config[key], lambda v: 0 <= v < float('inf'), 'at least 0')
     _check('optimizer.momentum', config.optimizer.momentum, lambda v: 0 <= v < 1, 'at least 0 and below 1')
-    _check('warmup_epochs', config.warmup_epochs, lambda v: v < config.num_epochs, 'less than num_epochs')
     _check('seed', config.seed, lambda v: 0 <= v < 2**31, 'at least 0 and below 2**31')
     _check('precision', config.precision, _PRECISIONS.__contains__, ' or '.join(_PRECISIONS))
     _check('target.metric', config.target.metric, METRICS.__contains__, ' or '.join(METRICS))

@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import pathlib
+import tempfile
 from collections.abc import Iterator
 
 from ml_collections import ConfigDict
@@ -65,6 +66,7 @@ def log_file(workdir: pathlib.Path) -> Iterator[None]:
     handler.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    logger.propagate = False
     try:
         yield
     finally:
@@ -74,4 +76,6 @@ def log_file(workdir: pathlib.Path) -> Iterator[None]:
 
 def cache_dir() -> pathlib.Path:
     """The per-user folder for what can be made again: compiled programs, counts that were checked."""
-    return pathlib.Path(os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache', 'efficiency')
+    base = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
+    # Where the user has no home, expanduser leaves the ~ as it is.
+    return pathlib.Path(tempfile.gettempdir() if base.startswith('~') else base, 'efficiency')

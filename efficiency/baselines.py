@@ -1,0 +1,115 @@
+"""Finds AlexNet's level on a data set from run records, and keeps it as the baseline to compare with.
+
+    python -m efficiency.baselines --runs=results/mnist5k
+
+The level is the largest multiple of 0.001 that the final accuracy reaches in at least 4 of 5 seeds. The baseline
+is what it took AlexNet to reach it first: the median over the seeds, one that never did counting as infinite.
+Writes the row into `efficiency/published/baselines.csv`.
+"""
+
+import argparse
+import csv
+import io
+import math
+import pathlib
+import statistics
+import sys
+from collections.abc import Sequence
+
+from efficiency import records
+from efficiency.errors import UserError
+from efficiency.published import BASELINE_COLUMNS, BASELINES_FILE, baselines
+
+BASELINE_MODEL = 'alexnet'
+
+
+def level(finals: Sequence[float]) -> float:
+    """The largest multiple of 0.001 that at least four fifths of the final accuracies reach.
+
+    Raises:
+        UserError: for fewer than five.
+    """
+    if len(finals) < 5:
+        raise UserError(f'a level needs 5 seeds trained to the end, and there are {len(finals)}')
+    needed = math.ceil(len(finals) * 4 / 5)
+    # Accuracies are whole counts over the split's size: the tolerance only undoes a rounding of the last bit.
+    return math.floor(sorted(finals, reverse=True)[needed - 1] * 1000 + 1e-9) / 1000
+
+
+def baseline_row(runs: Sequence[records.Record], source: str) -> dict[str, str]:
+    """The baseline of runs that differ only in their seed, each trained to the end.
+
+    Raises:
+        UserError: if they are not of one recipe on the same images, each seed once, or too few.
+    """
+    first = runs[0]
+    seeds = [run['seed'] for run in runs]
+    for run in runs:
+        ours, theirs = ({k: v for k, v in r['config'].items() if k != 'seed'} for r in (first, run))
+        if ours != theirs or run['dataset'] != first['dataset'] or seeds.count(run['seed']) > 1:
+            raise UserError(
+                f'the runs of {BASELINE_MODEL} in {source} are not of one config on the same images, each seed once'
+            )
+    metric = first['target']['metric']
+    value = level([run['final'][metric] for run in runs])
+    crossings = [records.first_crossing(run['curve'], {'metric': metric, 'value': value}) for run in runs]
+
+    def median(key):
+        return str(round(statistics.median(c[key] if c else math.inf for c in crossings)))
+
+    row = {
+        'dataset': first['dataset']['name'],
+        'fingerprint': first['dataset']['fingerprint'],
+        'metric': metric,
+        'value': f'{value:g}',
+        'model': BASELINE_MODEL,
+        'seeds': str(len(runs)),
+        'seeds_reached': str(sum(c is not None for c in crossings)),
+        **{key: median(key) for key in ('examples', 'paper_macs', 'train_macs')},
+        'source': source,
+    }
+    return {column: row[column] for column in BASELINE_COLUMNS}
+
+
+def complete_runs(folder: pathlib.Path) -> list[records.Record]:
+    """The baseline network's records below a folder that were trained to the end of their epochs, by seed.
+
+    Raises:
+        UserError: if there are none.
+    """
+    found = [records.read(path) for path in sorted(folder.rglob('*.json'))]
+    runs = [run for run in found if run['model'] == BASELINE_MODEL and records.is_finished(run)]
+    runs = [run for run in runs if not run['config']['stop_at_target'] or run['status'] == 'exhausted']
+    if not runs:
+        raise UserError(
+            f'no record of {BASELINE_MODEL} trained to the end is in {folder}; train seeds 0 to 4 with '
+            '--config=configs/alexnet.py --config.stop_at_target=False'
+        )
+    return sorted(runs, key=lambda run: run['seed'])
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--runs', required=True, type=pathlib.Path, help='folder of run records')
+    folder = parser.parse_args(argv).runs
+    try:
+        row = baseline_row(complete_runs(folder), str(folder))
+    except (UserError, records.RecordError) as error:
+        print(f'efficiency: {error}', file=sys.stderr)
+        sys.exit(2)
+    others = [other for other in baselines() if other['dataset'] != row['dataset']]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, BASELINE_COLUMNS, lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(sorted([*others, row], key=lambda row: row['dataset']))
+    records.write_atomically(BASELINES_FILE, text.getvalue())
+    print(
+        f'{row["dataset"]}: AlexNet-level is {row["metric"]} >= {row["value"]}; {row["seeds_reached"]} of '
+        f'{row["seeds"]} seeds reached it, the median after {int(row["examples"]):,} examples and '
+        f'{int(row["train_macs"]):.4g} train macs'
+    )
+
+
+if __name__ == '__main__':
+    main()

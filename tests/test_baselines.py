@@ -1,0 +1,65 @@
+"""The baselines are what the committed records say, and the presets' targets are AlexNet's levels."""
+
+import importlib.util
+import pathlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs import common
+from efficiency import records
+from efficiency.baselines import baseline_row, complete_runs, level
+from efficiency.errors import UserError
+from efficiency.published import baseline_for, baselines
+from efficiency.summary import summary
+from tests.conftest import ROOT
+
+RESULTS = ROOT / 'results' / 'mnist5k'
+
+
+@given(st.lists(st.integers(0, 1000), min_size=5, max_size=5), st.sampled_from([1000, 10000, 50000]))
+def test_the_level_is_the_largest_thousandth_that_four_of_five_reach(counts, size):
+    finals = [count * (size // 1000) / size for count in counts]
+    value = level(finals)
+    assert sum(final >= value for final in finals) >= 4
+    assert sum(final >= round(value + 0.001, 3) for final in finals) < 4
+
+
+def test_a_level_needs_five_seeds():
+    with pytest.raises(UserError, match='5 seeds'):
+        level([0.9] * 4)
+
+
+def test_the_committed_baseline_is_made_from_the_committed_records():
+    row = baseline_row(complete_runs(RESULTS), 'results/mnist5k')
+    assert row in baselines()
+    target = common.paper_recipe('alexnet', 'mnist5k', 0.01).target
+    assert (target.metric, target.value) == (row['metric'], float(row['value']))
+    assert baseline_for('mnist5k', target.metric, target.value) == row
+
+
+@pytest.mark.parametrize('path', sorted(RESULTS.glob('*.json')), ids=lambda path: path.stem)
+def test_the_committed_records_are_valid_and_summarised(path):
+    record = records.read(path)
+    assert record['git']['dirty'] is False
+    text = summary(record, pathlib.Path('runs/x'))
+    assert record['model'] in text
+    assert 'runs/x/run.json' in text
+
+
+def test_every_config_names_its_model_and_every_preset_loads():
+    for path in sorted((ROOT / 'configs').glob('*.py')):
+        if path.stem == 'common':
+            continue
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        for preset in (None, *common.PRESETS):
+            config = module.get_config(preset)
+            assert config.learning_rate == (0.01 if config.model.name == 'alexnet' else 0.1)
+            assert config.dataset == (preset or 'mnist5k')
+    paper = common.paper_recipe('resnet', 'imagenet2012', 0.1)
+    assert (paper.optimizer.name, paper.optimizer.momentum, paper.weight_decay) == ('sgd', 0.9, 1e-4)
+    assert (paper.batch_size, paper.num_epochs, paper.schedule) == (256, 90.0, 'exponential')
+    assert paper.target.to_dict() == {'metric': 'top5', 'value': 0.791}

@@ -1,0 +1,104 @@
+"""The command line: what a mistake looks like, and that an installed copy works from anywhere."""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+import venv
+
+import pytest
+
+from tests.conftest import ROOT
+
+CONFIG = '--config=configs/shufflenet.py'
+
+
+@pytest.mark.parametrize(
+    ('args', 'says'),
+    [
+        ([], 'Pass one with --config'),
+        (['--config=configs/shuflenet.py'], 'no config file configs/shuflenet.py; in configs there are shufflenet.py'),
+        (['--config=configs/shufflenet.py:mnist'], "no data set preset is named 'mnist': there are mnist5k, cifar10"),
+        ([CONFIG, '--config.batch_sise=3'], 'the config has no key batch_sise; did you mean batch_size?'),
+        ([CONFIG, '--config.optimizer.nesterov=True'], 'the config has no key optimizer.nesterov'),
+        (['--config=configs/alexnet.py', '--config.image_size=4'], 'images of 4 pixels are too small'),
+        ([CONFIG, '--config.batch_size=abc'], '--config.batch_size=abc'),
+        ([CONFIG, '--config.model.name=shufflenet'], 'shufflenet_v1_x1_0'),
+        ([CONFIG, '--config.target.value=1.5'], 'config.target.value is 1.5; it must be a share'),
+        ([CONFIG, '--config.target.metric=top3'], 'top1 or top5'),
+        ([CONFIG, '--config.precision=float16'], 'float32 or bfloat16'),
+        ([CONFIG, '--config.num_epochs=-1'], 'config.num_epochs is -1.0; it must be above 0'),
+        ([CONFIG, '--config.schedule=cosin'], 'cosine'),
+        ([CONFIG, '--config.augmentation=shfit'], 'shift'),
+        ([CONFIG, '--config.eval_split=val'], "no split 'val'"),
+        ([CONFIG, 'extra'], "no argument 'extra'"),
+        ([CONFIG, '--confg=x'], 'Did you mean: config'),
+        ([CONFIG, '--config.tensorboard=True'], 'pip install ".[prepare]"'),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_makes_nothing(args, says, run_main, tmp_path):
+    if '--config.tensorboard=True' in args and shutil.which('tensorboard'):
+        pytest.skip('tensorflow is installed')
+    done = run_main(*args, f'--workdir={tmp_path / "run"}')
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert done.stderr.strip().count('\n') == 0, done.stderr
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_mistake(run_main, tmp_path):
+    (tmp_path / 'file').touch()
+    done = run_main(CONFIG, f'--workdir={tmp_path / "file" / "run"}')
+    assert (done.returncode, 'Traceback' in done.stderr) == (2, False)
+    assert 'cannot write to' in done.stderr
+
+
+def test_a_file_that_is_no_record_is_left_alone(run_main, tmp_path):
+    (tmp_path / 'run.json').write_text('{}')
+    done = run_main(CONFIG, f'--workdir={tmp_path}')
+    assert done.returncode == 2
+    assert 'schema_version is missing' in done.stderr
+    assert (tmp_path / 'run.json').read_text() == '{}'
+
+
+def test_help_is_quick_and_exits_0(run_main):
+    before = time.monotonic()
+    done = run_main('--help')
+    assert done.returncode == 0
+    assert '--workdir' in done.stdout
+    assert time.monotonic() - before < 10
+
+
+def test_a_bug_keeps_its_trace_and_exits_1(tmp_path, run_main):
+    sitecustomize = (
+        'import efficiency.training.settings as s\ndef bug(config): raise ValueError("a bug")\ns.check_config = bug\n'
+    )
+    (tmp_path / 'sitecustomize.py').write_text(sitecustomize)
+    done = run_main(CONFIG, f'--workdir={tmp_path / "run"}', env={'PYTHONPATH': f'{tmp_path}:{ROOT}'})
+    assert done.returncode == 1
+    assert 'Traceback' in done.stderr
+    assert 'ValueError: a bug' in done.stderr
+
+
+def test_an_installed_copy_works_from_any_folder(tmp_path):
+    """A wheel of this checkout in an environment of its own, which borrows the dependencies of this one."""
+    checkout = tmp_path / 'checkout'
+    shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns('.git', 'runs', 'build', '*.egg-info', '.venv'))
+    venv.create(tmp_path / 'env', with_pip=True)
+    python = tmp_path / 'env' / 'bin' / 'python'
+    site = pathlib.Path(next(path for path in sys.path if path.endswith('site-packages')))
+    (next((tmp_path / 'env').glob('lib/*/site-packages')) / 'borrowed.pth').write_text(f'{site}\n')
+    install = [python, '-m', 'pip', 'install', '--quiet', '--no-deps', '--force-reinstall', checkout]
+    subprocess.run(install, check=True, cwd=tmp_path)
+    elsewhere = tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    shutil.rmtree(checkout / 'efficiency')
+    config = f'--config={checkout / "configs" / "shufflenet.py"}'
+    done = subprocess.run(
+        [python, '-m', 'efficiency.main', config, '--config.num_epochs=0.02'],
+        cwd=elsewhere, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (record,) = elsewhere.glob('runs/shufflenet_v1_x1_0-mnist5k-*-s0/run.json')
+    assert '"git": null' in record.read_text()
