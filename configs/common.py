@@ -77,7 +77,7 @@ def mnist5k() -> ConfigDict:
     config = small_images()
     config.dataset = 'mnist5k'
     config.image_size = 28
-    config.target = {'metric': 'top1', 'value': 0.95}
+    config.target = {'metric': 'top1', 'value': 0.954}
     config.augmentation = 'shift'
     return config
 
