@@ -12,20 +12,25 @@ import efficiency
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of Python, of this package and of everything it depends on."""
-    found = {'python': platform.python_version()}
-    try:
-        found['efficiency'] = importlib.metadata.version('efficiency')
-        requirements = importlib.metadata.requires('efficiency') or []
-    except importlib.metadata.PackageNotFoundError:
-        requirements = []
-    for requirement in [*requirements, 'jaxlib']:
-        name = re.match(r'[\w.-]+', requirement)[0]
+    """Versions of Python and of this package with everything that it depends on, directly or not, and is installed."""
+    found, open_ = {'python': platform.python_version()}, ['efficiency', 'jax']
+    while open_:
+        name = open_.pop()
         try:
-            found[name] = importlib.metadata.version(name)
+            distribution = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
-            continue  # of an extra that is not installed
+            continue  # a checkout that is not installed, or an optional dependency
+        if name not in found:
+            found[name] = distribution.version
+            required = distribution.requires or []
+            # Of the extras only what is here counts, and only our own: those of others pull in half the index.
+            wanted = [r for r in required if name == 'efficiency' or 'extra ==' not in r]
+            open_ += [_canonical(re.match(r'[\w.-]+', requirement)[0]) for requirement in wanted]
     return dict(sorted(found.items()))
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r'[-_.]+', '-', name).lower()
 
 
 def git_state() -> dict | None:
