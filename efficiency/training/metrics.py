@@ -43,9 +43,9 @@ class MetricsLog:
 
 
 def check_tensorboard() -> None:
-    """Raises UserError where TensorBoard's files cannot be written, because tensorflow is not installed."""
-    if importlib.util.find_spec('tensorflow') is None:
-        raise UserError('config.tensorboard needs tensorflow: pip install ".[prepare]"')
+    """Raises UserError where TensorBoard's files cannot be written, because the packages are not installed."""
+    if not all(map(importlib.util.find_spec, ('tensorflow', 'tensorboard'))):
+        raise UserError('config.tensorboard needs tensorflow and tensorboard: pip install ".[prepare]"')
 
 
 def _step(line: str) -> float:
