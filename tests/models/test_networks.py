@@ -77,7 +77,10 @@ def test_loss_and_gradients_do_not_depend_on_the_formulation(name):
             np.testing.assert_allclose(ours, stock, rtol=0, atol=1e-4 * np.abs(stock).max() + 1e-12)
 
 
-@pytest.mark.parametrize('name', list_models())
+# Running `init` operation by operation takes a deep network long.
+@pytest.mark.parametrize(
+    'name', [name if name == 'alexnet' else pytest.param(name, marks=pytest.mark.slow) for name in list_models()]
+)
 def test_initialise_gives_what_init_gives(name):
     model = create_model(name, 10, 28)
     fast = initialise(model, jax.random.key(3), 28)

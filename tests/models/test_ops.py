@@ -32,7 +32,7 @@ pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 padding = st.tuples(*[st.tuples(st.integers(0, 3), st.integers(0, 3))] * 2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     batch=st.integers(1, 5),
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
@@ -77,7 +77,7 @@ def test_every_formulation_at_batches_that_do_not_divide(batch, size, channels, 
     assert_same(conv, x, weights)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     size=st.tuples(st.integers(3, 9), st.integers(3, 9)), window=pairs, strides=pairs, ties=st.booleans(),
     pad=st.integers(0, 1),
