@@ -6,17 +6,12 @@ from flax import linen as nn
 
 from efficiency.data.batches import eval_batches
 from efficiency.data.sources import Dataset
-from efficiency.flops import count_jaxpr
 from efficiency.training.mesh import DataParallel
 from efficiency.training.step import TrainState, make_eval_step
 
 
 class Evaluator:
-    """Evaluates a network on the whole evaluation split, once `compile` has been called.
-
-    Attributes:
-        dense_macs_per_example: of the network's forward pass.
-    """
+    """Evaluates a network on the whole evaluation split, once `compile` has been called."""
 
     def __init__(self, model: nn.Module, dataset: Dataset, batch_size: int, devices: DataParallel):
         """`batch_size` is rounded up to a multiple of the devices, and down to what the split needs."""
@@ -26,13 +21,11 @@ class Evaluator:
         self._batch_size = -(-min(batch_size, len(self._split)) // count) * count
         self._step = jax.jit(make_eval_step(model, dataset.mean, dataset.std))
         self._compiled = None
-        self.dense_macs_per_example = 0
 
     def compile(self, state: TrainState) -> None:
-        """Compiles and counts the evaluation of a batch."""
-        traced = self._step.trace(state.params, state.batch_stats, self._put(next(self._batches())))
-        self._compiled = traced.lower().compile()
-        self.dense_macs_per_example = count_jaxpr(traced.jaxpr).dense_macs // self._batch_size
+        """Compiles the evaluation of a batch."""
+        batch = self._put(next(self._batches()))
+        self._compiled = self._step.lower(state.params, state.batch_stats, batch).compile()
 
     def __call__(self, state: TrainState) -> dict[str, float]:
         """Mean loss, and the shares right at the first guess and within five: {'loss', 'top1', 'top5'}."""

@@ -106,7 +106,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike, data_dir: str | None =
             )
             evaluate.compile(state)
         _log.info('compiled in %.1f s', clock.seconds['compile'])
-        run = Run(config, dataset, cost, evaluate.dense_macs_per_example, clock)
+        run = Run(config, dataset, cost, clock)
         checkpoints = Checkpoints(workdir)
         if checkpoints.latest_step is not None:
             with clock.phase('checkpoint'):

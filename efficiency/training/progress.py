@@ -22,7 +22,8 @@ class Progress:
 
     def step(self, done: int, loss: float | None) -> None:
         """After a step; the loss is of the newest step that is known to be finished."""
-        self._bar.update(done - self._bar.n) if self._on_terminal else None
+        if self._on_terminal:
+            self._bar.update(done - self._bar.n)
         if loss is None:
             return
         text = f'epoch {done / self._steps_per_epoch:.2f}, loss {loss:.4f}'

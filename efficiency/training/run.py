@@ -29,7 +29,6 @@ class Run:
     config: ConfigDict
     dataset: Dataset
     cost: Cost
-    eval_macs_per_example: int
     clock: Clock
     programs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     curve: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -164,7 +163,7 @@ class Run:
             },
             'evaluation': {
                 'examples': self.eval_examples,
-                'dense_macs': self.eval_examples * self.eval_macs_per_example,
+                'dense_macs': self.eval_examples * self.cost.forward.dense_macs,
             },
             'clock': {f'{phase}_seconds': value for phase, value in seconds.items()},
             'throughput': {
