@@ -5,6 +5,7 @@ on it. A config chooses the network and its learning rate.
 """
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 
 def paper_recipe(model: str, dataset: str | None, learning_rate: float) -> ConfigDict:
@@ -12,17 +13,13 @@ def paper_recipe(model: str, dataset: str | None, learning_rate: float) -> Confi
 
     Args:
         model: a name of `efficiency.models.list_models()`.
-        dataset: a preset below, what follows the colon in `--config=configs/shufflenet.py:cifar10`; mnist5k where
-            nothing does.
+        dataset: what follows the colon in `--config=configs/shufflenet.py:cifar10`: a preset below, or any other
+            data set's name; mnist5k where nothing does.
         learning_rate: the peak. The paper's rule: 0.01 for networks without batch norm, 0.1 for those with it.
-
-    Raises:
-        KeyError: if there is no such preset; lists them.
     """
     dataset = dataset or 'mnist5k'
-    if dataset not in PRESETS:
-        raise KeyError(f'no data set preset is named {dataset!r}: there are {", ".join(PRESETS)}')
-    config = PRESETS[dataset]()
+    config = PRESETS[dataset]() if dataset in PRESETS else any_dataset(dataset)
+    config.preset = dataset
     config.model = ConfigDict({'name': model})
     config.learning_rate = learning_rate
     return config
@@ -93,4 +90,28 @@ def cifar10() -> ConfigDict:
     return config
 
 
-PRESETS = {'mnist5k': mnist5k, 'cifar10': cifar10, 'imagenet2012': imagenet2012}
+def imagenet_sample() -> ConfigDict:
+    """A few hundred ImageNet photographs, trained and evaluated on alike: a smoke test of the path at 224 pixels."""
+    config = imagenet2012()
+    config.dataset = 'imagenet_sample'
+    config.train_split = 'validation'
+    config.batch_size = 32
+    config.eval_batch_size = 64
+    config.num_epochs = 2.56  # 20 steps of 250 images
+    config.eval_every = 1.28
+    return config
+
+
+def any_dataset(name: str) -> ConfigDict:
+    """A data set without a preset: what is left out is taken from the data, and the target is for the user to set."""
+    config = small_images()
+    config.dataset = name
+    config.image_size = placeholder(int)
+    config.eval_split = placeholder(str)
+    config.augmentation = placeholder(str)
+    config.target = {'metric': 'top1', 'value': placeholder(float)}
+    config.batch_size = 128
+    return config
+
+
+PRESETS = {'mnist5k': mnist5k, 'cifar10': cifar10, 'imagenet2012': imagenet2012, 'imagenet_sample': imagenet_sample}

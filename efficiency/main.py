@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import sys
+import traceback
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -20,33 +21,39 @@ _CONFIG = config_flags.DEFINE_config_file(
     'config', help_string='A file of configs/ and a data set preset, FILE[:PRESET].'
 )
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; runs/<model>-<dataset>-<hash>-s<seed> by default.')
-_DATA_DIR = flags.DEFINE_string('data_dir', None, 'Where TensorFlow Datasets keeps its data.')
+_DATA_DIR = flags.DEFINE_string('data_dir', None, 'Where TensorFlow Datasets keeps its data, or an ImageFolder tree.')
+_DATA_WORKERS = flags.DEFINE_integer(
+    'data_workers', None, 'Processes that decode images; one a core by default, up to 16.', lower_bound=0
+)
 
-EXIT_FAILED, EXIT_USAGE = 1, 2
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+# What absl and ml_collections make of a command line that they do not understand.
+_PARSER_ERRORS = (flags.Error, AttributeError, ImportError, KeyError, OSError, TypeError, ValueError)
 
 
 def main(argv: list[str]) -> int:
     """Runs the command; returns its exit code."""
     if len(argv) > 1:
         raise UserError(f'there is no argument {argv[1]!r}: every option begins with --')
-    if _CONFIG.value is None:
-        raise UserError('which config? Pass one with --config, as --config=configs/shufflenet.py')
+    if not _CONFIG.present:
+        raise UserError(_no_such_config(''))
     config = _CONFIG.value
     # Our own log goes to the run's folder; of the libraries' only what may matter to the user is shown.
     logging.set_verbosity(logging.WARNING)
     # Nothing heavy before the flags are known to be right.
     from efficiency.records import is_finished
     from efficiency.summary import summary
-    from efficiency.training.settings import run_name
+    from efficiency.training.settings import check_config, run_name
     from efficiency.training.workdir import existing_record
 
+    check_config(config)
     workdir = pathlib.Path(_WORKDIR.value or pathlib.Path('runs', run_name(config))).expanduser()
     record = existing_record(workdir, config)
     if record is None or not is_finished(record):
         from efficiency.training.loop import Stopped, train
 
         try:
-            record = train(config, workdir, _DATA_DIR.value)
+            record = train(config, workdir, _DATA_DIR.value, _DATA_WORKERS.value)
         except Stopped as stopped:
             print(f'efficiency: {stopped}; the same command goes on', file=sys.stderr)
             return 128 + stopped.signal
@@ -60,21 +67,53 @@ def _parse_flags(argv: list[str]) -> list[str]:
         app.usage(shorthelp=True, writeto_stdout=True)
         sys.exit(0)
     pairs = zip(argv, [*argv[1:], ''], strict=True)
-    values = [m[1] or value for arg, value in pairs if (m := re.match(r'--?config(?:=(.+)|$)', arg))]
+    values = [value if m[1] is None else m[1] for arg, value in pairs if (m := re.match(r'--?config(?:=(.*)|$)', arg))]
+    path = values[-1].split(':')[0] if values else ''
     if values:
-        path = values[-1].split(':')[0]
         if not os.path.isfile(path):
             raise UserError(_no_such_config(path))
-        # A config says `from configs import common`, wherever it is called from.
-        sys.path.insert(0, str(pathlib.Path(path).absolute().parent.parent))
+        # A config says `from configs import common`, wherever it is called from, or imports what lies beside it.
+        folder = pathlib.Path(path).absolute().parent
+        sys.path.insert(0, str(folder.parent))
+        sys.path.append(str(folder))
     try:
-        return flags.FLAGS(argv)
-    except (flags.Error, AttributeError, ImportError, KeyError, SyntaxError, TypeError, ValueError) as error:
-        raise UserError(_in_one_sentence(error, argv)) from error
+        rest = flags.FLAGS(argv)
+        if _CONFIG.value is not None:
+            # What a config file raises of files comes only when its config is asked for something.
+            getattr(_CONFIG.value, 'keys', None)
+        return rest
+    except Exception as error:
+        where = _place_in(path, error)
+        if where is None and not isinstance(error, _PARSER_ERRORS):
+            raise
+        raise UserError(' '.join((where or _in_one_sentence(error, argv)).split())) from error
+
+
+def _place_in(path: str, error: BaseException | None) -> str | None:
+    """What a config file raised and at which line of it; None if it raised nothing."""
+    while error is not None:
+        if isinstance(error, SyntaxError) and error.filename:
+            return f'{error.filename}, line {error.lineno}: {error.msg}'
+        files = [(pathlib.Path(f.filename), f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+        lines = [line for file, line in files if path and file.absolute() == pathlib.Path(path).absolute()]
+        if lines:
+            return f'{path}, line {lines[-1]}: {type(error).__name__}: {error}'
+        if 'get_config()' in str(error) or "attribute 'get_config'" in str(error):
+            return f'{path} must have a function get_config(preset=None), which returns its config'
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _in_one_sentence(error: Exception, argv: list[str]) -> str:
+    from efficiency.training.settings import wanted
+
     message = str(error.args[0] if error.args else error).strip()
+    value = re.match(r'flag (--config\.([\w.]+)=.*?): ', message, re.DOTALL)
+    if value and wanted(value[2]):
+        return f'{value[1]}: config.{value[2]} must be {wanted(value[2])}'
+    unknown = re.match(r"Unknown command line flag '(\w+)'", message)
+    if unknown and wanted(unknown[1]):
+        return f'there is no flag --{unknown[1]}; did you mean --config.{unknown[1]}?'
     key = re.match(r"^['\"]?\\?'?([\w.]+)\\?'?(?:\\n|\n|['\"]|$)", message)
     overrides = [m[1] for arg in argv if (m := re.match(r'--?config\.([\w.]+)', arg))]
     if isinstance(error, AttributeError | KeyError) and key:
@@ -82,13 +121,15 @@ def _in_one_sentence(error: Exception, argv: list[str]) -> str:
         near = re.search(r'Did you mean "([^"]+)"', message)
         return f'the config has no key {name}' + (f'; did you mean {near[1]}?' if near else '')
     # The parser wraps what a config file raises in its whole trace, the message last.
-    return re.sub(r'^(\w+Error|FATAL Flags parsing error): ', '', message.splitlines()[-1])
+    return re.sub(r'^(\w+Error|FATAL Flags parsing error): ', '', message.splitlines()[-1] if message else repr(error))
 
 
 def _no_such_config(path: str) -> str:
     import difflib
 
-    folder = pathlib.Path(path).parent
+    if not path:
+        return 'which config? Pass one with --config, as --config=configs/shufflenet.py'
+    folder = pathlib.Path(path) if os.path.isdir(path) else pathlib.Path(path).parent
     there = sorted(file.name for file in folder.glob('*.py')) if folder.is_dir() else []
     near = difflib.get_close_matches(pathlib.Path(path).name, there, n=3, cutoff=0.5) or there
     hint = f'; in {folder} there are {", ".join(near)}' if near else ''
@@ -108,6 +149,8 @@ def run() -> None:
         complain(error, EXIT_USAGE)
     except RunError as error:
         complain(error, EXIT_FAILED)
+    except KeyboardInterrupt:
+        complain('stopped before it began to train; the same command begins again', EXIT_INTERRUPTED)
 
 
 if __name__ == '__main__':

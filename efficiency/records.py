@@ -112,7 +112,8 @@ _SCHEMA = {
 }
 
 
-def _problems(value: Any, schema: Any, path: str) -> Iterator[str]:
+def _problems(value: Any, schema: Any, path: str, known: Mapping[str, int] | None = None) -> Iterator[str]:
+    """What is wrong with a value; of the list at a path, the first `known[path]` items are taken as right."""
     if isinstance(schema, _Optional):
         if value is not None:
             yield from _problems(value, schema.schema, path)
@@ -126,15 +127,15 @@ def _problems(value: Any, schema: Any, path: str) -> Iterator[str]:
         for key, inner in schema.items():
             name = f'{path}.{key}' if path else key
             if key in value:
-                yield from _problems(value[key], inner, name)
+                yield from _problems(value[key], inner, name, known)
             else:
                 yield f'{name} is missing'
     elif isinstance(schema, list):
         if not isinstance(value, list):
             yield f'{path} is {type(value).__name__}, not a list'
             return
-        for i, item in enumerate(value):
-            yield from _problems(item, schema[0], f'{path}[{i}]')
+        for i in range((known or {}).get(path, 0), len(value)):
+            yield from _problems(value[i], schema[0], f'{path}[{i}]')
     elif isinstance(schema, type):
         if not isinstance(value, schema):
             yield f'{path} is {value!r}, not {schema.__name__}'
@@ -145,13 +146,17 @@ def _problems(value: Any, schema: Any, path: str) -> Iterator[str]:
         yield f'{path} is {value!r}, not {schema!r}'
 
 
-def validate(record: Any) -> None:
+def validate(record: Any, known_points: int = 0) -> None:
     """Checks that a record is complete and agrees with itself.
+
+    Args:
+        record: anything.
+        known_points: how many points at the beginning of its curve are known to be points.
 
     Raises:
         RecordError: says what is wrong first, and where.
     """
-    for problem in _problems(record, _SCHEMA, ''):
+    for problem in _problems(record, _SCHEMA, '', {'curve': known_points}):
         raise RecordError(problem)
     steps = [point['step'] for point in record['curve']]
     if steps != sorted(set(steps)):
@@ -191,29 +196,63 @@ def read(path: str | os.PathLike) -> Record:
     return record
 
 
-def write(workdir: str | os.PathLike, record: Record) -> None:
-    """Writes `run.json`, whole or not at all.
+class Writer:
+    """Writes the record of one run again and again, whole or not at all, at a cost that its curve hardly adds to.
 
-    Raises:
-        RecordError: if the record is not valid.
+    Points of the curve are checked and turned into text once, when they are new.
     """
-    validate(record)
-    write_atomically(pathlib.Path(workdir, FILE_NAME), json.dumps(record, indent=1, allow_nan=False) + '\n')
+
+    def __init__(self, workdir: str | os.PathLike):
+        self._path = pathlib.Path(workdir, FILE_NAME)
+        self._points: list[str] = []
+
+    def write(self, record: Record) -> None:
+        """Writes `run.json`; the record's curve begins as that of the record written before.
+
+        Raises:
+            RecordError: if the record is not valid.
+            OSError: if it cannot be written; the one before is still there.
+        """
+        validate(record, known_points=len(self._points))
+        self._points += [json.dumps(point, allow_nan=False) for point in record['curve'][len(self._points) :]]
+        rest = json.dumps({key: record[key] for key in record if key != 'curve'}, indent=1, allow_nan=False)
+        # The curve comes last, a line a point.
+        curve = ',\n  '.join(self._points)
+        head = rest.removesuffix('\n}')
+        write_atomically(self._path, f'{head},\n "curve": [\n  {curve}\n ]\n}}\n')
+
+
+def write(workdir: str | os.PathLike, record: Record) -> None:
+    """Writes `run.json`, whole or not at all; see `Writer`."""
+    Writer(workdir).write(record)
 
 
 def write_atomically(path: pathlib.Path, text: str) -> None:
     """Replaces a file by a new one: whoever reads it, at any moment, sees the old one or the new one whole."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    os.close(descriptor)
     try:
-        with os.fdopen(descriptor, 'w', encoding='utf-8') as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        write_whole(pathlib.Path(temporary), text.encode())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
         pathlib.Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write_whole(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file and sees it onto the disk.
+
+    Raises:
+        OSError: if there is no room, or another reason; names the file.
+    """
+    try:
+        with open(path, 'wb') as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def first_crossing(curve: Sequence[Mapping], target: Mapping) -> dict | None:

@@ -1,4 +1,7 @@
-"""Augmentation and normalisation of a batch on the device, inside the jitted step."""
+"""Augmentation by name, and normalisation: of a batch on the device, inside the jitted step.
+
+`resized_crop_flip` alone works on the host (`efficiency.data.images`), because it needs images as they are stored.
+"""
 
 from collections.abc import Callable
 
@@ -52,7 +55,9 @@ _augmentations: dict[str, Augmentation] = {
     'flip': _flip,
     'shift': _shift(1 / 14),
     'shift_flip': _shift_flip(1 / 8),
+    'resized_crop_flip': _none,
 }
+ON_HOST = ('resized_crop_flip',)
 
 
 def augmentation(name: str) -> Augmentation:

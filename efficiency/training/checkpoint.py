@@ -1,58 +1,154 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped."""
 
-import copy
+import hashlib
+import json
+import logging
+import os
 import pathlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
+from flax import traverse_util
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors
+
+from efficiency.records import write_whole
 
 _KEPT = 3
+_FOLDER, _DAMAGED_FOLDER = 'checkpoints', 'damaged-checkpoints'
+_STATE, _PROGRESS = 'state.safetensors', 'progress.json'
+# What files that are cut short or changed make their readers raise.
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError)
+_log = logging.getLogger('efficiency')
 
 
 class Checkpoints:
     """The newest few checkpoints of a run, written in the background, each whole or not there.
 
-    A checkpoint holds the training state and the run's progress: config, curve, clock, steps of each program.
+    A checkpoint is a folder `checkpoints/<step>` with the training state (`state.safetensors`) and the run's progress
+    (`progress.json`): config, curve, clock, steps of each program, and what both hash to, so that damage to the files
+    does not pass for the run.
     """
 
     def __init__(self, workdir: pathlib.Path):
-        self._manager = ocp.CheckpointManager(
-            (workdir / 'checkpoints').absolute(),
-            options=ocp.CheckpointManagerOptions(max_to_keep=_KEPT, enable_async_checkpointing=True),
-            item_names=('state', 'progress'),
-        )
+        self._workdir = workdir
+        self._writer = ThreadPoolExecutor(1)
+        self._under_way: Future | None = None
 
-    @property
-    def latest_step(self) -> int | None:
-        """The step of the newest whole checkpoint."""
-        return self._manager.latest_step()
+    def steps(self) -> list[int]:
+        """Of the checkpoints there are, the newest first."""
+        folder = self._workdir / _FOLDER
+        names = os.listdir(folder) if folder.is_dir() else []
+        return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
     def save(self, step: int, state: Any, progress: dict) -> None:
-        """Starts writing a checkpoint; waits for the one before it, if that is still being written."""
-        # Copied, because the run goes on while this is written, and its buffers on the device are given away.
-        on_host = jax.tree.map(lambda leaf: np.array(leaf, copy=True), state)
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(on_host), progress=ocp.args.JsonSave(copy.deepcopy(progress))
-            ),
-        )
+        """Starts writing a checkpoint; waits for the one before it, if that is still being written.
 
-    def restore(self, like: Any = None) -> tuple[Any, dict]:
-        """The newest checkpoint's state, in the structure of `like` or in plain dicts, and its progress."""
-        template = None if like is None else jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
-        restored = self._manager.restore(
-            self.latest_step,
-            args=ocp.args.Composite(state=ocp.args.StandardRestore(template), progress=ocp.args.JsonRestore()),
-        )
-        return restored.state, restored.progress
+        Raises:
+            OSError: if the one before could not be written.
+        """
+        self.wait()
+        # Copied, because the run goes on while this is written, and its buffers on the device are given away.
+        arrays = {name: np.array(leaf, copy=True) for name, leaf in _by_name(state).items()}
+        text = json.dumps(progress, allow_nan=False)
+        self._under_way = self._writer.submit(self._write, step, arrays, text)
+
+    def _write(self, step: int, arrays: dict[str, np.ndarray], progress: str) -> None:
+        folder = self._workdir / _FOLDER
+        folder.mkdir(exist_ok=True)
+        for left_over in folder.glob('.*'):  # by a process that was killed
+            shutil.rmtree(left_over)
+        temporary = pathlib.Path(tempfile.mkdtemp(dir=folder, prefix=f'.{step}.'))
+        try:
+            state = safetensors.save(arrays)
+            kept = {'state_sha256': _sha256(state), 'progress_sha256': _sha256(progress.encode()), 'progress': progress}
+            write_whole(temporary / _STATE, state)
+            write_whole(temporary / _PROGRESS, json.dumps(kept).encode())
+            temporary.chmod(0o755)
+            # A checkpoint of the same step is of the same state; with one evaluation more, or less.
+            if (folder / str(step)).exists():
+                shutil.rmtree(folder / str(step))
+            os.replace(temporary, folder / str(step))
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        for old in self.steps()[_KEPT:]:
+            shutil.rmtree(folder / str(old))
+
+    def restore(
+        self, like: Any = None, accept: Callable[[dict], None] | None = None, set_aside: bool = False
+    ) -> tuple[Any, dict] | None:
+        """The newest whole checkpoint; those that are damaged are passed over, and it is said.
+
+        Args:
+            like: the state's structure; None for plain dicts.
+            accept: is given a checkpoint's progress before its state is read, and may raise.
+            set_aside: whether to move damaged ones out of the way of those to come.
+
+        Returns:
+            Its state and progress; None where no checkpoint is whole.
+        """
+        for step in self.steps():
+            folder = self._workdir / _FOLDER / str(step)
+            try:
+                progress, digest = _read_progress(folder / _PROGRESS)
+                if accept:
+                    accept(progress)
+                return _read_state(folder / _STATE, digest, like), progress
+            except _DAMAGE as error:
+                lines = str(error).splitlines() or [type(error).__name__]
+                message = f'the checkpoint of step {step} is damaged and is passed over: {lines[0]}'
+            _log.warning(message)
+            print(f'efficiency: {message}', file=sys.stderr)
+            if set_aside:
+                aside = self._workdir / _DAMAGED_FOLDER
+                aside.mkdir(exist_ok=True)
+                os.replace(folder, tempfile.mkdtemp(dir=aside, prefix=f'{step}.'))
+        return None
 
     def wait(self) -> None:
-        """Until everything is on disk."""
-        self._manager.wait_until_finished()
+        """Until everything is on disk.
+
+        Raises:
+            OSError: if it could not be written.
+        """
+        if self._under_way:
+            under_way, self._under_way = self._under_way, None
+            under_way.result()
 
     def close(self) -> None:
-        """Waits, and ends the threads that write."""
-        self._manager.close()
+        """Ends the thread that writes, after what it is writing."""
+        self._writer.shutdown()
+
+
+def _read_progress(path: pathlib.Path) -> tuple[dict, str]:
+    kept = json.loads(path.read_text(encoding='utf-8'))
+    if _sha256(kept['progress'].encode()) != kept['progress_sha256']:
+        raise ValueError(f'{path.name} is not what was written')
+    return json.loads(kept['progress']), kept['state_sha256']
+
+
+def _read_state(path: pathlib.Path, digest: str, like: Any) -> Any:
+    content = path.read_bytes()
+    if _sha256(content) != digest:
+        raise ValueError(f'{path.name} is not what was written')
+    arrays = safetensors.load(content)
+    if like is None:
+        return traverse_util.unflatten_dict(arrays, sep='/')
+    leaves = [arrays[name] for name in _by_name(like)]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _by_name(state: Any) -> dict[str, Any]:
+    leaves, _ = jax.tree.flatten_with_path(state)
+    return {jax.tree_util.keystr(path, simple=True, separator='/'): leaf for path, leaf in leaves}
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

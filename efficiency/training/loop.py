@@ -1,11 +1,15 @@
 """Training to a target: the story of a run, from its config to its record."""
 
 import collections
+import contextlib
+import errno
 import logging
 import math
 import os
 import pathlib
 import signal
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -15,10 +19,13 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from efficiency import records
-from efficiency.data import sources
-from efficiency.data.augment import augmentation
+from efficiency.data import datasets
+from efficiency.data.augment import ON_HOST, augmentation
 from efficiency.data.batches import TrainBatches
-from efficiency.errors import RunError
+from efficiency.data.datasets import Dataset
+from efficiency.data.pipeline import TrainStream, default_workers
+from efficiency.data.sources import open_source
+from efficiency.errors import RunError, UserError
 from efficiency.models import create_model, model_entry
 from efficiency.training.checkpoint import Checkpoints
 from efficiency.training.clock import Clock
@@ -28,7 +35,7 @@ from efficiency.training.metrics import MetricsLog, check_tensorboard
 from efficiency.training.optimizer import make_optimizer, make_schedule
 from efficiency.training.programs import compile_train_step
 from efficiency.training.progress import Progress
-from efficiency.training.run import Run
+from efficiency.training.run import Run, check_identity, steps_of
 from efficiency.training.settings import check_config
 from efficiency.training.step import TrainState, init_state, make_train_step
 from efficiency.training.workdir import cache_dir, existing_record, locked, log_file
@@ -37,6 +44,8 @@ _log = logging.getLogger('efficiency')
 
 # Steps that may be under way on the device while the host prepares the next.
 _STEPS_AHEAD = 2
+# Between two evaluations a run that takes long is saved as often.
+_SECONDS_BETWEEN_CHECKPOINTS = 600
 
 
 class Stopped(Exception):
@@ -51,22 +60,32 @@ class Stopped(Exception):
         self.signal = signal_number
 
 
-def train(config: ConfigDict, workdir: str | os.PathLike, data_dir: str | None = None) -> records.Record:
+def train(
+    config: ConfigDict,
+    workdir: str | os.PathLike,
+    data_dir: str | os.PathLike | None = None,
+    data_workers: int | None = None,
+) -> records.Record:
     """Trains a network until it meets its target, or for all of its epochs; goes on where an earlier call stopped.
 
     Leaves in the workdir `run.json` (`efficiency.records`), `metrics.jsonl`, `run.log` and the newest checkpoints.
+    A data set that is decoded as it is needed starts worker processes: a script that calls this must do so under
+    `if __name__ == '__main__':`.
 
     Args:
         config: see `configs/common.py`.
         workdir: the run's folder; made if it is not there.
-        data_dir: where TensorFlow Datasets keeps its data.
+        data_dir: where TensorFlow Datasets keeps its data, or an ImageFolder tree.
+        data_workers: processes that decode, 0 for threads of this one; by default one a core, up to 16. The result
+            does not depend on it.
 
     Returns:
         The run record; of a run that had finished before, the one it left.
 
     Raises:
         UserError: for a mistake in the config or the workdir; nothing has been made then.
-        RunError: if a loss was not finite; the record says 'failed'.
+        RunError: if a loss was not finite, an example cannot be read, or there is no room to write; the record says
+            'failed' where that can be written.
         Stopped: on SIGTERM or SIGINT, after saving.
     """
     workdir = pathlib.Path(workdir)
@@ -74,6 +93,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike, data_dir: str | None =
     use_compilation_cache()
     check_config(config)
     model_entry(config.model.name)
+    if config.augmentation:
+        augmentation(config.augmentation)
     if config.tensorboard:
         check_tensorboard()
     if config.precision == 'float32' and jax.default_backend() != 'cpu':
@@ -81,92 +102,119 @@ def train(config: ConfigDict, workdir: str | os.PathLike, data_dir: str | None =
         jax.config.update('jax_default_matmul_precision', 'highest')
     devices = DataParallel(config.batch_size)
     optimizer_of(config, 1, 1)  # its names are checked before a large data set is read
-    splits = (config.train_split, config.eval_split)
-    dataset = sources.load(config.dataset, splits, config.image_size, data_dir)
-    augment = augmentation(config.augmentation)
+    if config.target.value is None:
+        open_source(config.dataset, data_dir)  # whether it is there at all is the first question
+        raise UserError(f'which target on {config.dataset}? It has no preset, so pass --config.target.value')
+    dataset = datasets.load(
+        config.dataset, (config.train_split, config.eval_split), config.image_size, data_dir,
+        as_stored=config.augmentation in ON_HOST,
+    )  # fmt: skip
+    config = settled(config, dataset)
     model = network(config, dataset.num_classes)
     # Rounded, as 16.12 epochs of 4,000 are 2,015 steps of 32 and not a hair more.
     total_steps = math.ceil(round(config.num_epochs * len(dataset.train) / config.batch_size, 6))
     optimizer = optimizer_of(config, total_steps, len(dataset.train))
+    augment = augmentation(config.augmentation)
     train_step = make_train_step(model, optimizer, augment, dataset.mean, dataset.std)
-    batches = TrainBatches(dataset.train, config.batch_size, config.seed)
+    batches = TrainBatches(dataset.train, config.batch_size, config.seed, config.augmentation in ON_HOST, devices.host)
     state = devices.put_state(init_state(model, optimizer, config.seed, config.image_size))
 
-    with locked(workdir), log_file(workdir):
+    with _room_to_write(workdir), locked(workdir), log_file(workdir):
         # Asked again now that nobody else can write here.
         earlier = existing_record(workdir, config)
         if earlier and records.is_finished(earlier):
             return earlier
         _log.info('config:\n%s', config)
         _log.info('parameters:\n%s', parameter_overview.get_parameter_overview(state.params))
-        evaluate = Evaluator(model, dataset, config.eval_batch_size, devices)
-        with clock.phase('compile'):
-            step, cost = compile_train_step(
-                train_step, state, devices.put_batch(batches.at(0)), model, config.image_size, cache_dir() / 'checked'
-            )
-            evaluate.compile(state)
-        _log.info('compiled in %.1f s', clock.seconds['compile'])
-        run = Run(config, dataset, cost, clock)
         checkpoints = Checkpoints(workdir)
-        if checkpoints.latest_step is not None:
-            with clock.phase('checkpoint'):
-                state, progress = checkpoints.restore(state)
-                run.resume(progress)
-                state = devices.put_state(state)
-            # A process that was killed before its first checkpoint has left its restart in the record alone.
-            if earlier and len(earlier['resumed_from_steps']) >= len(run.resumed_from):
-                run.resumed_from = [*earlier['resumed_from_steps'], run.steps]
-            _log.info('going on from step %d', run.steps)
-        trainer = _Trainer(run, workdir, checkpoints, step, evaluate, batches, devices, total_steps)
-        return trainer.run_to_end(state)
+        with clock.phase('checkpoint'):
+            restored = checkpoints.restore(
+                state, lambda progress: check_identity(progress, config, dataset), set_aside=True
+            )
+        first = steps_of(restored[1]) if restored else 0
+        workers = default_workers() if data_workers is None else data_workers
+        with contextlib.closing(TrainStream(batches, first, total_steps, workers)) as stream:
+            with clock.phase('compile'):
+                batch = devices.batch_shapes(config.batch_size, dataset.train.image_shape)
+                step, cost = compile_train_step(
+                    train_step, state, batch, model, config.image_size, cache_dir() / 'checked'
+                )
+                evaluate = Evaluator(model, dataset, config.eval_batch_size, devices)
+                evaluate.compile(state)
+            _log.info('compiled in %.1f s', clock.seconds['compile'])
+            run = Run(config, dataset, cost, clock)
+            if restored:
+                run.resume(restored[1])
+                state = devices.put_state(restored[0])
+                # A process that was killed before its first checkpoint has left its restart in the record alone.
+                if earlier and len(earlier['resumed_from_steps']) >= len(run.resumed_from):
+                    run.resumed_from = [*earlier['resumed_from_steps'], run.steps]
+                _log.info('going on from step %d', run.steps)
+            return _Trainer(run, workdir, checkpoints, step, evaluate, stream, devices, total_steps).run_to_end(state)
+
+
+def settled(config: ConfigDict, dataset: Dataset) -> ConfigDict:
+    """The config with what it left to the data set."""
+    config = ConfigDict(config.to_dict())
+    config.image_size, config.eval_split = dataset.image_size, dataset.eval_split
+    config.augmentation = config.augmentation or ('shift' if dataset.one_size else 'resized_crop_flip')
+    return config
+
+
+@contextlib.contextmanager
+def _room_to_write(workdir: pathlib.Path) -> Iterator[None]:
+    """Says in one sentence that the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS):
+            raise
+        raise RunError(
+            f'cannot write {error.filename or workdir}: {error.strerror}; what was written before is whole: make room, '
+            'and the same command goes on'
+        ) from error
 
 
 class _Trainer:
     """The loop over steps, with what it needs at hand."""
 
-    def __init__(self, run, workdir, checkpoints, step, evaluate, batches, devices, total_steps):
+    def __init__(self, run, workdir, checkpoints, step, evaluate, stream, devices, total_steps):
         self.run, self.workdir, self.checkpoints = run, workdir, checkpoints
-        self.step, self.evaluate, self.batches, self.devices = step, evaluate, batches, devices
+        self.step, self.evaluate, self.stream, self.devices = step, evaluate, stream, devices
         self.total_steps = total_steps
         self.clock = run.clock
+        self.record_writer = records.Writer(workdir)
+        self.saved, self.saved_at = (run.steps, len(run.curve)), time.monotonic()
         self.stop_signal: int | None = None
         # (number, loss) of the steps that may still be under way.
         self.under_way: collections.deque[tuple[int, jax.Array]] = collections.deque()
 
     def run_to_end(self, state: TrainState) -> records.Record:
         run = self.run
-        progress = Progress(run.steps, self.total_steps, len(run.dataset.train) / run.config.batch_size)
-        log = MetricsLog(self.workdir, run.steps, tensorboard=run.config.tensorboard)
+        self.progress = Progress(run.steps, self.total_steps, len(run.dataset.train) / run.config.batch_size)
+        self.log = MetricsLog(self.workdir, run.steps, tensorboard=run.config.tensorboard)
         previous = {number: signal.signal(number, self._request_stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             self._write_record('running')
-            progress.line(f'training: {run.steps} of {self.total_steps} steps are done')
-            while not self._finished():
-                state, loss = self._take_step(state)
-                progress.step(run.steps, loss)
+            self.progress.line(f'training: {run.steps} of {self.total_steps} steps are done')
+            while True:
+                # Also of a step that was saved, but stopped before it was evaluated.
                 if self._evaluation_due():
-                    self._settle()
-                    with self.clock.phase('evaluation'):
-                        metrics = self.evaluate(state)
-                    self._check_finite(run.steps, metrics['loss'], 'evaluation loss')
-                    point = run.add_evaluation(metrics)
-                    log.write(point)
-                    progress.evaluation(point, run.target)
-                    self._write_record('running')
+                    self._evaluate(state)
+                if self._finished() or self.stop_signal:
+                    break
+                if time.monotonic() - self.saved_at > _SECONDS_BETWEEN_CHECKPOINTS:
                     self._save(state)
-                elif self.stop_signal:
-                    self._settle()
-                    self._write_record('running')
-                    self._save(state)
-                if self.stop_signal and not self._finished():
-                    self._wait_for_checkpoint()
-                    raise Stopped(f'stopped at step {run.steps} of {self.total_steps} and saved', self.stop_signal)
+                state = self._take_step(state)
+            self._save(state)
             # A record that says the run is finished must have the parameters that finished it beside it.
             self._wait_for_checkpoint()
+            if not self._finished():
+                raise Stopped(f'stopped at step {run.steps} of {self.total_steps} and saved', self.stop_signal)
             return self._write_record('reached' if run.reached_target else 'exhausted')
         finally:
-            progress.close()
-            log.close()
+            self.progress.close()
+            self.log.close()
             self.checkpoints.close()
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -178,15 +226,23 @@ class _Trainer:
         reached = self.run.config.stop_at_target and self.run.reached_target
         return reached or self.run.steps >= self.total_steps
 
-    def _take_step(self, state: TrainState) -> tuple[TrainState, float | None]:
+    def _take_step(self, state: TrainState) -> TrainState:
         with self.clock.phase('data_wait'):
-            batch = self.devices.put_batch(self.batches.at(self.run.steps))
+            try:
+                batch = next(self.stream)
+            except RunError as error:
+                # What was trained so far is right, and stays.
+                self._save(state)
+                self._write_record('failed', str(error))
+                raise
+            batch = self.devices.put_batch(batch)
         with self.clock.phase('train'):
             state, loss = self.step(state, batch)
             self.run.add_step()
             self.under_way.append((self.run.steps, loss))
             finished = self._finish_oldest() if len(self.under_way) > _STEPS_AHEAD else None
-        return state, finished
+        self.progress.step(self.run.steps, finished)
+        return state
 
     def _finish_oldest(self) -> float:
         number, loss = self.under_way.popleft()
@@ -208,12 +264,33 @@ class _Trainer:
 
     def _evaluation_due(self) -> bool:
         run, every = self.run, self.run.config.eval_every * len(self.run.dataset.train)
+        if run.steps == 0 or (run.curve and run.curve[-1]['step'] == run.steps):
+            return False
         now, before = (math.floor((run.steps - back) * run.config.batch_size / every + 1e-9) for back in (0, 1))
         return now > before or run.steps == self.total_steps
 
+    def _evaluate(self, state: TrainState) -> None:
+        self._settle()
+        with self.clock.phase('evaluation'):
+            metrics = self.evaluate(state, stopped=lambda: self.stop_signal is not None)
+        if metrics is None:
+            return
+        self._check_finite(self.run.steps, metrics['loss'], 'evaluation loss')
+        point = self.run.add_evaluation(metrics)
+        self.log.write(point)
+        self.progress.evaluation(point, self.run.target)
+        self._save(state)
+
     def _save(self, state: TrainState) -> None:
+        """Record and checkpoint, of where the run is now."""
+        self._settle()
+        self._write_record('running')
+        place = self.run.steps, len(self.run.curve)
+        if place == self.saved:
+            return
         with self.clock.phase('checkpoint'):
             self.checkpoints.save(self.run.steps, state, self.run.progress())
+        self.saved, self.saved_at = place, time.monotonic()
 
     def _wait_for_checkpoint(self) -> None:
         with self.clock.phase('checkpoint'):
@@ -221,7 +298,7 @@ class _Trainer:
 
     def _write_record(self, status: str, failure: str | None = None) -> records.Record:
         record = self.run.record(status, failure)
-        records.write(self.workdir, record)
+        self.record_writer.write(record)
         return record
 
 

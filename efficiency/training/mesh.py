@@ -5,6 +5,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from efficiency.data.batches import Host
 from efficiency.errors import UserError
 
 
@@ -27,11 +28,20 @@ class DataParallel:
         self.replicated = NamedSharding(self.mesh, P())
         self.split = NamedSharding(self.mesh, P('data'))
 
+    @property
+    def host(self) -> Host:
+        """Which part of each batch this host puts."""
+        return Host(jax.process_index(), jax.process_count())
+
     def put_batch(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-        """A batch that every host has whole, each device given its part."""
+        """A batch of which each host has its part, each device given its own."""
+        return {name: jax.make_array_from_process_local_data(self.split, value) for name, value in batch.items()}
+
+    def batch_shapes(self, batch_size: int, image_shape: tuple[int, ...]) -> dict[str, jax.ShapeDtypeStruct]:
+        """What `put_batch` makes of a training batch, without one."""
+        shapes = {'image': ((batch_size, *image_shape), np.uint8), 'label': ((batch_size,), np.int32)}
         return {
-            name: jax.make_array_from_callback(value.shape, self.split, value.__getitem__)
-            for name, value in batch.items()
+            name: jax.ShapeDtypeStruct(shape, dtype, sharding=self.split) for name, (shape, dtype) in shapes.items()
         }
 
     def put_state(self, state):

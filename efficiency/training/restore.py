@@ -19,9 +19,10 @@ def load_run(workdir: str | os.PathLike) -> tuple[nn.Module, dict, records.Recor
     record = records.read(workdir)
     checkpoints = Checkpoints(workdir)
     try:
-        if checkpoints.latest_step is None:
-            raise FileNotFoundError(f'{workdir} holds no checkpoint')
-        state, _ = checkpoints.restore()
+        restored = checkpoints.restore()
+        if restored is None:
+            raise FileNotFoundError(f'{workdir} holds no whole checkpoint')
+        state, _ = restored
     finally:
         checkpoints.close()
     variables = jax.tree.map(np.asarray, {name: state.get(name) or {} for name in ('params', 'batch_stats')})

@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from efficiency import records
-from efficiency.data.sources import Dataset
+from efficiency.data.datasets import Dataset
 from efficiency.errors import UserError
 from efficiency.training import provenance
 from efficiency.training.clock import Clock
@@ -92,13 +92,9 @@ class Run:
         self.eval_examples += len(self.dataset.eval)
         return point
 
-    def identity(self) -> dict[str, Any]:
-        """What a checkpoint must share with the run that goes on from it."""
-        return {'config': self.config.to_dict(), 'fingerprint': self.dataset.fingerprint}
-
     def progress(self) -> dict[str, Any]:
         """What a checkpoint keeps of this."""
-        return self.identity() | {
+        return identity(self.config, self.dataset) | {
             'programs': self.programs,
             'curve': self.curve,
             'eval_examples': self.eval_examples,
@@ -107,17 +103,7 @@ class Run:
         }
 
     def resume(self, progress: dict[str, Any]) -> None:
-        """Goes on from a checkpoint's `progress`; the time spent since this process started is added to its clock.
-
-        Raises:
-            UserError: if the checkpoint is of another config, or of other images.
-        """
-        keys = differing_keys(self.identity(), {key: progress[key] for key in self.identity()})
-        if keys:
-            raise UserError(
-                f'the checkpoints in the workdir are of another run, which differs in {", ".join(keys)}; '
-                'take another --workdir'
-            )
+        """Goes on from a checkpoint's `progress`; the time spent since this process started is added to its clock."""
         *before, last = progress['programs']
         if {**last, 'steps': 0} == self.programs[0]:
             self.programs = [*before, last]
@@ -175,6 +161,31 @@ class Run:
             'resumed_from_steps': self.resumed_from,
             'failure': failure,
         }
+
+
+def identity(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
+    """What a checkpoint must share with the run that goes on from it."""
+    return {'config': config.to_dict(), 'fingerprint': dataset.fingerprint}
+
+
+def check_identity(progress: dict[str, Any], config: ConfigDict, dataset: Dataset) -> None:
+    """Checks that a checkpoint's progress is of this run.
+
+    Raises:
+        UserError: if it is of another config, or of other images.
+    """
+    ours = identity(config, dataset)
+    keys = differing_keys(ours, {key: progress[key] for key in ours})
+    if keys:
+        raise UserError(
+            f'the checkpoints in the workdir are of another run, which differs in {", ".join(keys)}; '
+            'take another --workdir'
+        )
+
+
+def steps_of(progress: dict[str, Any]) -> int:
+    """How many steps a checkpoint's run had taken."""
+    return sum(program['steps'] for program in progress['programs'])
 
 
 def _whole(total: int, parts: int) -> int | float:

@@ -1,7 +1,10 @@
 """What a config must hold, checked before anything is made or compiled."""
 
+import difflib
 import hashlib
 import json
+import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,39 +13,113 @@ from ml_collections import ConfigDict
 from efficiency.errors import UserError
 from efficiency.records import METRICS
 
-_KEYS = (
-    'augmentation', 'batch_size', 'dataset', 'eval_batch_size', 'eval_every', 'eval_split', 'gradient_clip_norm',
-    'image_size', 'learning_rate', 'model', 'num_epochs', 'optimizer', 'precision', 'schedule', 'seed',
-    'stop_at_target', 'target', 'tensorboard', 'train_split', 'warmup_epochs', 'weight_decay',
-)  # fmt: skip
+# Far above what any machine trains at once, far below what the smallest slip of a key makes of a number.
+_MOST_EXAMPLES, _LARGEST_IMAGE = 2**20, 2**12
 _PRECISIONS = ('float32', 'bfloat16')
 
+_Rule = tuple[Callable[[Any], bool], str]
 
-def _check(key: str, value: Any, ok: Callable[[Any], bool], wanted: str) -> None:
-    if not ok(value):
-        raise UserError(f'config.{key} is {value!r}; it must be {wanted}')
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return _is_whole(value) or isinstance(value, float)
+
+
+def _whole(low: int, high: int) -> _Rule:
+    return lambda v: _is_whole(v) and low <= v <= high, f'a whole number from {low} to {high}'
+
+
+def _above_zero() -> _Rule:
+    return lambda v: _is_number(v) and 0 < v < math.inf, 'a number above 0'
+
+
+def _at_least_zero() -> _Rule:
+    return lambda v: _is_number(v) and 0 <= v < math.inf, 'a number, at least 0'
+
+
+def _one_of(values: tuple[str, ...]) -> _Rule:
+    return lambda v: isinstance(v, str) and v in values, ' or '.join(values)
+
+
+def _or_none(rule: _Rule, otherwise: str) -> _Rule:
+    return lambda v: v is None or rule[0](v), f'{rule[1]}, or nothing: {otherwise}'
+
+
+_NAME: _Rule = (lambda v: isinstance(v, str) and v != '', 'a name')
+_TRUTH: _Rule = (lambda v: isinstance(v, bool), 'True or False')
+_SECTION: _Rule = (lambda v: isinstance(v, ConfigDict), 'a section with keys of its own')
+
+_RULES: dict[str, _Rule] = {
+    'augmentation': _or_none(_NAME, 'shift, or resized_crop_flip where images differ in size'),
+    'batch_size': _whole(1, _MOST_EXAMPLES),
+    'dataset': _NAME,
+    'eval_batch_size': _whole(1, _MOST_EXAMPLES),
+    'eval_every': _above_zero(),
+    'eval_split': _or_none(_NAME, 'the first there is of validation, val and test'),
+    'gradient_clip_norm': _at_least_zero(),
+    'image_size': _or_none(_whole(1, _LARGEST_IMAGE), "the images' own"),
+    'learning_rate': _above_zero(),
+    'model': _SECTION,
+    'model.name': _NAME,
+    'num_epochs': _above_zero(),
+    'optimizer': _SECTION,
+    'optimizer.momentum': (lambda v: _is_number(v) and 0 <= v < 1, 'a number, at least 0 and below 1'),
+    'optimizer.name': _NAME,
+    'precision': _one_of(_PRECISIONS),
+    'preset': _NAME,
+    'schedule': _NAME,
+    'seed': _whole(0, 2**31 - 1),
+    'stop_at_target': _TRUTH,
+    'target': _SECTION,
+    'target.metric': _one_of(METRICS),
+    'target.value': (lambda v: v is None or (_is_number(v) and 0 < v <= 1), 'a share above 0 and at most 1'),
+    'tensorboard': _TRUTH,
+    'train_split': _NAME,
+    'warmup_epochs': _at_least_zero(),
+    'weight_decay': _at_least_zero(),
+}
+
+
+def wanted(key: str) -> str | None:
+    """What the value of a key must be, in words; None where there is no such key."""
+    return _RULES[key][1] if key in _RULES else None
 
 
 def check_config(config: ConfigDict) -> None:
-    """Checks the values of a config that no other part would refuse by itself.
+    """Checks that a config has every key, no other, and each with a value that can be.
 
     Raises:
-        UserError: for the first that cannot be, with what could.
+        UserError: for the first that is wrong, with what would be right.
     """
-    missing = [key for key in _KEYS if key not in config]
-    if missing:
-        raise UserError(f'the config has no {", ".join(missing)}; configs/common.py shows what it needs')
-    for key in ('batch_size', 'eval_batch_size', 'image_size'):
-        _check(key, config[key], lambda v: v >= 1, 'at least 1')
-    for key in ('num_epochs', 'eval_every', 'learning_rate'):
-        _check(key, config[key], lambda v: 0 < v < float('inf'), 'above 0')
-    for key in ('weight_decay', 'warmup_epochs', 'gradient_clip_norm'):
-        _check(key, config[key], lambda v: 0 <= v < float('inf'), 'at least 0')
-    _check('optimizer.momentum', config.optimizer.momentum, lambda v: 0 <= v < 1, 'at least 0 and below 1')
-    _check('seed', config.seed, lambda v: 0 <= v < 2**31, 'at least 0 and below 2**31')
-    _check('precision', config.precision, _PRECISIONS.__contains__, ' or '.join(_PRECISIONS))
-    _check('target.metric', config.target.metric, METRICS.__contains__, ' or '.join(METRICS))
-    _check('target.value', config.target.value, lambda v: 0 < v <= 1, 'a share above 0 and at most 1')
+    if not isinstance(config, ConfigDict):
+        raise UserError(f'get_config returned {type(config).__name__}; it must return an ml_collections.ConfigDict')
+    for key, (ok, wanted) in sorted(_RULES.items()):
+        *sections, name = key.split('.')
+        holder = config
+        for section in sections:
+            holder = holder[section]
+        if name not in holder:
+            raise UserError(f'the config has no {key}; configs/common.py shows what a config needs')
+        value = holder[name]
+        if not ok(value):
+            raise UserError(f'config.{key} is {value!r}; it must be {wanted}')
+    for key in config:
+        if key not in _RULES:
+            near = difflib.get_close_matches(str(key), _RULES, n=1)
+            hint = f'did you mean {near[0]}?' if near else 'configs/common.py shows those there are'
+            raise UserError(f'the config has the key {key}, which means nothing here; {hint}')
+    try:
+        json.dumps(config.to_dict(), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UserError(f'the config cannot be kept in a record: {error}; its values must be plain ones') from error
+    if config.preset != config.dataset:
+        raise UserError(
+            f'config.dataset is {config.dataset!r}, but target and recipe are those of {config.preset}; choose the '
+            f'data set together with its recipe, as in --config=configs/shufflenet.py:{config.dataset}'
+        )
 
 
 def run_name(config: ConfigDict) -> str:
@@ -50,16 +127,20 @@ def run_name(config: ConfigDict) -> str:
     settings = config.to_dict()
     del settings['seed']
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-    return f'{config.model.name}-{config.dataset}-{digest}-s{config.seed}'
+    name = re.sub(r'[^\w.+-]', '_', f'{config.model.name}-{config.dataset}')
+    return f'{name}-{digest}-s{config.seed}'
 
 
 def differing_keys(ours: dict, theirs: dict, prefix: str = '') -> list[str]:
-    """Dotted names of the keys in which two configs differ, either lacking one included."""
+    """Dotted names of the keys in which two configs differ, either lacking one included.
+
+    A value of ours that is None differs from nothing: it stands for what their data set made of it.
+    """
     names = []
     for key in sorted(ours.keys() | theirs.keys()):
         mine, other = ours.get(key), theirs.get(key)
         if isinstance(mine, dict) and isinstance(other, dict):
             names += differing_keys(mine, other, f'{prefix}{key}.')
-        elif mine != other:
+        elif mine != other and not (key in ours and key in theirs and mine is None):
             names.append(prefix + key)
     return names

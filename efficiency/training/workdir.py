@@ -58,11 +58,18 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
         yield
 
 
+class _LogFile(logging.FileHandler):
+    """A log that says by an exception that it cannot be written, as every other file here."""
+
+    def handleError(self, record):  # noqa: N802  (the name that logging calls)
+        raise  # noqa: PLE0704  (called where the exception is being handled)
+
+
 @contextlib.contextmanager
 def log_file(workdir: pathlib.Path) -> Iterator[None]:
     """Adds what this package logs to `run.log` in the folder."""
     logger = logging.getLogger('efficiency')
-    handler = logging.FileHandler(workdir / 'run.log')
+    handler = _LogFile(workdir / 'run.log')
     handler.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

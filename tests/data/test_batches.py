@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from efficiency.data.augment import augmentation, normalise
-from efficiency.data.batches import TrainBatches, eval_batches
-from efficiency.data.sources import Split
+from efficiency.data.batches import EvalBatches, Host, TrainBatches
+from efficiency.data.splits import ArraySplit
 from efficiency.errors import UserError
 
 
 def split(n):
-    return Split(np.arange(n, dtype=np.uint8).reshape(n, 1, 1, 1), np.arange(n, dtype=np.int32))
+    return ArraySplit(np.arange(n, dtype=np.uint8).reshape(n, 1, 1, 1), np.arange(n, dtype=np.int32))
 
 
 @given(n=st.integers(1, 50), batch_size=st.integers(1, 70), seed=st.integers(0, 9), epochs=st.integers(1, 3))
@@ -40,9 +40,25 @@ def test_the_order_depends_on_epoch_and_seed():
 @given(n=st.integers(1, 50), batch_size=st.integers(1, 70))
 @settings(deadline=None)
 def test_evaluation_sees_each_example_exactly_once(n, batch_size):
-    batches = list(eval_batches(split(n), batch_size))
+    batches = EvalBatches(split(n), batch_size)
+    batches = [batches.at(number) for number in range(len(batches))]
     assert {len(batch['label']) for batch in batches} == {batch_size}
     assert np.concatenate([batch['label'][batch['mask']] for batch in batches]).tolist() == list(range(n))
+
+
+@given(n=st.integers(1, 50), each=st.integers(1, 9), hosts=st.integers(1, 4))
+@settings(deadline=None)
+def test_the_hosts_parts_make_up_the_batches(n, each, hosts):
+    for make, number in (
+        (lambda host: TrainBatches(split(n), each * hosts, 0, host=host), 3),
+        (lambda host: EvalBatches(split(n), each * hosts, host), 0),
+    ):
+        whole = make(Host()).at(number)
+        parts = [make(Host(index, hosts)).at(number) for index in range(hosts)]
+        for name in whole:
+            together = np.concatenate([part[name] for part in parts])
+            mask = whole.get('mask', np.ones(len(whole['label']), bool))
+            assert together[mask].tolist() == whole[name][mask].tolist()
 
 
 def test_shift_moves_and_flip_mirrors_and_neither_makes_pixels_up():

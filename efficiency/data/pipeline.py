@@ -1,0 +1,130 @@
+"""The input pipeline: batches made ahead of the step that needs them, by worker processes and threads of grain."""
+
+import contextlib
+import gc
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from efficiency.data.batches import Batch, EvalBatches, TrainBatches
+from efficiency.errors import RunError
+
+# Batches that each worker keeps ready, and that a thread keeps ready for the evaluation.
+_AHEAD = 2
+_MOST_WORKERS = 16
+
+
+def default_workers() -> int:
+    """Worker processes for a data set that is decoded as it is needed: one a core, up to 16."""
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1, _MOST_WORKERS)
+
+
+class TrainStream:
+    """The batches of a run from a step on, in order.
+
+    What is in memory is taken when it is asked for; what must be decoded is decoded ahead by worker processes. The
+    batches are the same with any number of workers, so a run's position is the number of its step alone.
+    """
+
+    def __init__(self, batches: TrainBatches, first: int, stop: int, workers: int):
+        """Starts the workers, with batches `first` to `stop` - 1 to make; `workers` of 0 decodes in this process."""
+        self._batches, self._next = batches, first
+        self._iterator = None
+        if batches.split.in_memory or first >= stop:
+            return
+        import grain
+        from absl import flags
+
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()  # called from a program without absl's flags, of which grain reads some
+        ahead = grain.MapDataset.range(first, stop).map(batches.at)
+        if workers:
+            # Each worker takes every workers-th batch, whole, so that their number does not change what is in one.
+            stream = ahead.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
+            options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_AHEAD)
+            stream = stream.mp_prefetch(options, worker_init_fn=_start_worker)
+        else:
+            stream = ahead.to_iter_dataset(grain.ReadOptions(num_threads=_AHEAD, prefetch_buffer_size=_AHEAD))
+        self._iterator = iter(stream)
+        # Asked for before it is needed: the workers start at the first question.
+        self._asker = ThreadPoolExecutor(1)
+        self._coming = self._asker.submit(self._ask)
+
+    def __next__(self) -> Batch:
+        """The next batch.
+
+        Raises:
+            DamagedExample: if an example of it cannot be read.
+            RunError: if a worker ended.
+        """
+        if self._iterator is None:
+            number, self._next = self._next, self._next + 1
+            return self._batches.at(number)
+        with _worker_errors():
+            batch = self._coming.result()
+        self._coming = self._asker.submit(self._ask)
+        return batch
+
+    def _ask(self) -> Batch | None:
+        batch = next(self._iterator, None)
+        # Copied out of the memory that is shared with the workers, which is given back at once.
+        return batch and {name: np.array(value) for name, value in batch.items()}
+
+    def close(self) -> None:
+        """Ends the workers."""
+        if self._iterator is not None:
+            self._asker.shutdown(cancel_futures=True)
+            self._iterator.close()
+            # grain's iterators are in cycles, and what they hold of the shared memory is given back with them.
+            self._iterator = self._coming = None
+            gc.collect()
+
+
+def eval_stream(batches: EvalBatches) -> Iterator[Batch]:
+    """The batches of an evaluation in order; those that must be decoded are, by threads and one batch ahead."""
+    if batches.split.in_memory or len(batches) == 1:
+        yield from map(batches.at, range(len(batches)))
+        return
+    import grain
+
+    options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_AHEAD)
+    iterator = iter(grain.MapDataset.range(len(batches)).map(batches.at).to_iter_dataset(options))
+    try:
+        yield from iterator
+    finally:
+        iterator.close()
+
+
+@contextlib.contextmanager
+def _worker_errors() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if 'terminated unexpectedly' not in str(error):
+            raise
+        raise RunError(
+            f'a data worker was ended from outside, as the system does when memory runs out ({error}); fewer '
+            '--data_workers need less'
+        ) from error
+
+
+def _start_worker(index: int, count: int) -> None:
+    """In a worker: leaves signals to the process that it works for, and ends when that ends, however it does."""
+    import cv2
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    # The workers share the cores among themselves.
+    cv2.setNumThreads(1)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

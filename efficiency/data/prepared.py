@@ -1,0 +1,142 @@
+"""Classification sets that TensorFlow Datasets has prepared, read from array_record files without tensorflow."""
+
+import difflib
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from efficiency.data.sources import Image, Source
+from efficiency.errors import UserError
+
+_IMAGENET = """imagenet2012 is not prepared in {folder}. Log in at https://image-net.org/download-images, put \
+ILSVRC2012_img_train.tar (138 GB) and ILSVRC2012_img_val.tar (6 GB) into {folder}/downloads/manual, and run: \
+pip install ".[prepare]" && tfds build imagenet2012 --data_dir={folder} --file_format=array_record (once, {hours})"""
+_IMAGENET_HOURS = 'about 2 hours'
+
+
+def open_prepared(name: str, folder: pathlib.Path | None, others: list[str]) -> Source:
+    """A data set in TensorFlow Datasets' own folder, or another.
+
+    Args:
+        name: as TensorFlow Datasets writes it, with config and version if need be: 'imagenet_resized/64x64:0.1.0'.
+        folder: where it keeps its data; its default where None.
+        others: names that the user may have meant.
+
+    Raises:
+        UserError: if it is not there, not stored as array_record, or no classification set of uint8 images; with
+            the command that would mend that.
+    """
+    import tensorflow_datasets as tfds
+
+    folder = folder or pathlib.Path(tfds.core.constants.DATA_DIR).expanduser()
+    try:
+        builder = tfds.builder(name, data_dir=folder, try_gcs=False)
+        prepared = builder.info.splits
+    except (tfds.core.DatasetNotFoundError, FileNotFoundError):
+        raise UserError(_not_found(name, folder, others)) from None
+    except (AssertionError, ImportError, RuntimeError, ValueError) as error:
+        raise UserError(f'TensorFlow Datasets cannot open {name!r}: {str(error).strip().splitlines()[0]}') from error
+    if not prepared:
+        raise UserError(_not_prepared(name, folder, others))
+    if builder.info.file_format.value != 'array_record':
+        raise UserError(
+            f'{name} is stored in {builder.data_dir} as {builder.info.file_format.value}, which only tensorflow reads; '
+            f'convert it with: pip install ".[prepare]" && tfds convert_format --dataset_version_dir='
+            f'{builder.data_dir} --out_file_format=array_record'
+        )
+    image_key, label_key = _keys(builder.info, name)
+    feature = builder.info.features[image_key]
+    shape = feature.shape if None not in feature.shape else None
+    version = str(builder.info.version)
+    sizes = [f'{split} {info.shard_lengths} {info.num_bytes}' for split, info in sorted(prepared.items())]
+    return Source(
+        builder.info.features[label_key].num_classes,
+        _Splits(builder, image_key, label_key),
+        version,
+        shape,
+        identity='\n'.join(sizes),
+    )
+
+
+def _keys(info, name: str) -> tuple[str, str]:
+    """The features that are the image and its class."""
+    import tensorflow_datasets as tfds
+
+    image, label = info.supervised_keys if len(info.supervised_keys or ()) == 2 else ('image', 'label')
+    features = info.features
+    is_classification = (
+        {image, label} <= set(features)
+        and isinstance(features[image], tfds.features.Image)
+        and isinstance(features[label], tfds.features.ClassLabel)
+    )
+    if not is_classification:
+        raise UserError(f'{name} is no set of images with one class each: its features are {", ".join(features)}')
+    if np.dtype(features[image].np_dtype) != np.uint8 or features[image].shape[-1] not in (1, 3, None):
+        raise UserError(f'the images of {name} are no grey or colour images of 8 bits: {features[image]}')
+    return image, label
+
+
+def _not_found(name: str, folder: pathlib.Path, others: list[str]) -> str:
+    import tensorflow_datasets as tfds
+
+    there = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    known = [*others, *there, *tfds.list_builders(with_community_datasets=False)]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    hint = f'the nearest are {", ".join(dict.fromkeys(near))}' if near else f'there are {", ".join([*others, *there])}'
+    return f'no preset or data set is named {name!r}, nor is it in {folder}; {hint}'
+
+
+def _not_prepared(name: str, folder: pathlib.Path, others: list[str]) -> str:
+    if name == 'imagenet2012':
+        return _IMAGENET.format(folder=folder, hours=_IMAGENET_HOURS)
+    near = difflib.get_close_matches(name, others, n=1)
+    hint = f' (did you mean {near[0]}?)' if near else ''
+    return (
+        f'the data set {name} is not prepared in {folder}{hint}; prepare it with: pip install ".[prepare]" && '
+        f'tfds build {name} --data_dir={folder} --file_format=array_record'
+    )
+
+
+class _Splits(Mapping):
+    """The splits of a builder, each opened when it is asked for."""
+
+    def __init__(self, builder, image_key, label_key):
+        self._builder, self._keys = builder, (image_key, label_key)
+
+    def __getitem__(self, name):
+        if name not in self._builder.info.splits:
+            raise KeyError(name)
+        return _Records(self._builder, name, *self._keys)
+
+    def __iter__(self):
+        return iter(self._builder.info.splits)
+
+    def __len__(self):
+        return len(self._builder.info.splits)
+
+
+class _Records:
+    """A split in array_record files; images stay encoded."""
+
+    def __init__(self, builder, split: str, image_key: str, label_key: str):
+        import tensorflow_datasets as tfds
+
+        skipped = {image_key: tfds.decode.SkipDecoding()}
+        self._split, self._folder = split, str(builder.data_dir)
+        self._image_key, self._label_key = image_key, label_key
+        self._source = builder.as_data_source(split, decoders=skipped)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> tuple[Image, int]:
+        record = self._source[index]
+        return record[self._image_key], int(record[self._label_key])
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[Image, int]]:
+        records = self._source.__getitems__(indices)
+        return [(record[self._image_key], int(record[self._label_key])) for record in records]
+
+    def name_of(self, index: int) -> str:
+        return f'record {index} of {self._split} in {self._folder}'

@@ -1,0 +1,130 @@
+"""Images on the host: evaluated as torchvision would, cropped at random within what was asked, errors named."""
+
+import io
+import pathlib
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from efficiency.data import images, sources
+
+GOLDEN = pathlib.Path(__file__).parent / 'torchvision_crops.npz'
+
+
+@pytest.fixture(scope='session')
+def photographs(tfds_dir):
+    """The 250 of imagenet_sample, encoded."""
+    split = sources.open_source('imagenet_sample', tfds_dir).splits['validation']
+    return [split[i][0] for i in range(len(split))]
+
+
+def encoded(pixels, suffix='.jpg'):
+    return cv2.imencode(suffix, pixels[..., ::-1])[1].tobytes()
+
+
+def smooth(height, width):
+    """Pixels that say where they are: red grows downwards, green to the right."""
+    red = np.linspace(0, 255, height)[:, None].repeat(width, 1)
+    green = np.linspace(0, 255, width)[None].repeat(height, 0)
+    return np.stack([red, green, np.zeros_like(red)], -1).astype(np.uint8)
+
+
+def test_the_centre_crop_is_torchvisions(photographs):
+    # 64 pixels of every image at places drawn once, and the mean of all, as torchvision's Resize(256) and
+    # CenterCrop(224) on Pillow made them (tests/data/make_torchvision_crops.py).
+    golden = np.load(GOLDEN, allow_pickle=False)
+    assert len(photographs) == len(golden['pixels']) == 250
+    rows, columns = golden['places'].T
+    for photograph, pixels, mean in zip(photographs, golden['pixels'], golden['means'], strict=True):
+        crop = images.centre_crop(photograph, 224)
+        assert np.abs(crop[rows, columns].astype(int) - pixels).mean() < 1
+        assert abs(crop.mean() - mean) < 1
+
+
+@pytest.mark.parametrize('size', [32, 97, 224, 299])
+@pytest.mark.parametrize('shape', [(300, 400), (400, 300), (40, 1000), (64, 64)])
+def test_the_centre_crop_is_the_middle_at_every_size(shape, size):
+    crop = images.centre_crop(smooth(*shape), size).astype(float)
+    assert crop.shape == (size, size, 3)
+    np.testing.assert_allclose(crop[..., :2].mean(axis=(0, 1)), 127.5, atol=2.5)
+    # 7 / 8 of the shorter side, and as many pixels of the other.
+    seen = 7 / 8 * min(shape) / np.array(shape)
+    spread = crop[-1, 0, 0] - crop[0, 0, 0], crop[0, -1, 1] - crop[0, 0, 1]
+    np.testing.assert_allclose(spread, 255 * seen, atol=6)
+
+
+def test_decoding_is_pillows_for_every_photograph(photographs):
+    for photograph in photographs[::10]:
+        theirs = np.asarray(Image.open(io.BytesIO(photograph)).convert('RGB'))
+        np.testing.assert_array_equal(images.decode(photograph), theirs)
+
+
+def test_an_orientation_in_exif_is_left_alone():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    file = io.BytesIO()
+    Image.fromarray(smooth(40, 60)).save(file, 'JPEG', exif=exif)
+    assert images.decode(file.getvalue()).shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png', '.webp', '.bmp'])
+def test_grey_and_colour_of_every_format(suffix):
+    grey = np.full((30, 20), 100, np.uint8)
+    assert images.decode(cv2.imencode(suffix, grey)[1].tobytes()).shape == (30, 20, 3)
+    colour = images.decode(encoded(smooth(64, 48), suffix))
+    assert np.abs(colour.astype(int) - smooth(64, 48)).mean() < 3
+
+
+def test_what_does_not_decode_is_an_error():
+    whole = encoded(smooth(100, 100))
+    for broken in (b'', b'no image', whole[: len(whole) // 2], whole[:-2], whole[:20]):
+        with pytest.raises(ValueError, match=r'decode|ends before'):
+            images.decode(broken)
+    images.decode(whole + b'trailing bytes')
+
+
+@given(
+    height=st.integers(1, 700), width=st.integers(1, 700), size=st.integers(1, 64), seed=st.integers(0, 99),
+    stored=st.booleans(),
+)  # fmt: skip
+@settings(deadline=None, max_examples=60)
+def test_a_random_crop_is_a_part_of_the_image_at_the_size_asked_for(height, width, size, seed, stored):
+    image = encoded(smooth(height, width), '.png') if stored else smooth(height, width)
+    crop = images.resized_crop_flip(image, size, np.random.default_rng(seed))
+    again = images.resized_crop_flip(image, size, np.random.default_rng(seed))
+    assert crop.shape == (size, size, 3)
+    assert crop.dtype == np.uint8
+    np.testing.assert_array_equal(crop, again)
+
+
+def test_random_crops_are_spread_as_torchvisions():
+    # What is seen of the image: 8 to 100 per cent of its area, evenly; mirrored half of the time.
+    image = smooth(512, 512)
+    areas, mirrored = [], 0
+    for seed in range(400):
+        crop = images.resized_crop_flip(image, 64, np.random.default_rng(seed)).astype(float)
+        down, right = crop[-1, 0, 0] - crop[0, 0, 0], crop[0, -1, 1] - crop[0, 0, 1]
+        areas.append(down * abs(right) / 255**2)
+        mirrored += right < 0
+    assert 160 < mirrored < 240
+    assert 0.06 < min(areas) < 0.12
+    assert 0.9 < max(areas) <= 1
+    assert abs(np.mean(areas) - 0.53) < 0.05
+
+
+def test_a_large_image_is_reduced_while_it_is_decoded_and_stays_in_place():
+    image = smooth(1600, 1600)
+    for seed in range(5):
+        whole = images.resized_crop_flip(image, 64, np.random.default_rng(seed)).astype(int)
+        reduced = images.resized_crop_flip(encoded(image), 64, np.random.default_rng(seed)).astype(int)
+        assert np.abs(whole - reduced).mean() < 3
+
+
+@pytest.mark.parametrize(('height', 'width'), [(375, 500), (1, 1), (333, 77)])
+def test_the_size_is_read_from_a_jpegs_header(height, width, monkeypatch):
+    monkeypatch.setattr(images, 'decode', None)
+    assert images._shape_of(encoded(smooth(height, width))) == (height, width)

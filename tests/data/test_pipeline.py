@@ -1,0 +1,128 @@
+"""The input pipeline: the same batches with any number of workers, from any position, and no process left behind."""
+
+import collections
+import contextlib
+import multiprocessing
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from efficiency.data.batches import EvalBatches, TrainBatches
+from efficiency.data.datasets import load
+from efficiency.data.pipeline import TrainStream, eval_stream
+from efficiency.errors import RunError
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def photographs(tfds_dir):
+    return load('imagenet_sample', ('validation', 'validation'), 48, tfds_dir)
+
+
+def train_batches(data):
+    return TrainBatches(data.train, 40, seed=3, augmented_on_host=True)
+
+
+@pytest.mark.parametrize('workers', [0, 1, 2])
+def test_a_stream_is_the_batches_in_order_with_any_number_of_workers(photographs, workers):
+    batches = train_batches(photographs)
+    first = 5  # the middle of an epoch's end: batch 6 runs on into the next
+    stream = TrainStream(batches, first, first + 3, workers)
+    try:
+        for number in range(first, first + 3):
+            ours, expected = next(stream), batches.at(number)
+            for name in expected:
+                np.testing.assert_array_equal(ours[name], expected[name])
+    finally:
+        stream.close()
+
+
+def test_each_example_is_cropped_anew_in_each_epoch_and_as_its_place_says(photographs):
+    batches = TrainBatches(photographs.train, 250, seed=3, augmented_on_host=True)
+    images, again = batches.at(0), batches.at(1)
+    one, other = (batch['image'][np.argsort(batch['label'])] for batch in (images, again))
+    assert sorted(images['label']) == sorted(again['label'])
+    assert (one != other).any(axis=(1, 2, 3)).mean() > 0.95
+    halves = TrainBatches(photographs.train, 125, seed=3, augmented_on_host=True)
+    np.testing.assert_array_equal(halves.at(1)['image'], images['image'][125:])
+
+
+def test_an_evaluation_streams_each_example_once(photographs):
+    labels = [batch['label'][batch['mask']] for batch in eval_stream(EvalBatches(photographs.eval, 64))]
+    assert np.concatenate(labels).tolist() == list(range(0, 1000, 4))
+
+
+_WORKING = """
+import time
+from efficiency.data.batches import TrainBatches
+from efficiency.data.datasets import load
+from efficiency.data.pipeline import TrainStream
+
+if __name__ == '__main__':
+    data = load('imagenet_sample', ('validation', 'validation'), 48)
+    stream = TrainStream(TrainBatches(data.train, 40, 0, True), 0, 10**6, 2)
+    next(stream)
+    print('ready', flush=True)
+    time.sleep(60)
+"""
+
+
+def children(pid):
+    found = []
+    for path in pathlib.Path('/proc').glob('[0-9]*/stat'):
+        with contextlib.suppress(OSError):
+            if int(path.read_text().rsplit(')', 1)[1].split()[1]) == pid:
+                found.append(int(path.parent.name))
+    return found
+
+
+def alive(pid):
+    status = pathlib.Path(f'/proc/{pid}/stat')
+    return status.exists() and status.read_text().rsplit(')', 1)[1].split()[0] != 'Z'
+
+
+@pytest.fixture
+def working(tfds_dir, tmp_path):
+    """A process with two data workers under way, and their numbers."""
+    script = tmp_path / 'working.py'
+    script.write_text(_WORKING)
+    environment = os.environ | {'PYTHONPATH': str(ROOT)}
+    process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, env=environment)
+    assert process.stdout.readline() == b'ready\n'
+    yield process, children(process.pid)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='looks into /proc')
+def test_workers_end_with_the_process_they_work_for_however_it_ends(working):
+    process, workers = working
+    assert len(workers) >= 2
+    for worker in workers:
+        os.kill(worker, signal.SIGINT)  # as Ctrl-C does to the whole group
+    time.sleep(0.5)
+    assert all(map(alive, workers))
+    process.kill()
+    deadline = time.monotonic() + 20
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(alive, workers))
+
+
+def test_a_worker_that_is_killed_is_said_in_one_sentence(photographs):
+    stream = TrainStream(train_batches(photographs), 0, 10**6, 1)
+    try:
+        next(stream)
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        with pytest.raises(RunError, match='data worker was ended from outside'):
+            collections.deque((next(stream) for _ in range(20)), maxlen=0)
+    finally:
+        stream.close()
