@@ -24,7 +24,7 @@ def load_run(workdir: str | os.PathLike) -> LoadedRun:
     """The model, parameters and record that a run has left in its workdir.
 
     Raises:
-        FileNotFoundError: if there is no run record, or no checkpoint.
+        FileNotFoundError: if there is no run record, or no whole checkpoint.
         efficiency.records.RecordError: if the record is not valid.
     """
     from efficiency.training.restore import load_run

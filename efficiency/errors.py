@@ -15,6 +15,12 @@ class RunError(Exception):
     """A run that cannot go on, with the reason in one sentence; the command line exits with 1."""
 
 
+def shown(value: object) -> str:
+    """A value in a message: on one line, and cut where it is long."""
+    text = ' '.join(repr(value).split())
+    return text if len(text) <= 80 else f'{text[:77]}...'
+
+
 def named(known: Mapping[str, T], kind: str, name: str) -> T:
     """The entry of that name.
 
@@ -27,5 +33,5 @@ def named(known: Mapping[str, T], kind: str, name: str) -> T:
     if name not in known:
         near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
         hint = f'the nearest are {", ".join(near)}' if near else f'there are {", ".join(sorted(known))}'
-        raise UserError(f'no {kind} is named {name!r}; {hint}')
+        raise UserError(f'no {kind} is named {shown(name)}; {hint}')
     return known[name]

@@ -140,7 +140,7 @@ def run() -> None:
     """The command, its mistakes turned into one sentence and exit code 2."""
 
     def complain(error, code):
-        print(f'efficiency: {error}', file=sys.stderr)
+        print('efficiency:', ' '.join(str(error).splitlines()), file=sys.stderr)
         sys.exit(code)
 
     try:

@@ -7,12 +7,13 @@ paper's, 3 x forward dense macs x examples; `train_macs` are the dense macs of t
 """
 
 import json
-import math
 import os
 import pathlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from efficiency.errors import shown
 
 Record = dict[str, Any]
 
@@ -28,6 +29,10 @@ class RecordError(Exception):
     """A run record that is not one; the message says where and what is wrong."""
 
 
+# Whole numbers in JSON may be larger than any float.
+_LARGEST = 1e300
+
+
 class _Number:
     """A finite number, whole or not, at least `low`."""
 
@@ -37,9 +42,9 @@ class _Number:
     def problem(self, value: Any) -> str | None:
         kinds = int if self.kind is int else (int, float)
         if isinstance(value, bool) or not isinstance(value, kinds):
-            return f'is {value!r}, not {"a whole number" if self.kind is int else "a number"}'
-        if (isinstance(value, float) and not math.isfinite(value)) or value < self.low:
-            return f'is {value}, not finite and at least {self.low}'
+            return f'is {shown(value)}, not {"a whole number" if self.kind is int else "a number"}'
+        if not self.low <= value <= _LARGEST:  # which is not so of NaN either
+            return f'is {shown(value)}, not finite and at least {self.low}'
         return None
 
 
@@ -50,9 +55,9 @@ class _Optional:
         self.schema = schema
 
 
-_COUNT, _AMOUNT, _ANY = _Number(int), _Number(), _Number(low=-math.inf)
+_COUNT, _SOME, _AMOUNT, _ANY = _Number(int), _Number(int, low=1), _Number(), _Number(low=-_LARGEST)
 _COUNTED = ('step', 'examples', 'paper_macs', 'train_macs')
-_CROSSING = dict.fromkeys(_COUNTED, _COUNT) | {
+_CROSSING = dict.fromkeys(_COUNTED, _SOME) | {
     'epochs': _AMOUNT,
     'compiled_flops': _Optional(_AMOUNT),
     'train_seconds': _AMOUNT,
@@ -138,12 +143,12 @@ def _problems(value: Any, schema: Any, path: str, known: Mapping[str, int] | Non
             yield from _problems(value[i], schema[0], f'{path}[{i}]')
     elif isinstance(schema, type):
         if not isinstance(value, schema):
-            yield f'{path} is {value!r}, not {schema.__name__}'
+            yield f'{path} is {shown(value)}, not {schema.__name__}'
     elif isinstance(schema, tuple):
         if value not in schema:
-            yield f'{path} is {value!r}, not one of {", ".join(schema)}'
+            yield f'{path} is {shown(value)}, not one of {", ".join(schema)}'
     elif type(value) is not type(schema) or value != schema:
-        yield f'{path} is {value!r}, not {schema!r}'
+        yield f'{path} is {shown(value)}, not {schema!r}'
 
 
 def validate(record: Any, known_points: int = 0) -> None:
@@ -164,6 +169,8 @@ def validate(record: Any, known_points: int = 0) -> None:
     crossing = first_crossing(record['curve'], record['target'])
     if record['first_crossing'] != crossing:
         raise RecordError('first_crossing is not the first point of curve that meets the target')
+    if (record['interpolated_crossing'] is None) != (crossing is None):
+        raise RecordError('interpolated_crossing is there without first_crossing, or the other way round')
     if record['status'] == 'reached' and crossing is None:
         raise RecordError("status is 'reached', but no point of curve meets the target")
     if record['final'] != (record['curve'][-1] if record['curve'] else None):

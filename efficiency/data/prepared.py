@@ -39,6 +39,9 @@ def open_prepared(name: str, folder: pathlib.Path | None, others: list[str]) -> 
         raise UserError(f'TensorFlow Datasets cannot open {name!r}: {str(error).strip().splitlines()[0]}') from error
     if not prepared:
         raise UserError(_not_prepared(name, folder, others))
+    if any(pathlib.Path(builder.data_dir).glob('*.array_record*')):
+        # Perhaps beside the files that it was converted from, whose format its description still names.
+        builder.info.set_file_format('array_record', override=True, override_if_initialized=True)
     if builder.info.file_format.value != 'array_record':
         raise UserError(
             f'{name} is stored in {builder.data_dir} as {builder.info.file_format.value}, which only tensorflow reads; '

@@ -9,6 +9,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from efficiency import records
+from efficiency.errors import UserError
 from efficiency.training.checkpoint import Checkpoints
 from efficiency.training.loop import network
 
@@ -26,5 +27,8 @@ def load_run(workdir: str | os.PathLike) -> tuple[nn.Module, dict, records.Recor
     finally:
         checkpoints.close()
     variables = jax.tree.map(np.asarray, {name: state.get(name) or {} for name in ('params', 'batch_stats')})
-    model = network(ConfigDict(record['config']), record['dataset']['num_classes'])
+    try:
+        model = network(ConfigDict(record['config']), record['dataset']['num_classes'])
+    except (AttributeError, KeyError, TypeError, ValueError, UserError) as error:
+        raise records.RecordError(f'the config in {workdir} makes no network: {error}') from error
     return model, variables, record

@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from efficiency.errors import UserError
+from efficiency.errors import UserError, shown
 from efficiency.records import METRICS
 
 # Far above what any machine trains at once, far below what the smallest slip of a key makes of a number.
@@ -96,7 +96,7 @@ def check_config(config: ConfigDict) -> None:
     """
     if not isinstance(config, ConfigDict):
         raise UserError(f'get_config returned {type(config).__name__}; it must return an ml_collections.ConfigDict')
-    for key, (ok, wanted) in sorted(_RULES.items()):
+    for key, (ok, words) in sorted(_RULES.items()):
         *sections, name = key.split('.')
         holder = config
         for section in sections:
@@ -105,20 +105,20 @@ def check_config(config: ConfigDict) -> None:
             raise UserError(f'the config has no {key}; configs/common.py shows what a config needs')
         value = holder[name]
         if not ok(value):
-            raise UserError(f'config.{key} is {value!r}; it must be {wanted}')
+            raise UserError(f'config.{key} is {shown(value)}; it must be {words}')
     for key in config:
         if key not in _RULES:
             near = difflib.get_close_matches(str(key), _RULES, n=1)
             hint = f'did you mean {near[0]}?' if near else 'configs/common.py shows those there are'
-            raise UserError(f'the config has the key {key}, which means nothing here; {hint}')
+            raise UserError(f'the config has the key {shown(key)}, which means nothing here; {hint}')
     try:
         json.dumps(config.to_dict(), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise UserError(f'the config cannot be kept in a record: {error}; its values must be plain ones') from error
     if config.preset != config.dataset:
         raise UserError(
-            f'config.dataset is {config.dataset!r}, but target and recipe are those of {config.preset}; choose the '
-            f'data set together with its recipe, as in --config=configs/shufflenet.py:{config.dataset}'
+            f'config.dataset is {shown(config.dataset)}, but target and recipe are those of {config.preset}; choose '
+            f'a data set together with its recipe, as in --config=configs/shufflenet.py:{config.dataset}'
         )
 
 

@@ -125,9 +125,14 @@ def test_a_set_stored_as_tfrecord_comes_with_the_command_that_converts_it(tfds_d
     version = as_folder(tfds_dir, tmp_path)
     info = json.loads((version / 'dataset_info.json').read_text())
     (version / 'dataset_info.json').write_text(json.dumps(info | {'fileFormat': 'tfrecord'}))
+    (records,) = version.glob('*.array_record*')
+    aside = records.rename(tmp_path / records.name)
     with pytest.raises(UserError) as error:
         load('imagenet_sample', ('validation', None), 224, tmp_path)
     assert f'tfds convert_format --dataset_version_dir={version} --out_file_format=array_record' in str(error.value)
+    # What that command leaves: both formats beside one another, and the description as it was.
+    aside.rename(records)
+    assert len(load('imagenet_sample', ('validation', None), 224, tmp_path).eval) == 250
 
 
 def test_a_record_that_is_damaged_is_named(tfds_dir, tmp_path):
