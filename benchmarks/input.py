@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks import machine
-from efficiency.data import Examples, Source, sources
+from efficiency.data import Examples, Source, catalogue
 from efficiency.data.batches import TrainBatches
 from efficiency.data.pipeline import TrainStream, default_workers
 from efficiency.data.splits import StoredSplit
@@ -60,7 +60,7 @@ def main():
     parser.add_argument('--rounds', type=int, default=7)
     parser.add_argument('--batches', type=int, default=60, help='of 50 images, a round')
     arguments = parser.parse_args()
-    source = sources.open_source('imagenet_sample', os.environ.get('TFDS_DATA_DIR'))
+    source = catalogue.open_source('imagenet_sample', os.environ.get('TFDS_DATA_DIR'))
     stored = source.splits['validation']
     encoded, labels = zip(*(stored[i] for i in range(len(stored))), strict=True)
     streams = {

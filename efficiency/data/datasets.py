@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from efficiency.data import images, sources
+from efficiency.data import catalogue, images, sources
 from efficiency.data.sources import Examples, ExampleSource, Source
 from efficiency.data.splits import ArraySplit, Split, StoredSplit, read
 from efficiency.errors import UserError
@@ -73,7 +73,7 @@ def load(
     """Opens a data set, and reads it into memory if its images are all of one size and fit.
 
     Args:
-        name: see `efficiency.data.sources.open_source`.
+        name: see `efficiency.data.catalogue.open_source`.
         split_names: of the training and of the evaluation split; for the latter None is the first that there is of
             validation, val and test.
         image_size: pixels a side, to which images are brought; None: the images' own, or 224 where they differ.
@@ -84,7 +84,7 @@ def load(
         UserError: if the data set or a split is not there.
         DamagedExample: if an example cannot be read.
     """
-    source = sources.open_source(name, data_dir)
+    source = catalogue.open_source(name, data_dir)
     train_name, eval_name = split_names
     eval_name = eval_name or next((split for split in _EVAL_SPLITS if split in source.splits), 'validation')
     examples = [sources.split_of(source, split, name) for split in (train_name, eval_name)]

@@ -1,6 +1,7 @@
 """The input pipeline: batches made ahead of the step that needs them, by worker processes and threads of grain."""
 
 import contextlib
+import functools
 import gc
 import os
 import signal
@@ -47,7 +48,7 @@ class TrainStream:
             # Each worker takes every workers-th batch, whole, so that their number does not change what is in one.
             stream = ahead.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
             options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_AHEAD)
-            stream = stream.mp_prefetch(options, worker_init_fn=_start_worker)
+            stream = stream.mp_prefetch(options, worker_init_fn=functools.partial(_start_worker, os.getpid()))
         else:
             stream = ahead.to_iter_dataset(grain.ReadOptions(num_threads=_AHEAD, prefetch_buffer_size=_AHEAD))
         self._iterator = iter(stream)
@@ -113,18 +114,19 @@ def _worker_errors() -> Iterator[None]:
         ) from error
 
 
-def _start_worker(index: int, count: int) -> None:
+def _start_worker(parent: int, index: int, count: int) -> None:
     """In a worker: leaves signals to the process that it works for, and ends when that ends, however it does."""
     import cv2
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     # The workers share the cores among themselves.
     cv2.setNumThreads(1)
 
 
 def _end_with(parent: int) -> None:
+    # The parent's number comes from itself: it may have ended before this worker could ask.
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

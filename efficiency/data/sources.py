@@ -1,8 +1,7 @@
-"""Where examples come from: the data sets by name, and what each gives before it is made ready for training."""
+"""What a data set is before it is made ready for training: a source of examples, and those that are registered."""
 
 import dataclasses
 import os
-import pathlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -98,38 +97,9 @@ def register_dataset(name: str) -> Callable:
     return add
 
 
-def open_source(name: str, data_dir: str | os.PathLike | None = None) -> Source:
-    """A data set by name.
-
-    Args:
-        name: a registered one; any name, where `data_dir` is an ImageFolder tree; one that TensorFlow Datasets has
-            prepared.
-        data_dir: an ImageFolder tree, or where TensorFlow Datasets keeps its data; its own default where None.
-
-    Raises:
-        UserError: if there is none, with the nearest names or what would make it.
-    """
-    from efficiency.data import image_folder, mnist5k  # noqa: F401  (registers itself)
-
-    folder = pathlib.Path(data_dir).expanduser() if data_dir else None
-    if folder and not folder.is_dir():
-        raise UserError(f'there is no folder {folder}, which --data_dir names')
-    is_tree = folder is not None and image_folder.is_tree(folder)
-    if name in _registered:
-        if is_tree and name == 'mnist5k':
-            raise UserError(
-                f'{folder} holds images in class folders, and the config is of mnist5k; give those a name after the '
-                'config file, as --config=configs/shufflenet.py:flowers, and a --config.target.value'
-            )
-        source = _registered[name](data_dir)
-        if not isinstance(source, Source):
-            raise UserError(f'the function of the data set {name} returned {type(source).__name__}, not a Source')
-        return source
-    if is_tree:
-        return image_folder.open_tree(folder)
-    from efficiency.data import prepared
-
-    return prepared.open_prepared(name, folder, sorted(_registered))
+def registered() -> dict[str, Callable[[str | None], Source]]:
+    """The functions that open the registered data sets, by name."""
+    return _registered
 
 
 class _Part:

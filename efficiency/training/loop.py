@@ -22,9 +22,9 @@ from efficiency import records
 from efficiency.data import datasets
 from efficiency.data.augment import ON_HOST, augmentation
 from efficiency.data.batches import TrainBatches
+from efficiency.data.catalogue import open_source
 from efficiency.data.datasets import Dataset
 from efficiency.data.pipeline import TrainStream, default_workers
-from efficiency.data.sources import open_source
 from efficiency.errors import RunError, UserError
 from efficiency.models import create_model, model_entry
 from efficiency.training.checkpoint import Checkpoints

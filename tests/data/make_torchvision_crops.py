@@ -12,7 +12,7 @@ import numpy as np
 import torchvision
 from PIL import Image
 
-from efficiency.data import images, sources
+from efficiency.data import catalogue, images
 from tests.data.test_images import GOLDEN
 
 
@@ -20,7 +20,7 @@ def main():
     transform = torchvision.transforms.Compose(
         [torchvision.transforms.Resize(256), torchvision.transforms.CenterCrop(224)]
     )
-    split = sources.open_source('imagenet_sample', os.environ['TFDS_DATA_DIR']).splits['validation']
+    split = catalogue.open_source('imagenet_sample', os.environ['TFDS_DATA_DIR']).splits['validation']
     places = np.random.RandomState(0).randint(0, 224, (64, 2))
     pixels, means, differences = [], [], []
     for i in range(len(split)):

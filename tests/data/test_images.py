@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from efficiency.data import images, sources
+from efficiency.data import catalogue, images
 
 GOLDEN = pathlib.Path(__file__).parent / 'torchvision_crops.npz'
 
@@ -18,7 +18,7 @@ GOLDEN = pathlib.Path(__file__).parent / 'torchvision_crops.npz'
 @pytest.fixture(scope='session')
 def photographs(tfds_dir):
     """The 250 of imagenet_sample, encoded."""
-    split = sources.open_source('imagenet_sample', tfds_dir).splits['validation']
+    split = catalogue.open_source('imagenet_sample', tfds_dir).splits['validation']
     return [split[i][0] for i in range(len(split))]
 
 
