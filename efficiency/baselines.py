@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     writer = csv.DictWriter(text, BASELINE_COLUMNS, lineterminator='\n')
     writer.writeheader()
     writer.writerows(sorted([*others, row], key=lambda row: row['dataset']))
-    records.write_atomically(BASELINES_FILE, text.getvalue())
+    records.write_atomically(BASELINES_FILE, text.getvalue().encode())
     print(
         f'{row["dataset"]}: AlexNet-level is {row["metric"]} >= {row["value"]}; {row["seeds_reached"]} of '
         f'{row["seeds"]} seeds reached it, the median after {int(row["examples"]):,} examples and '

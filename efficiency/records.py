@@ -7,9 +7,11 @@ paper's, 3 x forward dense macs x examples; `train_macs` are the dense macs of t
 """
 
 import json
+import math
 import os
 import pathlib
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +25,7 @@ STATUSES = ('running', 'reached', 'exhausted', 'failed')
 METRICS = ('top1', 'top5')
 # One teraflop/s-day, in multiply-adds where a multiply-add counts as one operation, as in the paper.
 MACS_PER_TFS_DAY = 1e12 * 24 * 60 * 60
+_SECONDS_BETWEEN_WAITS = 10
 
 
 class RecordError(Exception):
@@ -163,7 +166,7 @@ def validate(record: Any, known_points: int = 0) -> None:
     """
     for problem in _problems(record, _SCHEMA, '', {'curve': known_points}):
         raise RecordError(problem)
-    steps = [point['step'] for point in record['curve']]
+    steps = [point['step'] for point in record['curve'][max(0, known_points - 1) :]]
     if steps != sorted(set(steps)):
         raise RecordError('curve is not in the order of its steps')
     crossing = first_crossing(record['curve'], record['target'])
@@ -206,12 +209,15 @@ def read(path: str | os.PathLike) -> Record:
 class Writer:
     """Writes the record of one run again and again, whole or not at all, at a cost that its curve hardly adds to.
 
-    Points of the curve are checked and turned into text once, when they are new.
+    Points of the curve are checked and turned into text once, when they are new. While the run goes on, not every
+    write waits for the disk: after a loss of power, an older record may be found.
     """
 
     def __init__(self, workdir: str | os.PathLike):
         self._path = pathlib.Path(workdir, FILE_NAME)
-        self._points: list[str] = []
+        self._known = 0
+        self._curve = bytearray()
+        self._seen_onto_disk = -math.inf
 
     def write(self, record: Record) -> None:
         """Writes `run.json`; the record's curve begins as that of the record written before.
@@ -220,13 +226,18 @@ class Writer:
             RecordError: if the record is not valid.
             OSError: if it cannot be written; the one before is still there.
         """
-        validate(record, known_points=len(self._points))
-        self._points += [json.dumps(point, allow_nan=False) for point in record['curve'][len(self._points) :]]
-        rest = json.dumps({key: record[key] for key in record if key != 'curve'}, indent=1, allow_nan=False)
-        # The curve comes last, a line a point.
-        curve = ',\n  '.join(self._points)
-        head = rest.removesuffix('\n}')
-        write_atomically(self._path, f'{head},\n "curve": [\n  {curve}\n ]\n}}\n')
+        validate(record, known_points=self._known)
+        for point in record['curve'][self._known :]:
+            self._curve += (',\n  ' if self._curve else '  ').encode() + json.dumps(point, allow_nan=False).encode()
+        self._known = len(record['curve'])
+        # Indented for people once it is finished, which takes json's slow encoder; the curve last, a line a point.
+        indent = None if record['status'] == 'running' else 1
+        rest = {key: value for key, value in record.items() if key != 'curve'}
+        head = json.dumps(rest, indent=indent, allow_nan=False)[:-1].rstrip() + ',\n "curve": [\n'
+        waits = record['status'] != 'running' or time.monotonic() - self._seen_onto_disk > _SECONDS_BETWEEN_WAITS
+        write_atomically(self._path, head.encode(), self._curve, b'\n ]\n}\n', wait=waits)
+        if waits:
+            self._seen_onto_disk = time.monotonic()
 
 
 def write(workdir: str | os.PathLike, record: Record) -> None:
@@ -234,12 +245,12 @@ def write(workdir: str | os.PathLike, record: Record) -> None:
     Writer(workdir).write(record)
 
 
-def write_atomically(path: pathlib.Path, text: str) -> None:
+def write_atomically(path: pathlib.Path, *parts: bytes, wait: bool = True) -> None:
     """Replaces a file by a new one: whoever reads it, at any moment, sees the old one or the new one whole."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
     os.close(descriptor)
     try:
-        write_whole(pathlib.Path(temporary), text.encode())
+        write_whole(pathlib.Path(temporary), *parts, wait=wait)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
@@ -247,17 +258,18 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
         raise
 
 
-def write_whole(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file and sees it onto the disk.
+def write_whole(path: pathlib.Path, *parts: bytes, wait: bool = True) -> None:
+    """Writes a file, and by default waits until the disk has it.
 
     Raises:
         OSError: if there is no room, or another reason; names the file.
     """
     try:
         with open(path, 'wb') as file:
-            file.write(content)
+            file.writelines(parts)
             file.flush()
-            os.fsync(file.fileno())
+            if wait:
+                os.fsync(file.fileno())
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 

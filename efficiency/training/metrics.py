@@ -22,7 +22,7 @@ class MetricsLog:
         self._path = workdir / FILE_NAME
         lines = self._path.read_text(encoding='utf-8').splitlines() if self._path.exists() else []
         kept = [line for line in lines if _step(line) <= steps]
-        write_atomically(self._path, ''.join(f'{line}\n' for line in kept))
+        write_atomically(self._path, ''.join(f'{line}\n' for line in kept).encode())
         self._tensorboard = None
         if tensorboard:
             from clu import metric_writers

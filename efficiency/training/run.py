@@ -42,6 +42,7 @@ class Run:
             'git': provenance.git_state(),
         }
         self.programs.append(self._this_program())
+        self._find_crossing()
 
     def _this_program(self) -> dict[str, Any]:
         step = self.cost.step
@@ -66,7 +67,13 @@ class Run:
 
     @property
     def reached_target(self) -> bool:
-        return records.first_crossing(self.curve, self.target) is not None
+        return self._first_crossing is not None
+
+    def _find_crossing(self, start: int = 0) -> None:
+        """Looks for the target's crossing in the curve from a point on, before which there is none."""
+        curve = self.curve[start:]
+        self._first_crossing = records.first_crossing(curve, self.target)
+        self._interpolated_crossing = records.interpolated_crossing(curve, self.target)
 
     def add_step(self) -> None:
         """One more step of the program that runs now."""
@@ -89,6 +96,9 @@ class Run:
             **metrics,
         }
         self.curve.append(point)
+        if not self.reached_target:
+            # The point before is needed to interpolate.
+            self._find_crossing(max(0, len(self.curve) - 2))
         self.eval_examples += len(self.dataset.eval)
         return point
 
@@ -110,6 +120,7 @@ class Run:
         else:
             self.programs = [*before, last, *self.programs]
         self.curve = list(progress['curve'])
+        self._find_crossing()
         self.eval_examples = progress['eval_examples']
         self.resumed_from = [*progress['resumed_from'], self.steps]
         for phase, seconds in progress['seconds'].items():
@@ -131,8 +142,8 @@ class Run:
             'seed': config.seed,
             'dataset': self.dataset.description,
             'target': self.target,
-            'first_crossing': records.first_crossing(self.curve, self.target),
-            'interpolated_crossing': records.interpolated_crossing(self.curve, self.target),
+            'first_crossing': self._first_crossing,
+            'interpolated_crossing': self._interpolated_crossing,
             'final': self.curve[-1] if self.curve else None,
             'curve': self.curve,
             'macs_per_example': {
