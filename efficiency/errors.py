@@ -15,6 +15,10 @@ class RunError(Exception):
     """A run that cannot go on, with the reason in one sentence; the command line exits with 1."""
 
 
+class DataError(RunError):
+    """A run that cannot go on because of its data, as of an example that cannot be read; once mended, it can."""
+
+
 def shown(value: object) -> str:
     """A value in a message: on one line, and cut where it is long."""
     text = ' '.join(repr(value).split())

@@ -49,7 +49,8 @@ def main(argv: list[str]) -> int:
     check_config(config)
     workdir = pathlib.Path(_WORKDIR.value or pathlib.Path('runs', run_name(config))).expanduser()
     record = existing_record(workdir, config)
-    if record is None or not is_finished(record):
+    # With a --data_dir, whether the record is of those very images is found out when they are opened.
+    if record is None or not is_finished(record) or _DATA_DIR.value:
         from efficiency.training.loop import Stopped, train
 
         try:
@@ -150,7 +151,7 @@ def run() -> None:
     except RunError as error:
         complain(error, EXIT_FAILED)
     except KeyboardInterrupt:
-        complain('stopped before it began to train; the same command begins again', EXIT_INTERRUPTED)
+        complain('stopped; the same command goes on from what was saved', EXIT_INTERRUPTED)
 
 
 if __name__ == '__main__':

@@ -21,7 +21,7 @@ CONFIG = '--config=configs/shufflenet.py'
         (['--config=configs/shuflenet.py'], 'no config file configs/shuflenet.py; in configs there are shufflenet.py'),
         (['--config=configs'], 'in configs there are alexnet.py'),
         (['--config='], 'Pass one with --config'),
-        (['--config=configs/shufflenet.py:cifar1'], "no preset or data set is named 'cifar1'"),
+        (['--config=configs/shufflenet.py:cifar1'], "there is no data set 'cifar1' in"),
         (['--config=configs/shufflenet.py:imagenet2012', '--data_dir=.'], 'ILSVRC2012_img_train.tar'),
         ([CONFIG, '--data_dir=/not/there'], 'no folder /not/there'),
         ([CONFIG, '--data_workers=-1'], '--data_workers=-1'),

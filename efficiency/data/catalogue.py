@@ -24,19 +24,30 @@ def open_source(name: str, data_dir: str | os.PathLike | None = None) -> Source:
         UserError: if there is none, with the nearest names or what would make it.
     """
     folder = pathlib.Path(data_dir).expanduser() if data_dir else None
-    if folder and not folder.is_dir():
-        raise UserError(f'there is no folder {folder}, which --data_dir names')
-    is_tree = folder is not None and image_folder.is_tree(folder)
+    try:
+        if folder and not folder.is_dir():
+            raise UserError(f'there is no folder {folder}, which --data_dir names')
+        is_tree = folder is not None and image_folder.is_tree(folder)
+        if is_tree and name not in registered():
+            return image_folder.open_tree(folder)
+    except OSError as error:
+        raise UserError(f'cannot read {error.filename}: {error.strerror}; --data_dir names {folder}') from error
     if name in registered():
         if is_tree and name == 'mnist5k':
             raise UserError(
                 f'{folder} holds images in class folders, and the config is of mnist5k; give those a name after the '
                 'config file, as --config=configs/shufflenet.py:flowers, and a --config.target.value'
             )
-        source = registered()[name](data_dir)
+        try:
+            source = registered()[name](str(folder) if folder else None)
+        except UserError:
+            raise
+        except Exception as error:
+            hint = '' if folder else ' (no --data_dir was given)'
+            raise UserError(
+                f'the function of the data set {name} raised {type(error).__name__}: {error}{hint}'
+            ) from error
         if not isinstance(source, Source):
             raise UserError(f'the function of the data set {name} returned {type(source).__name__}, not a Source')
         return source
-    if is_tree:
-        return image_folder.open_tree(folder)
     return prepared.open_prepared(name, folder, sorted(registered()))

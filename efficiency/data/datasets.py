@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from efficiency.data import catalogue, images, sources
+from efficiency.data.pipeline import default_workers
 from efficiency.data.sources import Examples, ExampleSource, Source
 from efficiency.data.splits import ArraySplit, Split, StoredSplit, read
 from efficiency.errors import UserError
@@ -76,7 +77,8 @@ def load(
         name: see `efficiency.data.catalogue.open_source`.
         split_names: of the training and of the evaluation split; for the latter None is the first that there is of
             validation, val and test.
-        image_size: pixels a side, to which images are brought; None: the images' own, or 224 where they differ.
+        image_size: pixels a side, to which images are brought; None: the images' own, or 224 where they differ or are
+            files of which that is not known.
         data_dir: see `open_source`.
         as_stored: whether training needs the images as they are stored, to crop them before they are resized.
 
@@ -91,7 +93,7 @@ def load(
     source = _with_shape(source, examples)
     shape = source.image_shape
     size = image_size or (max(shape[:2]) if shape else _SIZE_OF_PHOTOGRAPHS)
-    threads = os.cpu_count() or 1
+    threads = default_workers()
     fits = shape and sum(map(len, examples)) * size * size * shape[2] <= _LARGEST_IN_MEMORY
     mean, std = source.mean, source.std
     evaluation: Split
@@ -171,7 +173,7 @@ def _fingerprint_of_arrays(splits: Sequence[ArraySplit]) -> str:
 def _fingerprint_of_sample(source: Source, splits: Sequence[ExampleSource]) -> str:
     digest = hashlib.sha256(f'{source.num_classes} {source.identity}'.encode())
     for split in splits:
-        digest.update(f' {len(split)}'.encode())
+        digest.update(f' {len(split)} {getattr(split, "identity", "")}'.encode())
         indices = np.linspace(0, len(split) - 1, min(_FINGERPRINTED, len(split))).astype(int)
         labels = read(
             split, indices, source.num_classes,

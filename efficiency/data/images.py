@@ -20,7 +20,7 @@ def decode(encoded: bytes, channels: int | None = 3, reduced: int = 1) -> np.nda
     Args:
         encoded: the file's bytes.
         channels: 3 for RGB whatever the file has; None for the file's own, 1 or 3.
-        reduced: 1, 2, 4 or 8: by how much the image is scaled down while it is decoded.
+        reduced: 1, 2, 4 or 8: by how much the image is scaled down while it is decoded; 1 where channels is None.
 
     Returns:
         (h, w, channels) uint8.
@@ -74,7 +74,10 @@ def resized_crop_flip(image: bytes | np.ndarray, size: int, rng: np.random.Gener
     """
     import cv2
 
-    height, width = _shape_of(image)
+    shape = _jpeg_shape(image) if isinstance(image, bytes) else None
+    if isinstance(image, bytes) and shape is None:
+        image = decode(image)
+    height, width = shape or image.shape[:2]
     top, left, rows, columns = _random_box(height, width, rng)
     mirrored = rng.random() < 0.5
     if isinstance(image, bytes):
@@ -88,12 +91,6 @@ def resized_crop_flip(image: bytes | np.ndarray, size: int, rng: np.random.Gener
     shrinks = max(rows, columns) >= 2 * size
     part = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return cv2.flip(part, 1) if mirrored else part
-
-
-def _shape_of(image: bytes | np.ndarray) -> tuple[int, int]:
-    if not isinstance(image, bytes):
-        return image.shape[:2]
-    return _jpeg_shape(image) or decode(image).shape[:2]
 
 
 def _jpeg_shape(encoded: bytes) -> tuple[int, int] | None:

@@ -4,7 +4,9 @@ import contextlib
 import functools
 import gc
 import os
+import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,11 +15,19 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from efficiency.data.batches import Batch, EvalBatches, TrainBatches
-from efficiency.errors import RunError
+from efficiency.errors import DataError
 
+# Why a worker ends that did not end by itself, by the exit code.
+_ENDINGS = {
+    -signal.SIGBUS: 'no room is left in /dev/shm, through which it sends batches; give it more, as by docker run '
+    '--shm-size, or decode in threads with --data_workers=0',
+    -signal.SIGKILL: 'it was killed, as the system does when memory runs out; fewer --data_workers need less',
+}
 # Batches that each worker keeps ready, and that a thread keeps ready for the evaluation.
 _AHEAD = 2
 _MOST_WORKERS = 16
+# What ml_collections calls the module of the flag --config.
+_CONFIG_FILE = 'config_config'
 
 
 def default_workers() -> int:
@@ -45,6 +55,7 @@ class TrainStream:
             flags.FLAGS.mark_as_parsed()  # called from a program without absl's flags, of which grain reads some
         ahead = grain.MapDataset.range(first, stop).map(batches.at)
         if workers:
+            _send_config_by_value()
             # Each worker takes every workers-th batch, whole, so that their number does not change what is in one.
             stream = ahead.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
             options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_AHEAD)
@@ -61,7 +72,7 @@ class TrainStream:
 
         Raises:
             DamagedExample: if an example of it cannot be read.
-            RunError: if a worker ended.
+            DataError: if a worker ended.
         """
         if self._iterator is None:
             number, self._next = self._next, self._next + 1
@@ -101,6 +112,15 @@ def eval_stream(batches: EvalBatches) -> Iterator[Batch]:
         iterator.close()
 
 
+def _send_config_by_value() -> None:
+    """Makes what a config file defines known to the workers, which cannot import it: it is no module of a package."""
+    import cloudpickle
+
+    config_file = sys.modules.get(_CONFIG_FILE)
+    if config_file:
+        cloudpickle.register_pickle_by_value(config_file)
+
+
 @contextlib.contextmanager
 def _worker_errors() -> Iterator[None]:
     try:
@@ -108,10 +128,9 @@ def _worker_errors() -> Iterator[None]:
     except RuntimeError as error:
         if 'terminated unexpectedly' not in str(error):
             raise
-        raise RunError(
-            f'a data worker was ended from outside, as the system does when memory runs out ({error}); fewer '
-            '--data_workers need less'
-        ) from error
+        code = re.search(r'exit code (-?\d+)', str(error))
+        reason = _ENDINGS.get(int(code[1]) if code else 0, f'it crashed: {error}')
+        raise DataError(f'a data worker ended: {reason}') from error
 
 
 def _start_worker(parent: int, index: int, count: int) -> None:

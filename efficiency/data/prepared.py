@@ -11,8 +11,8 @@ from efficiency.errors import UserError
 
 _IMAGENET = """imagenet2012 is not prepared in {folder}. Log in at https://image-net.org/download-images, put \
 ILSVRC2012_img_train.tar (138 GB) and ILSVRC2012_img_val.tar (6 GB) into {folder}/downloads/manual, and run: \
-pip install ".[prepare]" && tfds build imagenet2012 --data_dir={folder} --file_format=array_record (once, {hours})"""
-_IMAGENET_HOURS = 'about 2 hours'
+pip install ".[prepare]" && tfds build imagenet2012 --data_dir={folder} --file_format=array_record \
+(once; about two hours on two cores)"""
 
 
 def open_prepared(name: str, folder: pathlib.Path | None, others: list[str]) -> Source:
@@ -28,6 +28,7 @@ def open_prepared(name: str, folder: pathlib.Path | None, others: list[str]) -> 
             the command that would mend that.
     """
     import tensorflow_datasets as tfds
+    from google.protobuf import json_format
 
     folder = folder or pathlib.Path(tfds.core.constants.DATA_DIR).expanduser()
     try:
@@ -35,7 +36,7 @@ def open_prepared(name: str, folder: pathlib.Path | None, others: list[str]) -> 
         prepared = builder.info.splits
     except (tfds.core.DatasetNotFoundError, FileNotFoundError):
         raise UserError(_not_found(name, folder, others)) from None
-    except (AssertionError, ImportError, RuntimeError, ValueError) as error:
+    except (AssertionError, ImportError, RuntimeError, ValueError, json_format.ParseError) as error:
         raise UserError(f'TensorFlow Datasets cannot open {name!r}: {str(error).strip().splitlines()[0]}') from error
     if not prepared:
         raise UserError(_not_prepared(name, folder, others))
@@ -87,12 +88,12 @@ def _not_found(name: str, folder: pathlib.Path, others: list[str]) -> str:
     known = [*others, *there, *tfds.list_builders(with_community_datasets=False)]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     hint = f'the nearest are {", ".join(dict.fromkeys(near))}' if near else f'there are {", ".join([*others, *there])}'
-    return f'no preset or data set is named {name!r}, nor is it in {folder}; {hint}'
+    return f'there is no data set {name!r} in {folder}, nor has TensorFlow Datasets one of that name; {hint}'
 
 
 def _not_prepared(name: str, folder: pathlib.Path, others: list[str]) -> str:
     if name == 'imagenet2012':
-        return _IMAGENET.format(folder=folder, hours=_IMAGENET_HOURS)
+        return _IMAGENET.format(folder=folder)
     near = difflib.get_close_matches(name, others, n=1)
     hint = f' (did you mean {near[0]}?)' if near else ''
     return (

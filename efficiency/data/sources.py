@@ -17,7 +17,8 @@ Image = bytes | os.PathLike | np.ndarray
 class ExampleSource(Protocol):
     """A split as it is stored: examples by index, and what to call one in a message.
 
-    It may have `__getitems__` too, from a list of indices to a list of examples, if that is faster.
+    It may have `identity`, a text that tells it from other data of the same size, and `__getitems__`, from a list of
+    indices to a list of examples, if that is faster.
     """
 
     def __len__(self) -> int: ...
@@ -39,6 +40,9 @@ class Examples:
     labels: Sequence[int]
 
     def __post_init__(self):
+        labels = np.asarray(self.labels)
+        if labels.ndim != 1 or labels.dtype.kind not in 'iub':
+            raise UserError(f'labels are {labels.dtype} {labels.shape}; they must be n whole numbers')
         if len(self.images) != len(self.labels):
             raise UserError(f'there are {len(self.images)} images and {len(self.labels)} labels; each needs the other')
 
@@ -74,6 +78,14 @@ class Source:
     identity: str = ''
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.num_classes, int) or self.num_classes < 1:
+            raise UserError(f'num_classes is {self.num_classes!r}; it must be a whole number of at least 1')
+        if not isinstance(self.splits, Mapping):
+            raise UserError(f'splits are {type(self.splits).__name__}; they must be examples by name')
+        if self.image_shape is not None and len(self.image_shape) != 3:
+            raise UserError(f'image_shape is {self.image_shape}; it must be (h, w, c)')
 
 
 _registered: dict[str, Callable[[str | None], Source]] = {}
@@ -131,12 +143,14 @@ def split_of(source: Source, name: str, dataset: str) -> ExampleSource:
     if base not in source.splits:
         raise UserError(f'{dataset} has no split {name!r}: its splits are {", ".join(source.splits)}')
     whole = source.splits[base]
+    if not hasattr(whole, 'name_of'):
+        raise UserError(f'the split {base} of {dataset} is {type(whole).__name__}; it must be Examples')
     part = range(len(whole))[_position(start, len(whole)) : _position(stop, len(whole))]
     if not part:
         raise UserError(f'the split {name!r} of {dataset} is empty')
     if len(part) == len(whole):
         return whole
-    if isinstance(whole, Examples):
+    if isinstance(whole, Examples) and isinstance(whole.images, np.ndarray):
         chosen = slice(part.start, part.stop)
         return Examples(whole.images[chosen], whole.labels[chosen])
     return _Part(whole, part)

@@ -10,13 +10,13 @@ import numpy as np
 
 from efficiency.data import images
 from efficiency.data.sources import ExampleSource, Image, Source
-from efficiency.errors import RunError
+from efficiency.errors import DataError
 
 # What an image that does not decode, or a file that is damaged, makes the libraries raise.
-_READ_ERRORS = (OSError, ValueError, IndexError, RuntimeError, TypeError)
+_READ_ERRORS = (OSError, ValueError, IndexError, RuntimeError)
 
 
-class DamagedExample(RunError):
+class DamagedExample(DataError):
     """An example that cannot be read; the message says which, and why."""
 
 

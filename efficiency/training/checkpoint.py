@@ -18,13 +18,14 @@ from flax import traverse_util
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
+from efficiency.errors import UserError
 from efficiency.records import write_whole
 
 _KEPT = 3
 _FOLDER, _DAMAGED_FOLDER = 'checkpoints', 'damaged-checkpoints'
 _STATE, _PROGRESS = 'state.safetensors', 'progress.json'
 # What files that are cut short or changed make their readers raise.
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError)
+_DAMAGE = (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError, SafetensorError)
 _log = logging.getLogger('efficiency')
 
 
@@ -63,7 +64,7 @@ class Checkpoints:
         folder = self._workdir / _FOLDER
         folder.mkdir(exist_ok=True)
         for left_over in folder.glob('.*'):  # by a process that was killed
-            shutil.rmtree(left_over)
+            shutil.rmtree(left_over, ignore_errors=True)
         temporary = pathlib.Path(tempfile.mkdtemp(dir=folder, prefix=f'.{step}.'))
         try:
             state = safetensors.save(arrays)
@@ -71,15 +72,15 @@ class Checkpoints:
             write_whole(temporary / _STATE, state)
             write_whole(temporary / _PROGRESS, json.dumps(kept).encode())
             temporary.chmod(0o755)
-            # A checkpoint of the same step is of the same state; with one evaluation more, or less.
-            if (folder / str(step)).exists():
-                shutil.rmtree(folder / str(step))
+            # One of the same step is of the same state, before its evaluation.
+            _drop(folder / str(step))
             os.replace(temporary, folder / str(step))
+            _see_onto_disk(folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         for old in self.steps()[_KEPT:]:
-            shutil.rmtree(folder / str(old))
+            _drop(folder / str(old))
 
     def restore(
         self, like: Any = None, accept: Callable[[dict], None] | None = None, set_aside: bool = False
@@ -104,7 +105,7 @@ class Checkpoints:
             except _DAMAGE as error:
                 lines = str(error).splitlines() or [type(error).__name__]
                 message = f'the checkpoint of step {step} is damaged and is passed over: {lines[0]}'
-            _log.warning(message)
+            _log.info(message)
             print(f'efficiency: {message}', file=sys.stderr)
             if set_aside:
                 aside = self._workdir / _DAMAGED_FOLDER
@@ -141,8 +142,28 @@ def _read_state(path: pathlib.Path, digest: str, like: Any) -> Any:
     arrays = safetensors.load(content)
     if like is None:
         return traverse_util.unflatten_dict(arrays, sep='/')
-    leaves = [arrays[name] for name in _by_name(like)]
-    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+    wanted = _by_name(like)
+    if {name: (leaf.shape, leaf.dtype) for name, leaf in wanted.items()} != {
+        name: (array.shape, array.dtype) for name, array in arrays.items()
+    }:
+        raise UserError(f'{path} was written by another version of this program; take another --workdir')
+    return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in wanted])
+
+
+def _drop(folder: pathlib.Path) -> None:
+    """Deletes a checkpoint, which at no moment is there in part."""
+    if folder.exists():
+        going = folder.with_name(f'.{folder.name}.going')
+        os.replace(folder, going)
+        shutil.rmtree(going, ignore_errors=True)
+
+
+def _see_onto_disk(folder: pathlib.Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _by_name(state: Any) -> dict[str, Any]:

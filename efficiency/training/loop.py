@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import errno
 import logging
 import math
 import os
@@ -25,7 +24,7 @@ from efficiency.data.batches import TrainBatches
 from efficiency.data.catalogue import open_source
 from efficiency.data.datasets import Dataset
 from efficiency.data.pipeline import TrainStream, default_workers
-from efficiency.errors import RunError, UserError
+from efficiency.errors import DataError, RunError, UserError
 from efficiency.models import create_model, model_entry
 from efficiency.training.checkpoint import Checkpoints
 from efficiency.training.clock import Clock
@@ -38,7 +37,7 @@ from efficiency.training.progress import Progress
 from efficiency.training.run import Run, check_identity, steps_of
 from efficiency.training.settings import check_config
 from efficiency.training.step import TrainState, init_state, make_train_step
-from efficiency.training.workdir import cache_dir, existing_record, locked, log_file
+from efficiency.training.workdir import NO_ROOM, cache_dir, existing_record, locked, log_file
 
 _log = logging.getLogger('efficiency')
 
@@ -91,28 +90,12 @@ def train(
     workdir = pathlib.Path(workdir)
     clock = Clock()
     use_compilation_cache()
-    check_config(config)
-    model_entry(config.model.name)
-    if config.augmentation:
-        augmentation(config.augmentation)
-    if config.tensorboard:
-        check_tensorboard()
+    config, dataset, total_steps = _opened(config, data_dir)
     if config.precision == 'float32' and jax.default_backend() != 'cpu':
         # An accelerator's default is to multiply float32 in fewer bits.
         jax.config.update('jax_default_matmul_precision', 'highest')
     devices = DataParallel(config.batch_size)
-    optimizer_of(config, 1, 1)  # its names are checked before a large data set is read
-    if config.target.value is None:
-        open_source(config.dataset, data_dir)  # whether it is there at all is the first question
-        raise UserError(f'which target on {config.dataset}? It has no preset, so pass --config.target.value')
-    dataset = datasets.load(
-        config.dataset, (config.train_split, config.eval_split), config.image_size, data_dir,
-        as_stored=config.augmentation in ON_HOST,
-    )  # fmt: skip
-    config = settled(config, dataset)
     model = network(config, dataset.num_classes)
-    # Rounded, as 16.12 epochs of 4,000 are 2,015 steps of 32 and not a hair more.
-    total_steps = math.ceil(round(config.num_epochs * len(dataset.train) / config.batch_size, 6))
     optimizer = optimizer_of(config, total_steps, len(dataset.train))
     augment = augmentation(config.augmentation)
     train_step = make_train_step(model, optimizer, augment, dataset.mean, dataset.std)
@@ -122,6 +105,8 @@ def train(
     with _room_to_write(workdir), locked(workdir), log_file(workdir):
         # Asked again now that nobody else can write here.
         earlier = existing_record(workdir, config)
+        if earlier and earlier['dataset']['fingerprint'] != dataset.fingerprint:
+            raise UserError(f'{workdir} holds a run on other images of {config.dataset}; take another --workdir')
         if earlier and records.is_finished(earlier):
             return earlier
         _log.info('config:\n%s', config)
@@ -153,6 +138,33 @@ def train(
             return _Trainer(run, workdir, checkpoints, step, evaluate, stream, devices, total_steps).run_to_end(state)
 
 
+def _opened(config: ConfigDict, data_dir: str | os.PathLike | None) -> tuple[ConfigDict, Dataset, int]:
+    """The config with what it left to the data set, the data set, and the number of steps; all mistakes found."""
+    check_config(config)
+    model_entry(config.model.name)
+    if config.augmentation:
+        augmentation(config.augmentation)
+    if config.tensorboard:
+        check_tensorboard()
+    # Names and divisions are checked before a large data set is read.
+    DataParallel(config.batch_size)
+    optimizer_of(config, 1, 1)
+    if config.target.value is None:
+        open_source(config.dataset, data_dir)  # whether it is there at all is the first question
+        raise UserError(f'which target on {config.dataset}? It has no preset, so pass --config.target.value')
+    dataset = datasets.load(
+        config.dataset, (config.train_split, config.eval_split), config.image_size, data_dir,
+        as_stored=config.augmentation in ON_HOST,
+    )  # fmt: skip
+    # Rounded, as 16.12 epochs of 4,000 are 2,015 steps of 32 and not a hair more.
+    total_steps = math.ceil(round(config.num_epochs * len(dataset.train) / config.batch_size, 6))
+    if not 1 <= total_steps < 2**31:
+        raise UserError(
+            f'config.num_epochs of {config.num_epochs:g} are {total_steps:g} steps; they must be from 1 to 2**31 - 1'
+        )
+    return settled(config, dataset), dataset, total_steps
+
+
 def settled(config: ConfigDict, dataset: Dataset) -> ConfigDict:
     """The config with what it left to the data set."""
     config = ConfigDict(config.to_dict())
@@ -167,10 +179,10 @@ def _room_to_write(workdir: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS):
+        if error.errno not in NO_ROOM:
             raise
         raise RunError(
-            f'cannot write {error.filename or workdir}: {error.strerror}; what was written before is whole: make room, '
+            f'cannot write {error.filename or workdir}: {error.strerror}; what was written before is whole: mend that, '
             'and the same command goes on'
         ) from error
 
@@ -192,20 +204,22 @@ class _Trainer:
     def run_to_end(self, state: TrainState) -> records.Record:
         run = self.run
         self.progress = Progress(run.steps, self.total_steps, len(run.dataset.train) / run.config.batch_size)
-        self.log = MetricsLog(self.workdir, run.steps, tensorboard=run.config.tensorboard)
+        self.log = MetricsLog(self.workdir, run.curve, tensorboard=run.config.tensorboard)
         previous = {number: signal.signal(number, self._request_stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             self._write_record('running')
             self.progress.line(f'training: {run.steps} of {self.total_steps} steps are done')
             while True:
                 # Also of a step that was saved, but stopped before it was evaluated.
-                if self._evaluation_due():
-                    self._evaluate(state)
-                if self._finished() or self.stop_signal:
-                    break
+                with self._damage_kept(state):
+                    if self._evaluation_due():
+                        self._evaluate(state)
+                    if self._finished() or self.stop_signal:
+                        break
+                    batch = self._next_batch()
                 if time.monotonic() - self.saved_at > _SECONDS_BETWEEN_CHECKPOINTS:
                     self._save(state)
-                state = self._take_step(state)
+                state = self._take_step(state, batch)
             self._save(state)
             # A record that says the run is finished must have the parameters that finished it beside it.
             self._wait_for_checkpoint()
@@ -224,18 +238,23 @@ class _Trainer:
 
     def _finished(self) -> bool:
         reached = self.run.config.stop_at_target and self.run.reached_target
-        return reached or self.run.steps >= self.total_steps
+        return reached or (self.run.steps >= self.total_steps and not self._evaluation_due())
 
-    def _take_step(self, state: TrainState) -> TrainState:
+    @contextlib.contextmanager
+    def _damage_kept(self, state: TrainState) -> Iterator[None]:
+        """What was trained before an example that cannot be read is right, and stays."""
+        try:
+            yield
+        except DataError as error:
+            self._save(state)
+            self._write_record('failed', str(error))
+            raise
+
+    def _next_batch(self) -> dict[str, jax.Array]:
         with self.clock.phase('data_wait'):
-            try:
-                batch = next(self.stream)
-            except RunError as error:
-                # What was trained so far is right, and stays.
-                self._save(state)
-                self._write_record('failed', str(error))
-                raise
-            batch = self.devices.put_batch(batch)
+            return self.devices.put_batch(next(self.stream))
+
+    def _take_step(self, state: TrainState, batch: dict[str, jax.Array]) -> TrainState:
         with self.clock.phase('train'):
             state, loss = self.step(state, batch)
             self.run.add_step()

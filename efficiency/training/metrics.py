@@ -14,15 +14,13 @@ FILE_NAME = 'metrics.jsonl'
 class MetricsLog:
     """Writes one line an evaluation."""
 
-    def __init__(self, workdir: pathlib.Path, steps: int, tensorboard: bool):
-        """Drops what an earlier process wrote of steps after `steps`, which come again.
+    def __init__(self, workdir: pathlib.Path, curve: list[dict[str, Any]], tensorboard: bool):
+        """Begins with the points of `curve`, whatever an earlier process wrote of those that come again.
 
         `tensorboard` needs tensorflow, see `check_tensorboard`.
         """
         self._path = workdir / FILE_NAME
-        lines = self._path.read_text(encoding='utf-8').splitlines() if self._path.exists() else []
-        kept = [line for line in lines if _step(line) <= steps]
-        write_atomically(self._path, ''.join(f'{line}\n' for line in kept).encode())
+        write_atomically(self._path, ''.join(f'{json.dumps(point)}\n' for point in curve).encode())
         self._tensorboard = None
         if tensorboard:
             from clu import metric_writers
@@ -46,11 +44,3 @@ def check_tensorboard() -> None:
     """Raises UserError where TensorBoard's files cannot be written, because the packages are not installed."""
     if not all(map(importlib.util.find_spec, ('tensorflow', 'tensorboard'))):
         raise UserError('config.tensorboard needs tensorflow and tensorboard: pip install ".[prepare]"')
-
-
-def _step(line: str) -> float:
-    """The step of a line; a line that a killed process left half written comes after every step."""
-    try:
-        return json.loads(line)['step']
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return float('inf')

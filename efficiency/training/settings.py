@@ -32,8 +32,9 @@ def _whole(low: int, high: int) -> _Rule:
     return lambda v: _is_whole(v) and low <= v <= high, f'a whole number from {low} to {high}'
 
 
-def _above_zero() -> _Rule:
-    return lambda v: _is_number(v) and 0 < v < math.inf, 'a number above 0'
+def _above_zero(low: float = 0, high: float = math.inf) -> _Rule:
+    words = 'a number above 0' if high == math.inf else f'a number from {low:g} to {high:g}'
+    return lambda v: _is_number(v) and max(low, math.ulp(0)) <= v <= high and v < math.inf, words
 
 
 def _at_least_zero() -> _Rule:
@@ -57,14 +58,14 @@ _RULES: dict[str, _Rule] = {
     'batch_size': _whole(1, _MOST_EXAMPLES),
     'dataset': _NAME,
     'eval_batch_size': _whole(1, _MOST_EXAMPLES),
-    'eval_every': _above_zero(),
+    'eval_every': _above_zero(1e-9, 1e9),
     'eval_split': _or_none(_NAME, 'the first there is of validation, val and test'),
     'gradient_clip_norm': _at_least_zero(),
     'image_size': _or_none(_whole(1, _LARGEST_IMAGE), "the images' own"),
     'learning_rate': _above_zero(),
     'model': _SECTION,
     'model.name': _NAME,
-    'num_epochs': _above_zero(),
+    'num_epochs': _above_zero(1e-9, 1e9),
     'optimizer': _SECTION,
     'optimizer.momentum': (lambda v: _is_number(v) and 0 <= v < 1, 'a number, at least 0 and below 1'),
     'optimizer.name': _NAME,
@@ -78,7 +79,7 @@ _RULES: dict[str, _Rule] = {
     'target.value': (lambda v: v is None or (_is_number(v) and 0 < v <= 1), 'a share above 0 and at most 1'),
     'tensorboard': _TRUTH,
     'train_split': _NAME,
-    'warmup_epochs': _at_least_zero(),
+    'warmup_epochs': (lambda v: _is_number(v) and 0 <= v <= 1e9, 'a number from 0 to 1e9'),
     'weight_decay': _at_least_zero(),
 }
 
@@ -106,7 +107,8 @@ def check_config(config: ConfigDict) -> None:
         value = holder[name]
         if not ok(value):
             raise UserError(f'config.{key} is {shown(value)}; it must be {words}')
-    for key in config:
+    inside = [f'{key}.{name}' for key in config if isinstance(config[key], ConfigDict) for name in config[key]]
+    for key in [*config, *inside]:
         if key not in _RULES:
             near = difflib.get_close_matches(str(key), _RULES, n=1)
             hint = f'did you mean {near[0]}?' if near else 'configs/common.py shows those there are'

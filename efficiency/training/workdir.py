@@ -23,9 +23,13 @@ def existing_record(workdir: pathlib.Path, config: ConfigDict) -> records.Record
         UserError: if the folder holds a run of another config, or something that is no valid record.
     """
     try:
+        if (workdir / records.FILE_NAME).is_file() and (workdir / records.FILE_NAME).stat().st_size == 0:
+            return None  # what a loss of power can leave; the checkpoints have what it had
         record = records.read(workdir)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise UserError(f'cannot read {error.filename}: {error.strerror}; take another --workdir') from error
     except records.RecordError as error:
         raise UserError(f'{error}; take another --workdir, or move that file away') from error
     keys = differing_keys(config.to_dict(), record['config'])
@@ -34,6 +38,10 @@ def existing_record(workdir: pathlib.Path, config: ConfigDict) -> records.Record
             f'{workdir} holds a run of another config, which differs in {", ".join(keys)}; take another --workdir'
         )
     return record
+
+
+# A disk that is full, a quota that is used up, a file too large, a disk that is broken or no longer writable.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 @contextlib.contextmanager
@@ -46,8 +54,11 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = open(workdir / '.lock', 'a')  # noqa: SIM115  (held open for as long as the lock)
+        for left_over in workdir.glob(f'.{records.FILE_NAME}.*'):  # by a process that was killed
+            left_over.unlink(missing_ok=True)
+        tempfile.TemporaryFile(dir=workdir).close()
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise UserError(f'cannot write to {workdir}: {error.strerror}; take another --workdir') from error
     with lock:
@@ -55,6 +66,8 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(f'{workdir} is in use by another process: wait, or take another --workdir') from error
+        except OSError as error:
+            raise UserError(f'cannot lock {workdir}: {error.strerror}; take another --workdir') from error
         yield
 
 

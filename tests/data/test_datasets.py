@@ -103,6 +103,7 @@ def test_cifar10_comes_through_tfds_without_tensorflow(tfds_dir):
     [
         ('cifar10', 'tfds build cifar10 --data_dir={folder} --file_format=array_record'),
         ('cifar1', 'the nearest are cifar10, cifar100'),
+        ('imagenet_sample', "there is no data set 'imagenet_sample' in {folder}"),
         ('mnist', 'did you mean mnist5k'),
         ('imagenet2012', 'ILSVRC2012_img_train.tar'),
         ('../../etc', "cannot open '../../etc'"),
@@ -185,6 +186,8 @@ def test_an_image_folder_is_a_data_set_of_any_name(tree):
 
 
 def test_an_image_folders_mistakes_are_named(tree):
+    (tree / '.git' / 'hooks').mkdir(parents=True)
+    (tree / 'runs' / 'one').mkdir(parents=True)
     (tree / 'val' / 'dog').mkdir()
     with pytest.raises(UserError, match=r'val has the class dog, which .*train has not'):
         load('pets', ('train', None), 32, tree)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from efficiency.errors import UserError
 from efficiency.training.checkpoint import Checkpoints
 from efficiency.training.step import TrainState
 
@@ -90,6 +91,11 @@ def test_none_that_is_whole_is_none(saved, tmp_path, capsys):
     assert Checkpoints(tmp_path / 'run').restore(state(0)) is None
     assert capsys.readouterr().err.count('is damaged and is passed over') == 3
     assert Checkpoints(tmp_path / 'nothing').restore() is None
+
+
+def test_a_checkpoint_of_another_structure_is_not_called_damaged(saved):
+    with pytest.raises(UserError, match='written by another version'):
+        Checkpoints(saved).restore(state(0).replace(batch_stats={'mean': np.zeros(3, np.float32)}))
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_others(saved, tmp_path, monkeypatch):

@@ -13,7 +13,11 @@ import numpy as np
 import pytest
 
 import efficiency
+from configs import shufflenet
 from efficiency import records
+from efficiency.errors import UserError
+from efficiency.training.evaluation import Evaluator
+from efficiency.training.loop import Stopped, train
 from efficiency.training.workdir import locked
 from tests.conftest import ROOT
 
@@ -140,6 +144,28 @@ def test_a_signal_to_stop_saves_and_exits_128_and_its_number(stop, whole, short_
     done = run_main(*short_run)
     assert done.returncode == 0, done.stderr
     assert_same_run(whole, workdir)
+
+
+def test_a_signal_during_the_last_evaluation_does_not_lose_it(tmp_path, monkeypatch):
+    config = shufflenet.get_config()
+    config.num_epochs, config.target.value = 0.016, 1.0
+    evaluate = Evaluator.__call__
+
+    def stopped_in(self, state, stopped):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate(self, state, stopped)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Evaluator, '__call__', stopped_in)
+        with pytest.raises(Stopped, match='stopped at step 2 of 2 and saved'):
+            train(config, tmp_path)
+    assert (records.read(tmp_path)['status'], records.read(tmp_path)['curve']) == ('running', [])
+    record = train(config, tmp_path)
+    assert (record['status'], record['final']['step'], record['resumed_from_steps']) == ('exhausted', 2, [2])
+    # A finished run is no answer for other images of the same name.
+    records.write(tmp_path, record | {'dataset': record['dataset'] | {'fingerprint': 'another'}})
+    with pytest.raises(UserError, match='on other images of mnist5k'):
+        train(config, tmp_path)
 
 
 def test_two_processes_never_share_a_workdir(short_run, run_main):
