@@ -1,6 +1,21 @@
 """The networks: `create_model(name, ...)` makes one, `list_models(pattern)` lists them."""
 
-from efficiency.models import alexnet, shufflenet  # noqa: F401  (importing a family registers its networks)
+# Importing a family registers its networks.
+from efficiency.models import (  # noqa: F401
+    alexnet,
+    densenet,
+    efficientnet,
+    fixup,
+    googlenet,
+    inception_bn,
+    lenet,
+    mobilenet,
+    resnet,
+    shufflenet,
+    shufflenet_v2,
+    squeezenet,
+    vgg,
+)
 from efficiency.models.registry import Entry, create_model, list_models, model_entry, register
 
 __all__ = ['Entry', 'create_model', 'list_models', 'model_entry', 'register']

@@ -15,7 +15,17 @@ _POOL = small.Downsampling(kernel=3, stride=2, padding=0, is_pool=True)
 DOWNSAMPLING = (small.Downsampling(kernel=11, stride=4, padding=2), _POOL, _POOL, _POOL)
 
 
-@register('alexnet', paper='arXiv:1404.5997', published='2012-06-01', image_size=224)
+# torchvision numbers the layers of its two halves, activations and pools included.
+TORCH_NAMES = {
+    'conv1': 'features.0', 'conv2': 'features.3', 'conv3': 'features.6', 'conv4': 'features.8', 'conv5': 'features.10',
+    'fc1': 'classifier.1', 'fc2': 'classifier.4', 'fc3': 'classifier.6',
+}  # fmt: skip
+
+
+@register(
+    'alexnet', paper='arXiv:1404.5997', published='2012-06-01', image_size=224, torch_names=TORCH_NAMES,
+    flattened={'fc1': 6},
+)  # fmt: skip
 class AlexNet(nn.Module):
     """AlexNet (Krizhevsky et al., 2012; one-tower form: Krizhevsky, 2014, arXiv:1404.5997).
 

@@ -80,6 +80,21 @@ def kaiming_normal_fan_out() -> Initializer:
     return _on_host(draw)
 
 
+def kaiming_normal_fan_in() -> Initializer:
+    """Normal with variance 2 / (kernel area x input channels of a group) for a kernel (kh, kw, in / groups, out)."""
+    return _on_host(lambda generator, shape: math.sqrt(2 / math.prod(shape[:3])) * generator.standard_normal(shape))
+
+
+def kaiming_uniform_fan_in() -> Initializer:
+    """Uniform with variance 2 / (kernel area x input channels of a group) for a kernel (kh, kw, in / groups, out)."""
+
+    def draw(generator, shape):
+        bound = math.sqrt(6 / math.prod(shape[:3]))
+        return generator.uniform(-bound, bound, shape)
+
+    return _on_host(draw)
+
+
 def initialise(model: nn.Module, key: jax.Array, image_size: int) -> dict:
     """The variables of `model.init`, at the cost of a trace: nothing of the forward pass is compiled or run.
 

@@ -5,6 +5,8 @@ those of torch's layers unless a network says otherwise, and batch norm keeps th
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +16,14 @@ from jax.typing import DTypeLike
 
 from efficiency.models import ops
 from efficiency.models.initializers import Initializer, constant, uniform_fan_in
+from efficiency.models.small import Downsampling
 
 
 class Conv(nn.Module):
     """2-D convolution, kernel, stride and padding the same in both directions. (n, h, w, in) -> (n, h', w', features).
 
     Attributes:
-        kernel_init: of the kernel (kh, kw, in / groups, features); torch's default where None.
+        kernel_init, bias_init: of the kernel (kh, kw, in / groups, features) and the bias; torch's default where None.
     """
 
     features: int
@@ -30,6 +33,7 @@ class Conv(nn.Module):
     groups: int = 1
     bias: bool = True
     kernel_init: Initializer | None = None
+    bias_init: Initializer | None = None
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -46,7 +50,7 @@ class Conv(nn.Module):
             groups=self.groups,
         )
         if self.bias:
-            x = x + self.param('bias', default_init, (self.features,)).astype(self.dtype)
+            x = x + self.param('bias', self.bias_init or default_init, (self.features,)).astype(self.dtype)
         return x
 
 
@@ -102,6 +106,89 @@ class BatchNorm(nn.Module):
         else:
             mean, var = running_mean.value, running_var.value
         return ((x - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias).astype(self.dtype)
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, batch norm, activation. (n, h, w, in) -> (n, h', w', features).
+
+    Attributes:
+        padding: half the kernel where None, which keeps a map's size at stride 1.
+        activation: None for none.
+        names: of the convolution and of the batch norm.
+        momentum, epsilon: of the batch norm.
+    """
+
+    features: int
+    kernel: int
+    stride: int = 1
+    padding: int | None = None
+    groups: int = 1
+    activation: Callable[[jax.Array], jax.Array] | None = nn.relu
+    kernel_init: Initializer | None = None
+    names: tuple[str, str] = ('0', '1')
+    momentum: float = 0.1
+    epsilon: float = 1e-5
+    train: bool = False
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        conv, norm = self.names
+        padding = (self.kernel - 1) // 2 if self.padding is None else self.padding
+        x = Conv(
+            self.features, self.kernel, self.stride, padding, self.groups, bias=False, kernel_init=self.kernel_init,
+            dtype=self.dtype, name=conv,
+        )(x)  # fmt: skip
+        x = BatchNorm(self.train, self.momentum, self.epsilon, self.dtype, name=norm)(x)
+        return self.activation(x) if self.activation else x
+
+
+class SqueezeExcite(nn.Module):
+    """Scales each channel by what the means of all say (Hu et al., 2018, arXiv:1709.01507). (n, h, w, c) -> the same.
+
+    Attributes:
+        features: in between.
+        activation: in between; the scale is a sigmoid.
+    """
+
+    features: int
+    activation: Callable[[jax.Array], jax.Array] = nn.relu
+    kernel_init: Initializer | None = None
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        conv = partial(Conv, kernel=1, kernel_init=self.kernel_init, dtype=self.dtype)
+        scale = jnp.mean(x, axis=(1, 2), keepdims=True)
+        scale = self.activation(conv(self.features, name='fc1')(scale))
+        return x * nn.sigmoid(conv(x.shape[3], name='fc2')(scale))
+
+
+class StochasticDepth(nn.Module):
+    """Leaves a residual branch out for some images of a batch (Huang et al., 2016, arXiv:1603.09382).
+
+    Attributes:
+        rate: the share left out in training; what stays is scaled up by 1 / (1 - rate).
+    """
+
+    rate: float
+    train: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        if not self.train or self.rate == 0:
+            return x
+        kept = jax.random.bernoulli(self.make_rng('dropout'), 1 - self.rate, (x.shape[0], *[1] * (x.ndim - 1)))
+        return jnp.where(kept, x / (1 - self.rate), 0).astype(x.dtype)
+
+
+def max_pool(x: jax.Array, kernel: int, stride: int, padding: int = 0, ceil: bool = False) -> jax.Array:
+    """The largest value of every square window; `ceil` as torch's ceil_mode. (n, h, w, c) -> (n, h', w', c)."""
+    pads = []
+    for size in x.shape[1:3]:
+        count = Downsampling(kernel, stride, padding, ceil=ceil).output_size(size)
+        pads.append((padding, max(padding, (count - 1) * stride + kernel - size - padding)))
+    return ops.max_pool(x, (kernel, kernel), (stride, stride), tuple(pads))
 
 
 def adaptive_avg_pool(x: jax.Array, size: int) -> jax.Array:

@@ -3,7 +3,8 @@
 import dataclasses
 import datetime
 import fnmatch
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -22,6 +23,8 @@ class Entry:
         paper: where it was published, as 'arXiv:1707.01083'.
         published: the day it was.
         image_size: pixels a side that it was designed for.
+        torch_names: what torch calls the modules that are named otherwise here, by their names here.
+        flattened: pixels a side of the map that a linear layer sees flattened, by the layer's name.
     """
 
     name: str
@@ -29,12 +32,22 @@ class Entry:
     paper: str
     published: datetime.date
     image_size: int
+    torch_names: Mapping[str, str]
+    flattened: Mapping[str, int]
 
 
 _entries: dict[str, Entry] = {}
 
 
-def register(name: str, *, paper: str, published: str, image_size: int) -> Callable:
+def register(
+    name: str,
+    *,
+    paper: str,
+    published: str,
+    image_size: int,
+    torch_names: Mapping[str, str] = MappingProxyType({}),
+    flattened: Mapping[str, int] = MappingProxyType({}),
+) -> Callable:
     """Registers a network under a name; a decorator for its module class, or for a partial of one.
 
     Args:
@@ -42,6 +55,7 @@ def register(name: str, *, paper: str, published: str, image_size: int) -> Calla
         paper: as 'arXiv:1707.01083'.
         published: ISO date.
         image_size: native size in pixels.
+        torch_names, flattened: for `efficiency.models.torch_weights`, see `Entry`.
 
     Raises:
         ValueError: if the name is taken.
@@ -50,7 +64,9 @@ def register(name: str, *, paper: str, published: str, image_size: int) -> Calla
     def add(network):
         if name in _entries:
             raise ValueError(f'a network named {name!r} is registered already')
-        _entries[name] = Entry(name, network, paper, datetime.date.fromisoformat(published), image_size)
+        _entries[name] = Entry(
+            name, network, paper, datetime.date.fromisoformat(published), image_size, torch_names, flattened
+        )
         return network
 
     return add

@@ -13,9 +13,25 @@ from efficiency.models.initializers import constant, kaiming_normal_fan_out, nor
 from efficiency.models.layers import BatchNorm, Conv, Dense
 from efficiency.models.registry import register
 
-# Paper, table 1: the first layers' channels, and how many units each stage has.
-STEM = 24
+# Paper, table 1: how many units each stage has, the first layer's channels, and for each number of groups the channels
+# out of each stage.
 UNITS = (4, 8, 4)
+STEM = 24
+CHANNELS = {
+    1: (144, 288, 576),
+    2: (200, 400, 800),
+    3: (240, 480, 960),
+    4: (272, 544, 1088),
+    8: (384, 768, 1536),
+}
+# Table 2, of the form with 3 groups: the channels out of each stage, and the first layer's, as its authors scale them
+# (github.com/megvii-model/ShuffleNet-Series; 0.25 is not among theirs). At 1.5 the first layer stays as it is.
+SCALED = {
+    'x0_25': ((60, 120, 240), 6),
+    'x0_5': ((120, 240, 480), 12),
+    'x1_5': ((360, 720, 1440), 24),
+    'x2_0': ((480, 960, 1920), 48),
+}
 _HALVE = small.Downsampling(kernel=3, stride=2, padding=1)
 DOWNSAMPLING = (_HALVE, _HALVE._replace(is_pool=True), _HALVE, _HALVE, _HALVE)
 
@@ -71,6 +87,7 @@ class ShuffleNetV1(nn.Module):
     Attributes:
         groups: of the 1x1 convolutions; the very first of them is not grouped, as its input is thin.
         channels: out of each stage.
+        stem: channels of the first layer.
     """
 
     groups: int
@@ -78,12 +95,13 @@ class ShuffleNetV1(nn.Module):
     num_classes: int
     image_size: int
     dtype: DTypeLike = jnp.float32
+    stem: int = STEM
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         stride, pool_stride, *stage_strides = small.strides_for(DOWNSAMPLING, self.image_size)
         conv = partial(Conv, bias=False, kernel_init=kaiming_normal_fan_out(), dtype=self.dtype)
-        x = conv(STEM, 3, stride, 1, name='conv1')(x)
+        x = conv(self.stem, 3, stride, 1, name='conv1')(x)
         x = nn.relu(BatchNorm(train, dtype=self.dtype, name='conv1_bn')(x))
         if pool_stride > 1:
             x = ops.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
@@ -105,6 +123,9 @@ class ShuffleNetV1(nn.Module):
         return fc(x).astype(jnp.float32)
 
 
-shufflenet_v1_x1_0 = register('shufflenet_v1_x1_0', paper='arXiv:1707.01083', published='2017-07-03', image_size=224)(
-    partial(ShuffleNetV1, groups=3, channels=(240, 480, 960))
-)
+_register = partial(register, paper='arXiv:1707.01083', published='2017-07-03', image_size=224)
+shufflenet_v1_x1_0 = _register('shufflenet_v1_x1_0')(partial(ShuffleNetV1, 3, CHANNELS[3]))
+for suffix, (channels, stem) in SCALED.items():
+    _register(f'shufflenet_v1_{suffix}')(partial(ShuffleNetV1, 3, channels, stem=stem))
+for groups in (1, 2, 4, 8):
+    _register(f'shufflenet_v1_g{groups}_x1_0')(partial(ShuffleNetV1, groups, CHANNELS[groups]))

@@ -22,20 +22,34 @@ _SMALLEST_LAST_MAP = 2
 
 
 class Downsampling(NamedTuple):
-    """A layer that makes the map smaller: its window, stride and padding, the same in both directions."""
+    """A layer that makes the map smaller: its window, stride and padding, the same in both directions.
+
+    `ceil`: whether a last window that does not fit whole counts too (torch's ceil_mode).
+    """
 
     kernel: int
     stride: int
     padding: int
     is_pool: bool = False
+    ceil: bool = False
+
+    def output_size(self, size: int, stride: int | None = None) -> int:
+        """Pixels a side behind it, with its own stride or another."""
+        stride = stride or self.stride
+        room = size + 2 * self.padding - self.kernel
+        if not self.ceil:
+            return max(0, room // stride + 1)
+        # A window that would begin in the padding behind the map is left out.
+        count = max(0, -(-room // stride) + 1)
+        return count - 1 if count and (count - 1) * stride >= size + self.padding else count
 
 
 def map_size(layers: Sequence[Downsampling], kept: int, image_size: int) -> int:
     """Pixels a side of the map behind `layers`, of which all but the first `kept` have been taken out."""
     size = image_size
-    for i, (kernel, stride, padding, is_pool) in enumerate(layers):
-        if i < kept or not is_pool:
-            size = max(0, (size + 2 * padding - kernel) // (stride if i < kept else 1) + 1)
+    for i, layer in enumerate(layers):
+        if i < kept or not layer.is_pool:
+            size = layer.output_size(size, layer.stride if i < kept else 1)
     return size
 
 

@@ -13,6 +13,7 @@ from flax import linen as nn
 
 from efficiency.data.augment import Augmentation, normalise
 from efficiency.models.initializers import initialise
+from efficiency.training.loss import loss_and_stats
 from efficiency.training.programs import OPTIMIZER_SCOPE
 
 Batch = dict[str, jax.Array]
@@ -62,12 +63,7 @@ def make_train_step(
         images = normalise(augment(augment_key, batch['image']), mean, std)
 
         def loss_fn(params):
-            variables = {'params': params, 'batch_stats': state.batch_stats}
-            logits, updated = model.apply(
-                variables, images, train=True, mutable=['batch_stats'], rngs={'dropout': dropout_key}
-            )
-            loss = optax.softmax_cross_entropy_with_integer_labels(logits, batch['label']).mean()
-            return loss, updated.get('batch_stats', {})
+            return loss_and_stats(model, params, state.batch_stats, images, batch['label'], dropout_key)
 
         (loss, batch_stats), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
         with jax.named_scope(OPTIMIZER_SCOPE):

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from efficiency.errors import UserError
@@ -10,12 +11,50 @@ from efficiency.flops import count
 from efficiency.models import create_model, list_models, model_entry, ops
 from efficiency.models.initializers import initialise
 from efficiency.models.layers import BatchNorm, adaptive_avg_pool
+from efficiency.training.loss import loss_and_stats
 
-# Parameters and dense forward multiply-adds at 224 pixels and 1000 classes. AlexNet: torchvision 0.29.1, by torch's
-# FlopCounterMode. ShuffleNet v1 1x g=3: parameters as osmr/imgclsmob lists them, macs by a layer-by-layer sum.
-PUBLISHED = {'alexnet': (61_100_840, 714_188_480), 'shufflenet_v1_x1_0': (1_865_728, 137_460_672)}
+# Parameters with 1000 classes, and dense forward multiply-adds at the native size. Those of torchvision 0.29.1's and
+# (mobilenet_v1) timm 1.0.31's networks by torch's FlopCounterMode; shufflenet_v1: parameters as osmr/imgclsmob lists
+# them, macs by a layer-by-layer sum.
+PUBLISHED = {
+    'alexnet': (61_100_840, 714_188_480),
+    'vgg11': (132_863_336, 7_609_090_048),
+    'vgg16': (138_357_544, 15_470_264_320),
+    'googlenet': (6_624_904, 1_498_376_192),
+    'resnet18': (11_689_512, 1_814_073_344),
+    'resnet34': (21_797_672, 3_663_761_408),
+    'resnet50': (25_557_032, 4_089_184_256),
+    'squeezenet1_0': (1_248_424, 818_924_576),
+    'squeezenet1_1': (1_235_496, 349_151_936),
+    'wide_resnet50_2': (68_883_240, 11_398_021_120),
+    'densenet121': (7_978_856, 2_834_161_664),
+    'resnext50_32x4d': (25_028_904, 4_230_479_872),
+    'mobilenet_v1': (4_231_976, 568_740_352),
+    'shufflenet_v1_x1_0': (1_865_728, 137_460_672),
+    'mobilenet_v2': (3_504_872, 300_774_272),
+    'shufflenet_v2_x1_0': (2_278_604, 144_907_992),
+    'shufflenet_v2_x1_5': (3_503_624, 295_759_392),
+    'efficientnet_b0': (5_288_548, 385_814_752),
+    'efficientnet_b1': (7_794_184, 686_802_832),
+    'efficientnet_b2': (9_109_994, 993_561_872),
+    'efficientnet_b3': (12_233_232, 1_827_141_392),
+    'efficientnet_b4': (19_341_616, 4_393_771_024),
+    'efficientnet_b5': (30_389_784, 10_266_384_752),
+    'efficientnet_b6': (43_040_704, 19_067_593_536),
+    'efficientnet_b7': (66_347_960, 37_745_884_192),
+}
 # Upper bounds on the forward macs of the small-image form at 28 pixels and 10 classes, in millions.
-SMALL_LIMITS = {'alexnet': 60, 'shufflenet_v1_x1_0': 15}
+SMALL_LIMITS = {
+    'alexnet': 60, 'shufflenet_v1_x1_0': 15, 'vgg11': 200, 'resnet50': 350, 'wide_resnet50_2': 850, 'mobilenet_v2': 25,
+    'efficientnet_b0': 35,
+}  # fmt: skip
+# One network of each family; what is shown of them is shown of the others by the slow tests.
+FAMILIES = (
+    'alexnet', 'vgg11', 'googlenet', 'inception_bn', 'resnet18', 'resnet50_fixup', 'densenet121', 'squeezenet1_1',
+    'mobilenet_v1', 'mobilenet_v2', 'shufflenet_v1_x1_0', 'shufflenet_v2_x1_0', 'efficientnet_b0', 'lenet5',
+)  # fmt: skip
+LARGE = ('b2', 'b3', 'b4', 'b5', 'b6', 'b7')
+ALL = [name if name in FAMILIES else pytest.param(name, marks=pytest.mark.slow) for name in list_models()]
 
 
 def shapes(name, num_classes, image_size):
@@ -29,33 +68,68 @@ def forward_macs(name, num_classes, image_size):
     return count(lambda v, x: model.apply(v, x, False), variables, image).dense_macs
 
 
-@pytest.mark.parametrize('name', list_models())
+@pytest.mark.parametrize(
+    'name', [pytest.param(name, marks=pytest.mark.slow) if name[-2:] in LARGE else name for name in PUBLISHED]
+)
 def test_parameters_and_macs_are_the_published_ones(name):
-    _, variables, _ = shapes(name, 1000, 224)
+    size = model_entry(name).image_size
+    _, variables, _ = shapes(name, 1000, size)
     params = sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
-    assert (params, forward_macs(name, 1000, 224)) == PUBLISHED[name]
+    assert (params, forward_macs(name, 1000, size)) == PUBLISHED[name]
 
 
-@pytest.mark.parametrize('name', list_models())
-def test_small_images_cost_little_and_still_fit(name):
+@pytest.mark.parametrize('name', SMALL_LIMITS)
+def test_small_images_cost_little(name):
     assert forward_macs(name, 10, 28) <= SMALL_LIMITS[name] * 1e6
-    for size in (24, 25, 31, 32, 48, 64):
-        assert forward_macs(name, 10, size) > 0
 
 
-@pytest.mark.parametrize('name', list_models())
-@pytest.mark.parametrize('size', [28, 32])
-def test_the_last_map_of_a_small_image_is_two_to_four_pixels(name, size):
+@pytest.mark.parametrize('name', ALL)
+@pytest.mark.parametrize('size', [24, 28, 64])
+def test_networks_fit_small_images_and_end_in_a_map_of_at_least_two_pixels(name, size):
     model, variables, image = shapes(name, 10, size)
-    _, maps = jax.eval_shape(
+    logits, maps = jax.eval_shape(
         lambda v, x: model.apply(v, x, False, capture_intermediates=True, mutable=['intermediates']), variables, image
     )
-    last = [leaf.shape for leaf in jax.tree.leaves(maps) if leaf.ndim == 4][-1]
-    sizes = {leaf.shape[1] for leaf in jax.tree.leaves(maps) if leaf.ndim == 4}
-    assert 2 <= min(sizes) <= 4, last
+    assert logits.shape == (1, 10)
+    sizes = {leaf.shape[1] for leaf in jax.tree.leaves(maps) if leaf.ndim == 4 and leaf.shape[1] > 1}
+    # LeNet's pools, which leave half of its last map, are no modules.
+    assert 2 <= min(sizes) <= (4 if size <= 32 else 8) * (4 if name == 'lenet5' else 1)
 
 
-@pytest.mark.parametrize('name', list_models())
+@pytest.mark.parametrize('name', ALL)
+def test_a_network_learns_a_small_batch(name):
+    model = create_model(name, 10, 32)
+    variables = initialise(model, jax.random.key(0), 32)
+    draw = np.random.RandomState(0)
+    images, labels = draw.standard_normal((8, 32, 32, 3)).astype(np.float32), np.arange(8)
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.02, momentum=0.9))
+
+    @jax.jit
+    def step(params, batch_stats, opt_state, key):
+        def loss_of(params):
+            return loss_and_stats(model, params, batch_stats, images, labels, key)
+
+        (loss, batch_stats), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
+        updates, opt_state = optimizer.update(gradients, opt_state)
+        return optax.apply_updates(params, updates), batch_stats, opt_state, loss
+
+    params, batch_stats = variables['params'], variables.get('batch_stats', {})
+    opt_state, losses = optimizer.init(params), []
+    for i in range(12):
+        params, batch_stats, opt_state, loss = step(params, batch_stats, opt_state, jax.random.key(i))
+        losses.append(float(loss))
+    assert np.all(np.isfinite(losses))
+    assert np.mean(losses[-3:]) < np.mean(losses[:3]), losses
+
+
+# Compiling both takes a deep network long.
+@pytest.mark.parametrize(
+    'name',
+    [
+        name if name in ('alexnet', 'shufflenet_v1_x1_0') else pytest.param(name, marks=pytest.mark.slow)
+        for name in list_models()
+    ],
+)
 def test_loss_and_gradients_do_not_depend_on_the_formulation(name):
     # In float64, where two orders of summation agree and a wrong formula does not.
     with jax.enable_x64(True):
@@ -88,8 +162,7 @@ def test_initialise_gives_what_init_gives(name):
     assert jax.tree.structure(fast) == jax.tree.structure(plain)
     assert all(jax.tree.leaves(jax.tree.map(np.array_equal, fast, plain)))
     other = initialise(model, jax.random.key(4), 28)
-    kernels = [variables['params']['conv1']['kernel'] for variables in (fast, other)]
-    assert not np.array_equal(*kernels)
+    assert not all(jax.tree.leaves(jax.tree.map(np.array_equal, fast, other)))
 
 
 def test_batch_norm_is_torchs():

@@ -1,0 +1,88 @@
+"""Weights from torch: a state dict of torchvision's or timm's network, as the variables of ours.
+
+A network's modules carry the names that torchvision gives them, so that the path of a parameter is its name there, but
+for the last part. A family whose modules are named otherwise registers how.
+"""
+
+import os
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from flax import traverse_util
+
+from efficiency.errors import UserError
+from efficiency.models.registry import create_model, model_entry
+
+# Our last part of a path -> torch's.
+_LEAVES = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'running_mean', 'var': 'running_var'}
+
+
+def torch_name(path: tuple[str, ...], names: Mapping[str, str]) -> str:
+    """What torch calls a variable: ('params', 'layer1.0', 'conv1', 'kernel') -> 'layer1.0.conv1.weight'.
+
+    `names` are those of modules that are called otherwise there.
+    """
+    _, *modules, leaf = path
+    module = '.'.join(modules)
+    return f'{names.get(module, module)}.{_LEAVES.get(leaf, leaf)}'
+
+
+def from_torch(name: str, variables: dict, state: Mapping[str, np.ndarray]) -> dict:
+    """The variables of a network with the values of a torch state dict.
+
+    Args:
+        name: of the network.
+        variables: {'params': ..., 'batch_stats': ...}, arrays or shapes; their values are not used.
+        state: arrays by torch's names; convolution kernels (out, in / groups, kh, kw), linear ones (out, in).
+
+    Returns:
+        Variables of the same structure, in the state's precision.
+
+    Raises:
+        UserError: if a variable is missing in the state, has another shape there, or the state has more.
+    """
+    entry = model_entry(name)
+    left, taken = dict(state), {}
+    for path, leaf in traverse_util.flatten_dict(variables).items():
+        wanted = torch_name(path, entry.torch_names)
+        if wanted not in left:
+            raise UserError(f'the weights of {name} lack {wanted}; are they of another network?')
+        value = np.asarray(left.pop(wanted))
+        if path[-1] == 'kernel' and value.ndim == 4:
+            value = value.transpose(2, 3, 1, 0)
+        elif path[-1] == 'kernel':
+            value = value.T
+            side = entry.flattened.get('.'.join(path[1:-1]))
+            if side:
+                # torch flattens maps channels first.
+                value = value.reshape(-1, side, side, value.shape[1]).transpose(1, 2, 0, 3).reshape(value.shape)
+        if value.shape != leaf.shape:
+            raise UserError(f'{wanted} has the shape {value.shape} in the weights of {name}, and here {leaf.shape}')
+        taken[path] = value
+    more = [key for key in left if not key.endswith('num_batches_tracked')]
+    if more:
+        raise UserError(f'the weights have {more[0]}, which {name} has not; are they of another network?')
+    return traverse_util.unflatten_dict(taken)
+
+
+def load_torch_weights(
+    name: str, path: str | os.PathLike, num_classes: int = 1000, image_size: int | None = None
+) -> dict:
+    """The variables of a network from torchvision's weights in a safetensors file.
+
+    Raises:
+        UserError: if the file is none, or holds weights of another network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f'{path} is no safetensors file that can be read: {error}') from error
+    model = create_model(name, num_classes, image_size)
+    size = image_size or model_entry(name).image_size
+    image = jax.ShapeDtypeStruct((1, size, size, 3), np.float32)
+    shapes = jax.eval_shape(lambda key, x: model.init(key, x, False), jax.random.key(0), image)
+    return from_torch(name, shapes, state)

@@ -1,0 +1,35 @@
+"""Makes golden_logits.npz: the logits that torch's networks give for weights and images drawn from names.
+
+    pip install -c constraints.txt -e ".[test,crosscheck]" && python -m tests.models.make_golden
+
+The first 8 of 1000 logits of two images at 96 pixels, in evaluation.
+"""
+
+import numpy as np
+import torch
+
+from efficiency.models import list_models
+from tests.models.crosscheck import reference_of, seeded_images, seeded_state
+from tests.models.test_crosscheck import GOLDEN, GOLDEN_SIZE, REFERENCED, shapes_of
+
+
+def main():
+    images = torch.from_numpy(seeded_images(GOLDEN_SIZE).transpose(0, 3, 1, 2).copy())
+    golden = {}
+    for name in list_models():
+        reference = reference_of(name) if name in REFERENCED else None
+        if reference is None:
+            continue
+        _, shapes = shapes_of(name, GOLDEN_SIZE)
+        state = {key: torch.from_numpy(value) for key, value in seeded_state(name, shapes).items()}
+        missing, unexpected = reference.load_state_dict(state, strict=False)
+        assert not unexpected
+        assert all(key.endswith('num_batches_tracked') for key in missing), missing
+        with torch.no_grad():
+            golden[name] = reference.eval()(images)[:, :8].numpy()
+        print(name, golden[name][0, :3])
+    np.savez_compressed(GOLDEN, **golden)
+
+
+if __name__ == '__main__':
+    main()
