@@ -1,0 +1,122 @@
+"""Counts what the networks cost, without training them and without making a single parameter.
+
+    python -m efficiency.count --models='resnet*' --image_size=224 --format=json
+
+Per example, in multiply-adds: dense counts padding, real only products whose two factors exist. Training is forward and
+backward of the network and its loss, for one example; the optimizer is not counted.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from efficiency.errors import UserError
+
+COLUMNS = (
+    'model', 'published', 'params', 'image_size', 'forward_dense_macs', 'forward_real_macs', 'train_dense_macs',
+    'train_real_macs', 'train_over_forward', 'reason',
+)  # fmt: skip
+
+
+def count_network(name: str, image_size: int | None = None, num_classes: int = 1000) -> dict[str, Any]:
+    """What a network costs for one example.
+
+    Args:
+        name: see `efficiency.models.list_models`.
+        image_size: pixels a side; the network's own where None.
+        num_classes: width of the last layer.
+
+    Returns:
+        By the names of `COLUMNS`: whole numbers, `train_over_forward` a ratio of dense ones; for a network that does
+        not exist at that size nulls, and the reason.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    from efficiency.flops import count
+    from efficiency.models import create_model, model_entry
+    from efficiency.training.loss import loss_and_stats
+
+    entry = model_entry(name)
+    size = image_size or entry.image_size
+    row = dict.fromkeys(COLUMNS) | {'model': name, 'published': entry.published.isoformat(), 'image_size': size}
+    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    label = jax.ShapeDtypeStruct((1,), jnp.int32)
+    key = jax.ShapeDtypeStruct((2,), jnp.uint32)
+    try:
+        model = create_model(name, num_classes, size)
+        variables = jax.eval_shape(lambda key, x: model.init(key, x, False), jax.random.key(0), image)
+    except UserError as error:
+        return row | {'reason': str(error)}
+    params, batch_stats = variables['params'], variables.get('batch_stats', {})
+
+    def train(params, batch_stats, images, labels, key):
+        def loss(params):
+            return loss_and_stats(model, params, batch_stats, images, labels, jax.random.wrap_key_data(key))
+
+        return jax.value_and_grad(loss, has_aux=True)(params)
+
+    forward = count(lambda variables, x: model.apply(variables, x, False), variables, image)
+    step = count(train, params, batch_stats, image, label, key)
+    return row | {
+        'params': sum(leaf.size for leaf in jax.tree.leaves(params)),
+        'forward_dense_macs': forward.dense_macs,
+        'forward_real_macs': forward.real_macs,
+        'train_dense_macs': step.dense_macs,
+        'train_real_macs': step.real_macs,
+        'train_over_forward': step.dense_macs / forward.dense_macs,
+    }
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows for reading: aligned columns, numbers with thousands separated."""
+
+    def cell(value):
+        if value is None:
+            return '-'
+        return f'{value:.3f}' if isinstance(value, float) else f'{value:,}' if isinstance(value, int) else str(value)
+
+    columns = [column for column in COLUMNS if column != 'reason' or any(row['reason'] for row in rows)]
+    lines = [columns, *([cell(row[column]) for column in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    left = (0, 1)  # names and dates; the rest are numbers
+
+    def line(cells):
+        pairs = enumerate(zip(cells, widths, strict=True))
+        return '  '.join(
+            text.ljust(w) if i in left or columns[i] == 'reason' else text.rjust(w) for i, (text, w) in pairs
+        )
+
+    return '\n'.join(line(cells).rstrip() for cells in lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--models', default='*', help='a shell pattern of names, as resnet*; all by default')
+    parser.add_argument('--image_size', type=int, help="pixels a side; each network's own by default")
+    parser.add_argument('--num_classes', type=int, default=1000)
+    parser.add_argument('--format', choices=('table', 'json'), default='table')
+    arguments = parser.parse_args(argv)
+    from efficiency.models import list_models, model_entry
+
+    try:
+        for option in ('image_size', 'num_classes'):
+            value = getattr(arguments, option)
+            if value is not None and not 1 <= value <= 65536:
+                raise UserError(f'--{option} is {value}; it must be a whole number from 1 to 65536')
+        names = list_models(arguments.models)
+        if not names:
+            model_entry(arguments.models)
+    except UserError as error:
+        print(f'efficiency: {error}', file=sys.stderr)
+        return 2
+    rows = [count_network(name, arguments.image_size, arguments.num_classes) for name in names]
+    print(json.dumps(rows, indent=1) if arguments.format == 'json' else table(rows))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
