@@ -9,11 +9,37 @@ from efficiency import records
 from tests.conftest import ROOT
 
 
-def test_a_data_set_of_ones_own_in_the_lines_that_readme_shows(tmp_path, run_main):
-    (code,) = re.findall(r'```python\n(import pathlib\n.*?)```', (ROOT / 'README.md').read_text(), re.DOTALL)
+def config_of_readme(folder, what):
+    """The example of README that uses a decorator, as a config file of 15 lines at the most."""
+    blocks = re.findall(r'```python\n(.*?)```', (ROOT / 'README.md').read_text(), re.DOTALL)
+    (code,) = [block for block in blocks if f'@{what}(' in block]
     assert len([line for line in code.splitlines() if line]) <= 15
-    config = tmp_path / 'digits.py'
-    config.write_text(code)
+    path = folder / 'mine.py'
+    path.write_text(code)
+    return path
+
+
+def test_a_network_of_ones_own_in_the_lines_that_readme_shows(tmp_path, run_main):
+    config = config_of_readme(tmp_path, 'register')
+    done = run_main(f'--config={config}', f'--workdir={tmp_path / "run"}', '--config.num_epochs=0.2')
+    assert done.returncode == 0, done.stderr
+    record = records.read(tmp_path / 'run')
+    # Three equal channels of 28 x 28 pixels to 64 to 10.
+    assert record['macs_per_example']['forward_dense'] == 3 * 28 * 28 * 64 + 64 * 10
+    assert record['final']['top1'] > 0.5
+
+
+def test_an_optimizer_and_a_schedule_of_ones_own_in_the_lines_that_readme_shows(tmp_path, run_main):
+    config = config_of_readme(tmp_path, 'register_optimizer')
+    done = run_main(f'--config={config}', f'--workdir={tmp_path / "run"}', '--config.num_epochs=0.024')
+    assert done.returncode == 0, done.stderr
+    record = records.read(tmp_path / 'run')
+    assert (record['config']['optimizer']['name'], record['config']['schedule']) == ('lion', 'linear')
+    assert record['programs'][0]['steps'] == 3
+
+
+def test_a_data_set_of_ones_own_in_the_lines_that_readme_shows(tmp_path, run_main):
+    config = config_of_readme(tmp_path, 'register_dataset')
     for folder, count in (('a', 40), ('b', 20)):
         (tmp_path / folder).mkdir()
         for i in range(count):

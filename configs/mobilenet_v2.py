@@ -1,0 +1,15 @@
+"""MobileNet v2 (Sandler et al., 2018, arXiv:1801.04381).
+
+Published 2018-01-13. The paper's recipe on ImageNet (Hernandez & Brown, 2020, section 3): SGD, momentum 0.9, weight
+decay 1e-4, batch 256, learning rate 0.1 falling smoothly by 1,000 times in 90 epochs. There it takes 16 epochs and
+0.234 teraflop/s-days of macs to AlexNet's level, 13.2 times less than AlexNet (Table 3).
+
+    python -m efficiency.main --config=configs/mobilenet_v2.py
+    python -m efficiency.main --config=configs/mobilenet_v2.py:imagenet2012 --workdir=/data/runs/mobilenet_v2
+"""
+
+from configs import common
+
+
+def get_config(dataset=None):
+    return common.paper_recipe('mobilenet_v2', dataset, learning_rate=0.1)
