@@ -47,6 +47,8 @@ def imagenet2012() -> ConfigDict:
             'augmentation': 'resized_crop_flip',
             'precision': 'float32',
             'seed': 0,
+            'init_from': '',  # a safetensors file of torchvision's weights to begin with
+            'eval_only': False,
             'tensorboard': False,
         }
     )

@@ -6,6 +6,7 @@ Exit codes: 0 the target was reached, all epochs were trained, or the run was fi
 2 a mistake in the command; 143 stopped by SIGTERM and 130 by Ctrl-C, after saving.
 """
 
+import json
 import os
 import pathlib
 import re
@@ -47,6 +48,11 @@ def main(argv: list[str]) -> int:
     from efficiency.training.workdir import existing_record
 
     check_config(config)
+    if config.eval_only:
+        from efficiency.training.loop import evaluate
+
+        print(json.dumps(evaluate(config, _DATA_DIR.value)))
+        return 0
     workdir = pathlib.Path(_WORKDIR.value or pathlib.Path('runs', run_name(config))).expanduser()
     record = existing_record(workdir, config)
     # With a --data_dir, whether the record is of those very images is found out when they are opened.

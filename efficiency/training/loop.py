@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from clu import parameter_overview
 from flax import linen as nn
 from ml_collections import ConfigDict
@@ -26,6 +27,7 @@ from efficiency.data.datasets import Dataset
 from efficiency.data.pipeline import TrainStream, default_workers
 from efficiency.errors import DataError, RunError, UserError
 from efficiency.models import create_model, model_entry
+from efficiency.models.torch_weights import load_torch_weights
 from efficiency.training.checkpoint import Checkpoints
 from efficiency.training.clock import Clock
 from efficiency.training.evaluation import Evaluator
@@ -100,7 +102,10 @@ def train(
     augment = augmentation(config.augmentation)
     train_step = make_train_step(model, optimizer, augment, dataset.mean, dataset.std)
     batches = TrainBatches(dataset.train, config.batch_size, config.seed, config.augmentation in ON_HOST, devices.host)
-    state = devices.put_state(init_state(model, optimizer, config.seed, config.image_size))
+    state = init_state(model, optimizer, config.seed, config.image_size)
+    if config.init_from:
+        state = state.replace(**_weights(config, dataset))
+    state = devices.put_state(state)
 
     with _room_to_write(workdir), locked(workdir), log_file(workdir):
         # Asked again now that nobody else can write here.
@@ -136,6 +141,33 @@ def train(
                     run.resumed_from = [*earlier['resumed_from_steps'], run.steps]
                 _log.info('going on from step %d', run.steps)
             return _Trainer(run, workdir, checkpoints, step, evaluate, stream, devices, total_steps).run_to_end(state)
+
+
+def evaluate(config: ConfigDict, data_dir: str | os.PathLike | None = None) -> dict[str, float]:
+    """Evaluates the weights of `config.init_from` on the evaluation split; nothing is trained or kept.
+
+    Returns:
+        {'loss', 'top1', 'top5', 'examples'}.
+
+    Raises:
+        UserError: for a mistake in the config, or a file that holds no weights of the network.
+    """
+    use_compilation_cache()
+    config, dataset, _ = _opened(config, data_dir)
+    if not config.init_from:
+        raise UserError('what is to be evaluated? Pass a safetensors file of weights as --config.init_from')
+    devices = DataParallel(config.batch_size)
+    model = network(config, dataset.num_classes)
+    weights = _weights(config, dataset)
+    state = devices.put_state(TrainState(step=np.int32(0), key=np.zeros(2, np.uint32), opt_state=(), **weights))
+    evaluator = Evaluator(model, dataset, config.eval_batch_size, devices)
+    evaluator.compile(state)
+    return evaluator(state) | {'examples': len(dataset.eval)}
+
+
+def _weights(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
+    variables = load_torch_weights(config.model.name, config.init_from, dataset.num_classes, config.image_size)
+    return {'params': variables['params'], 'batch_stats': variables.get('batch_stats', {})}
 
 
 def _opened(config: ConfigDict, data_dir: str | os.PathLike | None) -> tuple[ConfigDict, Dataset, int]:

@@ -1,5 +1,7 @@
 """The networks are the published ones: parameters and multiply-adds to the last one."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,7 +86,7 @@ def test_small_images_cost_little(name):
 
 
 @pytest.mark.parametrize('name', ALL)
-@pytest.mark.parametrize('size', [24, 28, 64])
+@pytest.mark.parametrize('size', [28, *[pytest.param(size, marks=pytest.mark.slow) for size in (24, 32, 48, 64)]])
 def test_networks_fit_small_images_and_end_in_a_map_of_at_least_two_pixels(name, size):
     model, variables, image = shapes(name, 10, size)
     logits, maps = jax.eval_shape(
@@ -104,7 +106,8 @@ def test_a_network_learns_a_small_batch(name):
     images, labels = draw.standard_normal((8, 32, 32, 3)).astype(np.float32), np.arange(8)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.02, momentum=0.9))
 
-    @jax.jit
+    # Compiled as quickly as may be: it runs a few times only.
+    @partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
     def step(params, batch_stats, opt_state, key):
         def loss_of(params):
             return loss_and_stats(model, params, batch_stats, images, labels, key)
@@ -115,11 +118,11 @@ def test_a_network_learns_a_small_batch(name):
 
     params, batch_stats = variables['params'], variables.get('batch_stats', {})
     opt_state, losses = optimizer.init(params), []
-    for i in range(12):
+    for i in range(8):
         params, batch_stats, opt_state, loss = step(params, batch_stats, opt_state, jax.random.key(i))
         losses.append(float(loss))
     assert np.all(np.isfinite(losses))
-    assert np.mean(losses[-3:]) < np.mean(losses[:3]), losses
+    assert np.mean(losses[-2:]) < np.mean(losses[:2]), losses
 
 
 # Compiling both takes a deep network long.

@@ -16,6 +16,8 @@ import efficiency
 from configs import shufflenet
 from efficiency import records
 from efficiency.errors import UserError
+from efficiency.models import create_model
+from efficiency.models.initializers import initialise
 from efficiency.training.evaluation import Evaluator
 from efficiency.training.loop import Stopped, train
 from efficiency.training.workdir import locked
@@ -166,6 +168,30 @@ def test_a_signal_during_the_last_evaluation_does_not_lose_it(tmp_path, monkeypa
     records.write(tmp_path, record | {'dataset': record['dataset'] | {'fingerprint': 'another'}})
     with pytest.raises(UserError, match='on other images of mnist5k'):
         train(config, tmp_path)
+
+
+def test_weights_from_a_file_are_evaluated_and_trained_on(tmp_path, run_main):
+    from safetensors.numpy import save_file
+
+    from tests.models.crosscheck import seeded_state
+
+    model = create_model('squeezenet1_1', 10, 28)
+    state = seeded_state('squeezenet1_1', initialise(model, jax.random.key(0), 28))
+    save_file(state, tmp_path / 'weights.safetensors')
+    args = ['--config=configs/squeezenet.py', f'--config.init_from={tmp_path / "weights.safetensors"}']
+    args += [f'--workdir={tmp_path / "run"}', '--config.num_epochs=0.008', '--config.learning_rate=1e-12']
+    evaluated = run_main(*args, '--config.eval_only=True')
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert not (tmp_path / 'run').exists()
+    found = json.loads(evaluated.stdout)
+    assert found['examples'] == 1000
+    # A step too small to change anything leaves the same weights.
+    assert run_main(*args).returncode == 0
+    final = records.read(tmp_path / 'run')['final']
+    assert found['loss'] == pytest.approx(final['loss'], rel=1e-5)
+    wrong = run_main(*args[1:], '--config=configs/resnet18.py', '--config.eval_only=True')
+    assert wrong.returncode == 2
+    assert 'are they of another network' in wrong.stderr
 
 
 def test_two_processes_never_share_a_workdir(short_run, run_main):
