@@ -57,7 +57,9 @@ def test_every_config_names_its_model_and_every_preset_loads():
         spec.loader.exec_module(module)
         for preset in (None, *common.PRESETS):
             config = module.get_config(preset)
-            assert config.learning_rate == (0.01 if config.model.name == 'alexnet' else 0.1)
+            # The paper's rule: 0.01 "for pre-batch-norm architectures (GoogLeNet and VGG)", AlexNet and SqueezeNet too.
+            before = ('alexnet', 'vgg11', 'googlenet', 'squeezenet1_1')
+            assert config.learning_rate == (0.01 if config.model.name in before else 0.1)
             assert config.dataset == (preset or 'mnist5k')
     paper = common.paper_recipe('resnet', 'imagenet2012', 0.1)
     assert (paper.optimizer.name, paper.optimizer.momentum, paper.weight_decay) == ('sgd', 0.9, 1e-4)

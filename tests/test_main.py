@@ -37,7 +37,7 @@ CONFIG = '--config=configs/shufflenet.py'
         ([CONFIG, '--config.target.value=1.5'], 'config.target.value is 1.5; it must be a share'),
         ([CONFIG, '--config.target.metric=top3'], 'top1 or top5'),
         ([CONFIG, '--config.precision=float16'], 'float32 or bfloat16'),
-        ([CONFIG, '--config.num_epochs=-1'], 'config.num_epochs is -1.0; it must be a number above 0'),
+        ([CONFIG, '--config.num_epochs=-1'], 'config.num_epochs is -1.0; it must be a number from'),
         ([CONFIG, '--config.schedule=cosin'], 'cosine'),
         ([CONFIG, '--config.augmentation=shfit'], 'shift'),
         ([CONFIG, '--config.eval_split=val'], "no split 'val'"),

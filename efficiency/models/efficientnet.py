@@ -89,7 +89,9 @@ class EfficientNet(nn.Module):
         )  # fmt: skip
         block = partial(
             InvertedResidual, conv_norm=conv_norm, train=train, layers='block', nested=True,
-            squeeze_excite=partial(SqueezeExcite, activation=nn.silu, kernel_init=init, dtype=self.dtype),
+            squeeze_excite=partial(
+                SqueezeExcite, activation=nn.silu, kernel_init=init, bias_init=constant(0), dtype=self.dtype
+            ),
         )  # fmt: skip
         repeats = [math.ceil(self.depth * blocks) for _, _, _, blocks, _ in STAGES]
 

@@ -154,11 +154,12 @@ class SqueezeExcite(nn.Module):
     features: int
     activation: Callable[[jax.Array], jax.Array] = nn.relu
     kernel_init: Initializer | None = None
+    bias_init: Initializer | None = None
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        conv = partial(Conv, kernel=1, kernel_init=self.kernel_init, dtype=self.dtype)
+        conv = partial(Conv, kernel=1, kernel_init=self.kernel_init, bias_init=self.bias_init, dtype=self.dtype)
         scale = jnp.mean(x, axis=(1, 2), keepdims=True)
         scale = self.activation(conv(self.features, name='fc1')(scale))
         return x * nn.sigmoid(conv(x.shape[3], name='fc2')(scale))
