@@ -1,6 +1,5 @@
 """The input pipeline: batches made ahead of the step that needs them, by worker processes and threads of grain."""
 
-import contextlib
 import functools
 import gc
 import os
@@ -26,6 +25,7 @@ _ENDINGS = {
 # Batches that each worker keeps ready, and that a thread keeps ready for the evaluation.
 _AHEAD = 2
 _MOST_WORKERS = 16
+_SECONDS_TO_GIVE_BACK = 0.3
 # What ml_collections calls the module of the flag --config.
 _CONFIG_FILE = 'config_config'
 
@@ -77,14 +77,24 @@ class TrainStream:
         if self._iterator is None:
             number, self._next = self._next, self._next + 1
             return self._batches.at(number)
-        with _worker_errors():
-            batch = self._coming.result()
+        batch = self._coming.result()
+        if isinstance(batch, DataError):
+            raise batch
         self._coming = self._asker.submit(self._ask)
         return batch
 
-    def _ask(self) -> Batch | None:
-        batch = next(self._iterator, None)
-        # Copied out of the memory that is shared with the workers, which is given back at once.
+    def _ask(self) -> Batch | DataError | None:
+        # Errors are made anew: the trace of those that come would hold on to memory that is shared with the workers.
+        try:
+            batch = next(self._iterator, None)
+        except DataError as error:
+            return type(error)(str(error))
+        except RuntimeError as error:
+            ended = re.search(r'terminated unexpectedly with exit code (-?\d+)', str(error))
+            if not ended:
+                raise
+            return DataError(f'a data worker ended: {_ENDINGS.get(int(ended[1]), f"it crashed: {error}")}')
+        # Copied out of that memory, which is given back at once.
         return batch and {name: np.array(value) for name, value in batch.items()}
 
     def close(self) -> None:
@@ -95,6 +105,8 @@ class TrainStream:
             # grain's iterators are in cycles, and what they hold of the shared memory is given back with them.
             self._iterator = self._coming = None
             gc.collect()
+            # It is given back by a thread of grain's, which the end of the process would not wait for.
+            time.sleep(_SECONDS_TO_GIVE_BACK)
 
 
 def eval_stream(batches: EvalBatches) -> Iterator[Batch]:
@@ -119,18 +131,6 @@ def _send_config_by_value() -> None:
     config_file = sys.modules.get(_CONFIG_FILE)
     if config_file:
         cloudpickle.register_pickle_by_value(config_file)
-
-
-@contextlib.contextmanager
-def _worker_errors() -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        if 'terminated unexpectedly' not in str(error):
-            raise
-        code = re.search(r'exit code (-?\d+)', str(error))
-        reason = _ENDINGS.get(int(code[1]) if code else 0, f'it crashed: {error}')
-        raise DataError(f'a data worker ended: {reason}') from error
 
 
 def _start_worker(parent: int, index: int, count: int) -> None:

@@ -53,7 +53,8 @@ class Examples:
         return self.images[index], int(self.labels[index])
 
     def name_of(self, index: int) -> str:
-        image = self.images[index]
+        # Only a list holds paths that can be asked for again without being read.
+        image = self.images[index] if isinstance(self.images, list | tuple) else None
         return str(image) if isinstance(image, str | os.PathLike) else f'example {index}'
 
 

@@ -189,7 +189,7 @@ def test_weights_from_a_file_are_evaluated_and_trained_on(tmp_path, run_main):
     assert run_main(*args).returncode == 0
     final = records.read(tmp_path / 'run')['final']
     assert found['loss'] == pytest.approx(final['loss'], rel=1e-5)
-    wrong = run_main(*args[1:], '--config=configs/resnet18.py', '--config.eval_only=True')
+    wrong = run_main('--config=configs/resnet18.py', *args[1:], '--config.eval_only=True')
     assert wrong.returncode == 2
     assert 'are they of another network' in wrong.stderr
 
