@@ -228,6 +228,7 @@ class _Trainer:
         self.total_steps = total_steps
         self.clock = run.clock
         self.record_writer = records.Writer(workdir)
+        self.written_at, self.write_seconds = -math.inf, 0.0
         self.saved, self.saved_at = (run.steps, len(run.curve)), time.monotonic()
         self.stop_signal: int | None = None
         # (number, loss) of the steps that may still be under way.
@@ -252,7 +253,7 @@ class _Trainer:
                 if time.monotonic() - self.saved_at > _SECONDS_BETWEEN_CHECKPOINTS:
                     self._save(state)
                 state = self._take_step(state, batch)
-            self._save(state)
+            self._save(state, at_end=True)
             # A record that says the run is finished must have the parameters that finished it beside it.
             self._wait_for_checkpoint()
             if not self._finished():
@@ -332,10 +333,11 @@ class _Trainer:
         self.progress.evaluation(point, self.run.target)
         self._save(state)
 
-    def _save(self, state: TrainState) -> None:
-        """Record and checkpoint, of where the run is now."""
+    def _save(self, state: TrainState, at_end: bool = False) -> None:
+        """Record and checkpoint of where the run is now; the record takes 1 % of the time at most, its end apart."""
         self._settle()
-        self._write_record('running')
+        if at_end or time.monotonic() - self.written_at > 100 * self.write_seconds:
+            self._write_record('running')
         place = self.run.steps, len(self.run.curve)
         if place == self.saved:
             return
@@ -348,8 +350,11 @@ class _Trainer:
             self.checkpoints.wait()
 
     def _write_record(self, status: str, failure: str | None = None) -> records.Record:
+        before = time.monotonic()
         record = self.run.record(status, failure)
         self.record_writer.write(record)
+        self.written_at = time.monotonic()
+        self.write_seconds = self.written_at - before
         return record
 
 
