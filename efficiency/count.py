@@ -18,6 +18,7 @@ COLUMNS = (
     'model', 'published', 'params', 'image_size', 'forward_dense_macs', 'forward_real_macs', 'train_dense_macs',
     'train_real_macs', 'train_over_forward', 'reason',
 )  # fmt: skip
+_TEXTS = ('model', 'published', 'reason')  # the others are numbers
 
 
 def count_network(name: str, image_size: int | None = None, num_classes: int = 1000) -> dict[str, Any]:
@@ -37,7 +38,9 @@ def count_network(name: str, image_size: int | None = None, num_classes: int = 1
 
     from efficiency.flops import count
     from efficiency.models import create_model, model_entry
+    from efficiency.models.initializers import variable_shapes
     from efficiency.training.loss import loss_and_stats
+    from efficiency.training.programs import forward_count
 
     entry = model_entry(name)
     size = image_size or entry.image_size
@@ -47,7 +50,7 @@ def count_network(name: str, image_size: int | None = None, num_classes: int = 1
     key = jax.ShapeDtypeStruct((2,), jnp.uint32)
     try:
         model = create_model(name, num_classes, size)
-        variables = jax.eval_shape(lambda key, x: model.init(key, x, False), jax.random.key(0), image)
+        variables = variable_shapes(model, size)
     except UserError as error:
         return row | {'reason': str(error)}
     params, batch_stats = variables['params'], variables.get('batch_stats', {})
@@ -58,7 +61,7 @@ def count_network(name: str, image_size: int | None = None, num_classes: int = 1
 
         return jax.value_and_grad(loss, has_aux=True)(params)
 
-    forward = count(lambda variables, x: model.apply(variables, x, False), variables, image)
+    forward = forward_count(model, variables, size)
     step = count(train, params, batch_stats, image, label, key)
     return row | {
         'params': sum(leaf.size for leaf in jax.tree.leaves(params)),
@@ -81,13 +84,10 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     columns = [column for column in COLUMNS if column != 'reason' or any(row['reason'] for row in rows)]
     lines = [columns, *([cell(row[column]) for column in columns] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    left = (0, 1)  # names and dates; the rest are numbers
+    pads = [str.ljust if column in _TEXTS else str.rjust for column in columns]
 
     def line(cells):
-        pairs = enumerate(zip(cells, widths, strict=True))
-        return '  '.join(
-            text.ljust(w) if i in left or columns[i] == 'reason' else text.rjust(w) for i, (text, w) in pairs
-        )
+        return '  '.join(pad(text, width) for pad, text, width in zip(pads, cells, widths, strict=True))
 
     return '\n'.join(line(cells).rstrip() for cells in lines)
 

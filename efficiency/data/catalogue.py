@@ -27,17 +27,11 @@ def open_source(name: str, data_dir: str | os.PathLike | None = None) -> Source:
     try:
         if folder and not folder.is_dir():
             raise UserError(f'there is no folder {folder}, which --data_dir names')
-        is_tree = folder is not None and image_folder.is_tree(folder)
-        if is_tree and name not in registered():
+        if folder and name not in registered() and image_folder.is_tree(folder):
             return image_folder.open_tree(folder)
     except OSError as error:
         raise UserError(f'cannot read {error.filename}: {error.strerror}; --data_dir names {folder}') from error
     if name in registered():
-        if is_tree and name == 'mnist5k':
-            raise UserError(
-                f'{folder} holds images in class folders, and the config is of mnist5k; give those a name after the '
-                'config file, as --config=configs/shufflenet.py:flowers, and a --config.target.value'
-            )
         try:
             source = registered()[name](str(folder) if folder else None)
         except UserError:

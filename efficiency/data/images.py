@@ -33,9 +33,14 @@ def decode(encoded: bytes, channels: int | None = 3, reduced: int = 1) -> np.nda
     if channels is None:
         mode = cv2.IMREAD_ANYCOLOR
     else:
-        smaller = {2: cv2.IMREAD_REDUCED_GRAYSCALE_2, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4}
         # Of the flags for a reduced image, those for grey are the bits that say nothing about colour.
-        mode = cv2.IMREAD_COLOR_RGB | (0 if reduced == 1 else smaller.get(reduced, cv2.IMREAD_REDUCED_GRAYSCALE_8))
+        smaller = {
+            1: 0,
+            2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+            4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+            8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+        }
+        mode = cv2.IMREAD_COLOR_RGB | smaller[reduced]
     try:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:

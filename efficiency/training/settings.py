@@ -32,9 +32,12 @@ def _whole(low: int, high: int) -> _Rule:
     return lambda v: _is_whole(v) and low <= v <= high, f'a whole number from {low} to {high}'
 
 
-def _above_zero(low: float = 0, high: float = math.inf) -> _Rule:
-    words = 'a number above 0' if high == math.inf else f'a number from {low:g} to {high:g}'
-    return lambda v: _is_number(v) and max(low, math.ulp(0)) <= v <= high and v < math.inf, words
+def _number(low: float, high: float) -> _Rule:
+    return lambda v: _is_number(v) and low <= v <= high, f'a number from {low:g} to {high:g}'
+
+
+def _above_zero() -> _Rule:
+    return lambda v: _is_number(v) and 0 < v < math.inf, 'a number above 0'
 
 
 def _at_least_zero() -> _Rule:
@@ -59,7 +62,7 @@ _RULES: dict[str, _Rule] = {
     'dataset': _NAME,
     'eval_batch_size': _whole(1, _MOST_EXAMPLES),
     'eval_only': _TRUTH,
-    'eval_every': _above_zero(1e-9, 1e9),
+    'eval_every': _number(1e-9, 1e9),
     'eval_split': _or_none(_NAME, 'the first there is of validation, val and test'),
     'gradient_clip_norm': _at_least_zero(),
     'image_size': _or_none(_whole(1, _LARGEST_IMAGE), "the images' own"),
@@ -67,7 +70,7 @@ _RULES: dict[str, _Rule] = {
     'learning_rate': _above_zero(),
     'model': _SECTION,
     'model.name': _NAME,
-    'num_epochs': _above_zero(1e-9, 1e9),
+    'num_epochs': _number(1e-9, 1e9),
     'optimizer': _SECTION,
     'optimizer.momentum': (lambda v: _is_number(v) and 0 <= v < 1, 'a number, at least 0 and below 1'),
     'optimizer.name': _NAME,
@@ -81,7 +84,7 @@ _RULES: dict[str, _Rule] = {
     'target.value': (lambda v: v is None or (_is_number(v) and 0 < v <= 1), 'a share above 0 and at most 1'),
     'tensorboard': _TRUTH,
     'train_split': _NAME,
-    'warmup_epochs': (lambda v: _is_number(v) and 0 <= v <= 1e9, 'a number from 0 to 1e9'),
+    'warmup_epochs': _number(0, 1e9),
     'weight_decay': _at_least_zero(),
 }
 

@@ -11,6 +11,7 @@ from flax import linen as nn
 from flax import traverse_util
 
 from efficiency.models import create_model, model_entry
+from efficiency.models.initializers import variable_shapes
 from efficiency.models.layers import StochasticDepth
 from efficiency.models.torch_weights import from_torch, torch_name
 
@@ -71,7 +72,7 @@ def _differences(name, reference, image_size, num_classes, batch_size):
     images = draw.randn(batch_size, image_size, image_size, 3)
     labels = draw.randint(0, num_classes, batch_size)
     model = create_model(name, num_classes, image_size, jnp.float64)
-    shapes = jax.eval_shape(lambda key, x: model.init(key, x, False), jax.random.key(0), images)
+    shapes = variable_shapes(model, image_size)
     variables = from_torch(name, shapes, {key: value.numpy().copy() for key, value in reference.state_dict().items()})
     theirs = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
 

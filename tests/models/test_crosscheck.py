@@ -8,14 +8,14 @@ compares them side by side; without torch, logits are compared with those that t
 import pathlib
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from efficiency.errors import UserError
-from efficiency.flops import count
 from efficiency.models import create_model, list_models, model_entry
+from efficiency.models.initializers import variable_shapes
 from efficiency.models.torch_weights import from_torch, load_torch_weights
+from efficiency.training.programs import forward_count
 from tests.models.crosscheck import dense_macs, differences, reference_of, seeded_images, seeded_state
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden_logits.npz'
@@ -25,8 +25,7 @@ QUICK = ('alexnet', 'googlenet', 'resnet18', 'squeezenet1_1', 'mobilenet_v1', 'm
 
 def shapes_of(name, image_size):
     model = create_model(name, 1000, image_size)
-    image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-    return model, jax.eval_shape(lambda key, x: model.init(key, x, False), jax.random.key(0), image)
+    return model, variable_shapes(model, image_size)
 
 
 def golden_names():
@@ -65,16 +64,20 @@ def test_weights_from_a_safetensors_file(tmp_path):
 REFERENCED = [name for name in list_models() if not name.startswith(('inception', 'lenet', 'resnet50_fixup'))]
 
 
+def reference_or_skip(name):
+    pytest.importorskip('torchvision', reason='needs the extra crosscheck')
+    reference = reference_of(name)
+    if reference is None:
+        pytest.skip('neither torchvision nor timm has it')
+    return reference
+
+
 @pytest.mark.crosscheck
 @pytest.mark.slow
 @pytest.mark.parametrize('size', [96, 131])
 @pytest.mark.parametrize('name', REFERENCED)
 def test_the_same_function_as_torchs(name, size):
-    pytest.importorskip('torchvision', reason='needs the extra crosscheck')
-    reference = reference_of(name)
-    if reference is None:
-        pytest.skip('neither torchvision nor timm has it')
-    found = differences(name, reference, size)
+    found = differences(name, reference_or_skip(name), size)
     assert found['params'] == 0
     assert found['logits'] < 1e-4
     assert max(found[key] for key in ('loss', 'batch_stats', 'gradients')) < 1e-3, found
@@ -85,11 +88,7 @@ def test_the_same_function_as_torchs(name, size):
 @pytest.mark.parametrize('size', [None, 97])
 @pytest.mark.parametrize('name', REFERENCED)
 def test_the_same_macs_as_torchs(name, size):
-    pytest.importorskip('torchvision', reason='needs the extra crosscheck')
-    reference = reference_of(name)
-    if reference is None:
-        pytest.skip('neither torchvision nor timm has it')
+    reference = reference_or_skip(name)
     size = size or model_entry(name).image_size
     model, shapes = shapes_of(name, size)
-    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    assert count(lambda v, x: model.apply(v, x, False), shapes, image).dense_macs == dense_macs(reference, size)
+    assert forward_count(model, shapes, size).dense_macs == dense_macs(reference, size)

@@ -9,11 +9,11 @@ import optax
 import pytest
 
 from efficiency.errors import UserError
-from efficiency.flops import count
 from efficiency.models import create_model, list_models, model_entry, ops
-from efficiency.models.initializers import initialise
+from efficiency.models.initializers import initialise, variable_shapes
 from efficiency.models.layers import BatchNorm, adaptive_avg_pool
 from efficiency.training.loss import loss_and_stats
+from efficiency.training.programs import forward_count
 
 # Parameters with 1000 classes, and dense forward multiply-adds at the native size. Those of torchvision 0.29.1's and
 # (mobilenet_v1) timm 1.0.31's networks by torch's FlopCounterMode; shufflenet_v1: parameters as osmr/imgclsmob lists
@@ -62,12 +62,12 @@ ALL = [name if name in FAMILIES else pytest.param(name, marks=pytest.mark.slow) 
 def shapes(name, num_classes, image_size):
     model = create_model(name, num_classes, image_size)
     image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-    return model, jax.eval_shape(lambda key, x: model.init(key, x, False), jax.random.key(0), image), image
+    return model, variable_shapes(model, image_size), image
 
 
 def forward_macs(name, num_classes, image_size):
-    model, variables, image = shapes(name, num_classes, image_size)
-    return count(lambda v, x: model.apply(v, x, False), variables, image).dense_macs
+    model, variables, _ = shapes(name, num_classes, image_size)
+    return forward_count(model, variables, image_size).dense_macs
 
 
 @pytest.mark.parametrize(
