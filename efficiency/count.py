@@ -9,7 +9,8 @@ backward of the network and its loss, for one example; the optimizer is not coun
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from efficiency.errors import UserError
@@ -21,13 +22,19 @@ COLUMNS = (
 _TEXTS = ('model', 'published', 'reason')  # the others are numbers
 
 
-def count_network(name: str, image_size: int | None = None, num_classes: int = 1000) -> dict[str, Any]:
+def count_network(
+    name: str,
+    image_size: int | None = None,
+    num_classes: int = 1000,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
     """What a network costs for one example.
 
     Args:
         name: see `efficiency.models.list_models`.
         image_size: pixels a side; the network's own where None.
         num_classes: width of the last layer.
+        options: of the network, see `efficiency.models.create_model`.
 
     Returns:
         By the names of `COLUMNS`: whole numbers, `train_over_forward` a ratio of dense ones; for a network that does
@@ -49,7 +56,7 @@ def count_network(name: str, image_size: int | None = None, num_classes: int = 1
     label = jax.ShapeDtypeStruct((1,), jnp.int32)
     key = jax.ShapeDtypeStruct((2,), jnp.uint32)
     try:
-        model = create_model(name, num_classes, size)
+        model = create_model(name, num_classes, size, options=options)
         variables = variable_shapes(model, size)
     except UserError as error:
         return row | {'reason': str(error)}
@@ -73,8 +80,8 @@ def count_network(name: str, image_size: int | None = None, num_classes: int = 1
     }
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows for reading: aligned columns, numbers with thousands separated."""
+def _cells(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """A line of headings, then the rows, for reading: thousands separated; reasons only where there are any."""
 
     def cell(value):
         if value is None:
@@ -82,14 +89,34 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         return f'{value:.3f}' if isinstance(value, float) else f'{value:,}' if isinstance(value, int) else str(value)
 
     columns = [column for column in COLUMNS if column != 'reason' or any(row['reason'] for row in rows)]
-    lines = [columns, *([cell(row[column]) for column in columns] for row in rows)]
+    return [columns, *([cell(row[column]) for column in columns] for row in rows)]
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows for reading: aligned columns, numbers with thousands separated."""
+    lines = _cells(rows)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    pads = [str.ljust if column in _TEXTS else str.rjust for column in columns]
+    pads = [str.ljust if column in _TEXTS else str.rjust for column in lines[0]]
 
     def line(cells):
         return '  '.join(pad(text, width) for pad, text, width in zip(pads, cells, widths, strict=True))
 
     return '\n'.join(line(cells).rstrip() for cells in lines)
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as a table in Markdown, as in `docs/networks.md`."""
+    headings, *lines = _cells(rows)
+    rule = ['---' if heading in _TEXTS else '---:' for heading in headings]
+    return '\n'.join(f'| {" | ".join(cells)} |' for cells in (headings, rule, *lines))
+
+
+def as_json(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as a list of objects: exact integers, and null for what is not there."""
+    return json.dumps(rows, indent=1)
+
+
+_FORMATS = {'table': table, 'markdown': markdown, 'json': as_json}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--models', default='*', help='a shell pattern of names, as resnet*; all by default')
     parser.add_argument('--image_size', type=int, help="pixels a side; each network's own by default")
     parser.add_argument('--num_classes', type=int, default=1000)
-    parser.add_argument('--format', choices=('table', 'json'), default='table')
+    parser.add_argument('--format', choices=_FORMATS, default='table')
     arguments = parser.parse_args(argv)
     from efficiency.models import list_models, model_entry
 
@@ -114,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'efficiency: {error}', file=sys.stderr)
         return 2
     rows = [count_network(name, arguments.image_size, arguments.num_classes) for name in names]
-    print(json.dumps(rows, indent=1) if arguments.format == 'json' else table(rows))
+    print(_FORMATS[arguments.format](rows))
     return 0
 
 

@@ -116,8 +116,9 @@ def _in_one_sentence(error: Exception, argv: list[str]) -> str:
 
     message = str(error.args[0] if error.args else error).strip()
     value = re.match(r'flag (--config\.([\w.]+)=.*?): ', message, re.DOTALL)
-    if value and wanted(value[2]):
-        return f'{value[1]}: config.{value[2]} must be {wanted(value[2])}'
+    words = value and (wanted(value[2]) or ('True or False' if 'boolean flag' in message else None))
+    if words:
+        return f'{value[1]}: config.{value[2]} must be {words}'
     unknown = re.match(r"Unknown command line flag '(\w+)'", message)
     if unknown and wanted(unknown[1]):
         return f'there is no flag --{unknown[1]}; did you mean --config.{unknown[1]}?'

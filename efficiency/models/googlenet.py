@@ -24,6 +24,8 @@ STAGES = {
     },
     5: {'a': (256, 160, 320, 32, 128, 128), 'b': (384, 192, 384, 48, 128, 128)},
 }
+# From ImageNet's mean (0.485, 0.456, 0.406) and deviation (0.229, 0.224, 0.225) to 0.5 and 0.5: factors, then summands.
+TRANSFORM = ((0.458, 0.448, 0.45), (-0.03, -0.088, -0.188))
 # The modules that the auxiliary classifiers stand behind.
 AUXILIARY = {'inception4a': 'aux1', 'inception4d': 'aux2'}
 
@@ -86,6 +88,7 @@ class AuxiliaryHead(nn.Module):
 
 @register(
     'googlenet', paper='arXiv:1409.4842', published='2014-09-17', image_size=224,
+    options=('auxiliary_heads', 'transform_input'), torch_extras=('aux1', 'aux2'),
     flattened={'aux1.fc1': 4, 'aux2.fc1': 4},
 )  # fmt: skip
 class GoogLeNet(nn.Module):
@@ -98,18 +101,24 @@ class GoogLeNet(nn.Module):
     map at 28 pixels, 4x4 at 32.
 
     Attributes:
-        auxiliary: with the two auxiliary heads: in training it returns (logits, (logits of the first head, of the
-            second)), which the paper adds to the loss with weight 0.3. The counts above are without.
+        auxiliary_heads: with the two auxiliary heads: in training it returns (logits, (logits of the first head, of
+            the second)), which the paper adds to the loss with weight 0.3. The counts above are without.
+        transform_input: takes images normalised by ImageNet's mean and deviation, and normalises them by 0.5 and
+            0.5 instead, as torchvision's pretrained weights want them.
     """
 
     num_classes: int
     image_size: int
     dtype: DTypeLike = jnp.float32
-    auxiliary: bool = False
+    auxiliary_heads: bool = False
+    transform_input: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array | tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         conv = partial(_conv_norm, train=train, dtype=self.dtype)
+        if self.transform_input:
+            scale, shift = jnp.asarray(TRANSFORM, x.dtype)
+            x = x * scale + shift
         stride, *pool_strides = small.strides_for(DOWNSAMPLING, self.image_size)
         pools = iter(zip(POOLS, pool_strides, strict=True))
 
@@ -126,10 +135,10 @@ class GoogLeNet(nn.Module):
                 name = f'inception{stage}{module}'
                 x = Inception(widths, train, self.dtype, name=name)(x)
                 # Initialised in any mode, computed only where it is returned.
-                if self.auxiliary and name in AUXILIARY and (train or self.is_initializing()):
+                if self.auxiliary_heads and name in AUXILIARY and (train or self.is_initializing()):
                     auxiliary.append(AuxiliaryHead(self.num_classes, train, self.dtype, name=AUXILIARY[name])(x))
             if stage < max(STAGES):
                 x = pool(x)
         x = nn.Dropout(0.2, deterministic=not train)(jnp.mean(x, axis=(1, 2)))
         logits = Dense(self.num_classes, _KERNEL_INIT, dtype=self.dtype, name='fc')(x).astype(jnp.float32)
-        return (logits, tuple(auxiliary)) if self.auxiliary and train else logits
+        return (logits, tuple(auxiliary)) if self.auxiliary_heads and train else logits

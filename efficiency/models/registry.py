@@ -3,14 +3,16 @@
 import dataclasses
 import datetime
 import fnmatch
+import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from efficiency.errors import named
+from efficiency.errors import UserError, named, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +25,9 @@ class Entry:
         paper: where it was published, as 'arXiv:1707.01083'.
         published: the day it was.
         image_size: pixels a side that it was designed for.
+        options: attributes of the module that a config may set, as `config.model.<option>`.
         torch_names: what torch calls the modules that are named otherwise here, by their names here.
+        torch_extras: modules that torch's weights hold, and that are left out here unless an option asks for them.
         flattened: pixels a side of the map that a linear layer sees flattened, by the layer's name.
     """
 
@@ -32,7 +36,9 @@ class Entry:
     paper: str
     published: datetime.date
     image_size: int
+    options: tuple[str, ...]
     torch_names: Mapping[str, str]
+    torch_extras: tuple[str, ...]
     flattened: Mapping[str, int]
 
 
@@ -45,7 +51,9 @@ def register(
     paper: str,
     published: str,
     image_size: int,
+    options: tuple[str, ...] = (),
     torch_names: Mapping[str, str] = MappingProxyType({}),
+    torch_extras: tuple[str, ...] = (),
     flattened: Mapping[str, int] = MappingProxyType({}),
 ) -> Callable:
     """Registers a network under a name; a decorator for its module class, or for a partial of one.
@@ -55,7 +63,8 @@ def register(
         paper: as 'arXiv:1707.01083'.
         published: ISO date.
         image_size: native size in pixels.
-        torch_names, flattened: for `efficiency.models.torch_weights`, see `Entry`.
+        options: attributes of the module that a config may set, as `config.model.<option>`.
+        torch_names, torch_extras, flattened: for `efficiency.models.torch_weights`, see `Entry`.
 
     Raises:
         ValueError: if the name is taken.
@@ -65,8 +74,9 @@ def register(
         if name in _entries:
             raise ValueError(f'a network named {name!r} is registered already')
         _entries[name] = Entry(
-            name, network, paper, datetime.date.fromisoformat(published), image_size, torch_names, flattened
-        )
+            name, network, paper, datetime.date.fromisoformat(published), image_size, tuple(options), torch_names,
+            tuple(torch_extras), flattened,
+        )  # fmt: skip
         return network
 
     return add
@@ -87,7 +97,11 @@ def model_entry(name: str) -> Entry:
 
 
 def create_model(
-    name: str, num_classes: int = 1000, image_size: int | None = None, dtype: DTypeLike = jnp.float32
+    name: str,
+    num_classes: int = 1000,
+    image_size: int | None = None,
+    dtype: DTypeLike = jnp.float32,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> nn.Module:
     """Makes a network: a linen module from (n, size, size, 3) images to (n, num_classes) float32 logits.
 
@@ -99,9 +113,17 @@ def create_model(
         image_size: pixels a side of the images it will see, by default the network's own; at 64 and below it
             takes its small-image form (`efficiency.models.small`).
         dtype: what it computes in; parameters and logits stay float32.
+        options: the network's own, as GoogLeNet's {'auxiliary_heads': True}.
 
     Raises:
-        UserError: if no network has that name.
+        UserError: if no network has that name, or it has no such option or not with such a value.
     """
     entry = model_entry(name)
-    return entry.network(num_classes=num_classes, image_size=image_size or entry.image_size, dtype=dtype)
+    for option, value in options.items():
+        if option not in entry.options:
+            there_are = f'it has {", ".join(entry.options)}' if entry.options else 'it has none'
+            raise UserError(f'{name} has no option {shown(option)}; {there_are}')
+        default = inspect.signature(entry.network).parameters[option].default
+        if default is not inspect.Parameter.empty and type(value) is not type(default):
+            raise UserError(f'option {option} of {name} is {shown(value)}; it must be like {default!r}')
+    return entry.network(num_classes=num_classes, image_size=image_size or entry.image_size, dtype=dtype, **options)

@@ -6,6 +6,8 @@ for the last part. A family whose modules are named otherwise registers how.
 
 import os
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from flax import traverse_util
@@ -40,7 +42,8 @@ def from_torch(name: str, variables: dict, state: Mapping[str, np.ndarray]) -> d
         Variables of the same structure, in the state's precision.
 
     Raises:
-        UserError: if a variable is missing in the state, has another shape there, or the state has more.
+        UserError: if a variable is missing in the state, has another shape there, or the state has more than the
+            network may have.
     """
     entry = model_entry(name)
     left, taken = dict(state), {}
@@ -60,16 +63,21 @@ def from_torch(name: str, variables: dict, state: Mapping[str, np.ndarray]) -> d
         if value.shape != leaf.shape:
             raise UserError(f'{wanted} has the shape {value.shape} in the weights of {name}, and here {leaf.shape}')
         taken[path] = value
-    more = [key for key in left if not key.endswith('num_batches_tracked')]
+    optional = tuple(f'{module}.' for module in entry.torch_extras)
+    more = [key for key in left if not key.endswith('num_batches_tracked') and not key.startswith(optional)]
     if more:
         raise UserError(f'the weights have {more[0]}, which {name} has not; are they of another network?')
     return traverse_util.unflatten_dict(taken)
 
 
 def load_torch_weights(
-    name: str, path: str | os.PathLike, num_classes: int = 1000, image_size: int | None = None
+    name: str,
+    path: str | os.PathLike,
+    num_classes: int = 1000,
+    image_size: int | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict:
-    """The variables of a network from torchvision's weights in a safetensors file.
+    """The variables of a network from torchvision's weights in a safetensors file; arguments as of `create_model`.
 
     Raises:
         UserError: if the file is none, or holds weights of another network.
@@ -81,6 +89,6 @@ def load_torch_weights(
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f'{path} is no safetensors file that can be read: {error}') from error
-    model = create_model(name, num_classes, image_size)
+    model = create_model(name, num_classes, image_size, options=options)
     size = image_size or model_entry(name).image_size
     return from_torch(name, variable_shapes(model, size), state)

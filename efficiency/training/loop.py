@@ -26,7 +26,7 @@ from efficiency.data.catalogue import open_source
 from efficiency.data.datasets import Dataset
 from efficiency.data.pipeline import TrainStream, default_workers
 from efficiency.errors import DataError, RunError, UserError
-from efficiency.models import create_model, model_entry
+from efficiency.models import create_model
 from efficiency.models.torch_weights import load_torch_weights
 from efficiency.training.checkpoint import Checkpoints
 from efficiency.training.clock import Clock
@@ -166,14 +166,15 @@ def evaluate(config: ConfigDict, data_dir: str | os.PathLike | None = None) -> d
 
 
 def _weights(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
-    variables = load_torch_weights(config.model.name, config.init_from, dataset.num_classes, config.image_size)
+    name, options = _network_of(config)
+    variables = load_torch_weights(name, config.init_from, dataset.num_classes, config.image_size, options)
     return {'params': variables['params'], 'batch_stats': variables.get('batch_stats', {})}
 
 
 def _opened(config: ConfigDict, data_dir: str | os.PathLike | None) -> tuple[ConfigDict, Dataset, int]:
     """The config with what it left to the data set, the data set, and the number of steps; all mistakes found."""
     check_config(config)
-    model_entry(config.model.name)
+    network(config, 1)  # for its name and options
     if config.augmentation:
         augmentation(config.augmentation)
     if config.tensorboard:
@@ -360,7 +361,13 @@ class _Trainer:
 
 def network(config: ConfigDict, num_classes: int) -> nn.Module:
     """The network of a config."""
-    return create_model(config.model.name, num_classes, config.image_size, jnp.dtype(config.precision))
+    name, options = _network_of(config)
+    return create_model(name, num_classes, config.image_size, jnp.dtype(config.precision), options)
+
+
+def _network_of(config: ConfigDict) -> tuple[str, dict[str, Any]]:
+    options = config.model.to_dict()
+    return options.pop('name'), options
 
 
 def optimizer_of(config: ConfigDict, total_steps: int, num_train: int) -> Any:

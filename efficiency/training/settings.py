@@ -114,7 +114,7 @@ def check_config(config: ConfigDict) -> None:
             raise UserError(f'config.{key} is {shown(value)}; it must be {words}')
     inside = [f'{key}.{name}' for key in config if isinstance(config[key], ConfigDict) for name in config[key]]
     for key in [*config, *inside]:
-        if key not in _RULES:
+        if key not in _RULES and not key.startswith('model.'):  # those are the network's to check
             near = difflib.get_close_matches(str(key), _RULES, n=1)
             hint = f'did you mean {near[0]}?' if near else 'configs/common.py shows those there are'
             raise UserError(f'the config has the key {shown(key)}, which means nothing here; {hint}')

@@ -1,19 +1,24 @@
 """Runs a network and torch's of the same weights side by side, in float64, and says how far apart they are."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import linen as nn
 from flax import traverse_util
 
 from efficiency.models import create_model, model_entry
-from efficiency.models.initializers import variable_shapes
+from efficiency.models.initializers import initialise, variable_shapes
 from efficiency.models.layers import StochasticDepth
 from efficiency.models.torch_weights import from_torch, torch_name
+from efficiency.training.loss import loss_and_stats
+
+# Each program runs once, and compiling takes longest.
+_jit = partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 
 
 def _without_chance(next_method: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext):
@@ -36,14 +41,15 @@ def _farthest(ours: dict, theirs: dict) -> float:
 
 
 def differences(
-    name: str, reference, image_size: int, num_classes: int = 1000, batch_size: int = 4
+    name: str, reference, image_size: int, options: Mapping = MappingProxyType({}), batch_size: int = 4
 ) -> dict[str, float]:
     """How far a network is from torch's.
 
     Args:
         name: of our network.
-        reference: torch's module, randomly initialised, in any mode, with `num_classes` outputs.
+        reference: torch's module, randomly initialised, in any mode, with 1000 outputs.
         image_size: pixels a side; above 64, where networks have no small-image form.
+        options: of our network.
 
     Returns:
         {'params', 'logits', 'loss', 'batch_stats', 'gradients'}: the difference in parameters counted, and the largest
@@ -51,10 +57,10 @@ def differences(
         entry of each tensor, dropout and stochastic depth off.
     """
     with jax.enable_x64(True):
-        return _differences(name, reference, image_size, num_classes, batch_size)
+        return _differences(name, reference, image_size, options, batch_size)
 
 
-def _differences(name, reference, image_size, num_classes, batch_size):
+def _differences(name, reference, image_size, options, batch_size):
     import torch
 
     torch.manual_seed(0)
@@ -70,8 +76,8 @@ def _differences(name, reference, image_size, num_classes, batch_size):
             module.running_var.uniform_(0.8, 1.2)
     draw = np.random.RandomState(0)
     images = draw.randn(batch_size, image_size, image_size, 3)
-    labels = draw.randint(0, num_classes, batch_size)
-    model = create_model(name, num_classes, image_size, jnp.float64)
+    labels = draw.randint(0, 1000, batch_size)
+    model = create_model(name, 1000, image_size, jnp.float64, options)
     shapes = variable_shapes(model, image_size)
     variables = from_torch(name, shapes, {key: value.numpy().copy() for key, value in reference.state_dict().items()})
     theirs = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
@@ -79,21 +85,21 @@ def _differences(name, reference, image_size, num_classes, batch_size):
     reference.eval()
     with torch.no_grad():
         their_logits = reference(theirs).numpy()
-    our_logits = np.asarray(jax.jit(lambda v, x: model.apply(v, x, False))(variables, images))
+    our_logits = np.asarray(_jit(lambda v, x: model.apply(v, x, False))(variables, images))
 
     reference.train()
-    their_loss = torch.nn.functional.cross_entropy(reference(theirs), torch.from_numpy(labels))
+    output = reference(theirs)
+    logits = (output.logits, output.aux_logits1, output.aux_logits2) if hasattr(output, 'aux_logits1') else (output,)
+    entropies = [torch.nn.functional.cross_entropy(one, torch.from_numpy(labels)) for one in logits]
+    # The weights of GoogLeNet's paper, section 5.
+    their_loss = entropies[0] + 0.3 * sum(entropies[1:])
     their_loss.backward()
 
     def loss_of(params):
         with nn.intercept_methods(_without_chance):
-            logits, updated = model.apply(
-                {**variables, 'params': params}, images, True, mutable=['batch_stats'],
-                rngs={'dropout': jax.random.key(0)},
-            )  # fmt: skip
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), updated
+            return loss_and_stats(model, params, variables.get('batch_stats', {}), images, labels, jax.random.key(0))
 
-    (our_loss, updated), gradients = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(variables['params'])
+    (our_loss, batch_stats), gradients = _jit(jax.value_and_grad(loss_of, has_aux=True))(variables['params'])
     after = {key: value.numpy() for key, value in reference.state_dict().items()}
     their_gradients = {key: value.grad.numpy() for key, value in reference.named_parameters()}
     their_params = sum(value.numel() for value in reference.parameters())
@@ -103,7 +109,7 @@ def _differences(name, reference, image_size, num_classes, batch_size):
         ),
         'params': from_torch(name, {'params': shapes['params']}, their_gradients),
     }
-    ours = {'batch_stats': {'batch_stats': updated.get('batch_stats', {})}, 'params': {'params': gradients}}
+    ours = {'batch_stats': {'batch_stats': batch_stats}, 'params': {'params': gradients}}
 
     def farthest(kind):
         one, other = (traverse_util.flatten_dict(jax.tree.map(np.asarray, tree[kind])) for tree in (ours, expected))
@@ -152,7 +158,7 @@ def seeded_images(image_size: int) -> np.ndarray:
     return np.random.RandomState(7).standard_normal((2, image_size, image_size, 3)).astype(np.float32)
 
 
-def reference_of(name: str, num_classes: int = 1000):
+def reference_of(name: str, num_classes: int = 1000, auxiliary_heads: bool = False):
     """Torch's network of that name: torchvision's, or timm's where torchvision has none; None where neither has."""
     import torchvision
 
@@ -160,11 +166,12 @@ def reference_of(name: str, num_classes: int = 1000):
         import timm
 
         return timm.create_model('mobilenetv1_100', num_classes=num_classes)
+    options = {'aux_logits': auxiliary_heads, 'init_weights': True} if name == 'googlenet' else {}
+    if name.startswith('mobilenet_v2_x'):
+        name, width = name.split('_x')
+        options = {'width_mult': float(width.replace('_', '.'))}
     make = getattr(torchvision.models, name, None)
-    if make is None:
-        return None
-    options = {'aux_logits': False, 'init_weights': True} if name == 'googlenet' else {}
-    return make(num_classes=num_classes, **options)
+    return make and make(num_classes=num_classes, **options)
 
 
 def dense_macs(reference, image_size: int) -> int:
@@ -177,3 +184,49 @@ def dense_macs(reference, image_size: int) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         reference.to('meta').eval()(image)
     return counter.get_total_flops() // 2
+
+
+def chances(name: str, reference) -> tuple[list[float], list[float]]:
+    """The rates of dropout and of stochastic depth in the order of the layers: ours, and those of torch's network."""
+    import torch
+    import torchvision
+
+    ours = []
+
+    def note(next_method, args, kwargs, context):
+        module = context.module
+        if context.method_name == '__call__' and isinstance(module, nn.Dropout | StochasticDepth):
+            ours.append(module.rate)
+        return next_method(*args, **kwargs)
+
+    size = model_entry(name).image_size
+    with nn.intercept_methods(note):
+        variable_shapes(create_model(name), size)
+    kinds = torch.nn.Dropout, torchvision.ops.StochasticDepth
+    # torchvision's blocks without a shortcut hold a stochastic depth that they do not use.
+    blocks = [module for module in reference.modules() if hasattr(module, 'stochastic_depth')]
+    unused = {id(block.stochastic_depth) for block in blocks if not block.use_res_connect}
+    theirs = [module.p for module in reference.modules() if isinstance(module, kinds) and id(module) not in unused]
+    return [rate for rate in ours if rate], [rate for rate in theirs if rate]
+
+
+def unlike_initial_values(name: str, reference) -> list[str]:
+    """The variables whose first values ours and torch's network draw from different distributions, with both.
+
+    Mean, standard deviation and mean absolute value must agree within five standard errors of a sample of their size.
+    """
+    size = model_entry(name).image_size
+    ours = traverse_util.flatten_dict(initialise(create_model(name), jax.random.key(0), size))
+    theirs = traverse_util.flatten_dict(
+        from_torch(name, traverse_util.unflatten_dict(ours), {k: v.numpy() for k, v in reference.state_dict().items()})
+    )
+    unlike = []
+    for path, value in ours.items():
+        moments = [
+            (v.mean(), v.std(), np.abs(v).mean()) for v in (np.asarray(value, float), theirs[path].astype(float))
+        ]
+        # No distribution here is wider than a normal one, whose deviation and mean size err less than its mean.
+        error = 5 * max(moments[0][1], moments[1][1]) * np.sqrt(2 / value.size)
+        if np.abs(np.subtract(*moments)).max() > error + 1e-7:
+            unlike.append(f'{"/".join(path)}: {moments}')
+    return unlike

@@ -26,7 +26,7 @@ def main():
         assert not unexpected
         assert all(key.endswith('num_batches_tracked') for key in missing), missing
         with torch.no_grad():
-            golden[name] = reference.eval()(images)[:, :8].numpy()
+            golden[name] = reference.double().eval()(images.double())[:, :8].numpy()
         print(name, golden[name][0, :3])
     np.savez_compressed(GOLDEN, **golden)
 

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from efficiency.count import count_network
 from efficiency.errors import UserError
 from efficiency.models import create_model, list_models, model_entry, ops
 from efficiency.models.initializers import initialise, variable_shapes
@@ -192,6 +193,25 @@ def test_adaptive_pool_averages_even_shares(size):
 def test_an_unknown_name_lists_the_nearest():
     with pytest.raises(UserError, match='shufflenet_v1_x1_0'):
         create_model('shufflenet_v1')
+
+
+def test_an_option_that_a_network_does_not_have():
+    with pytest.raises(UserError, match="alexnet has no option 'auxiliary_heads'; it has none"):
+        create_model('alexnet', options={'auxiliary_heads': True})
+    with pytest.raises(UserError, match='it has auxiliary_heads, transform_input'):
+        create_model('googlenet', options={'dtype': 'float16'})
+    with pytest.raises(UserError, match="is 'False'; it must be like False"):
+        create_model('googlenet', options={'auxiliary_heads': 'False'})
+
+
+def test_auxiliary_heads_cost_in_training_alone():
+    plain, heads = (count_network('googlenet', options={'auxiliary_heads': on}) for on in (False, True))
+    assert heads['forward_dense_macs'] == plain['forward_dense_macs']
+    # Both on 4x4 maps, of 512 and 528 channels: a 1x1 convolution and two linear layers, with two gradients each.
+    expected = sum(4 * 4 * channels * 128 + 4 * 4 * 128 * 1024 + 1024 * 1000 for channels in (512, 528))
+    assert heads['train_dense_macs'] - plain['train_dense_macs'] == 3 * expected
+    # As torchvision lists it with them.
+    assert heads['params'] == 13_004_888
 
 
 def test_entries_say_where_and_when():

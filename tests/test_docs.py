@@ -1,0 +1,29 @@
+"""What the pages in docs say is what the commands beside it give."""
+
+import re
+
+import pytest
+
+from efficiency.count import count_network, markdown
+from efficiency.models import list_models
+from tests.conftest import ROOT
+
+PAGE = (ROOT / 'docs' / 'networks.md').read_text()
+# Counted at both sizes within a second or two.
+QUICK = ('alexnet', 'lenet5', 'mobilenet_v1', 'squeezenet1_1', 'vgg11')
+
+
+@pytest.mark.parametrize(
+    'name', [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in list_models()]
+)
+def test_the_tables_of_networks_are_counted(name):
+    native, small = count_network(name), count_network(name, image_size=28, num_classes=10)
+    for row in (native, small):
+        heading, _, line = markdown([row]).splitlines()
+        assert heading in PAGE
+        assert line in PAGE
+
+
+def test_every_network_has_both_rows():
+    rows = re.findall(r'^\| (\w+) \| \d{4}-', PAGE, re.MULTILINE)
+    assert sorted(rows) == sorted(2 * list_models())
