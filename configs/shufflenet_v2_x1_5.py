@@ -5,7 +5,7 @@ decay 1e-4, batch 256, learning rate 0.1 falling smoothly by 1,000 times in 90 e
 0.178 teraflop/s-days of macs to AlexNet's level, 17.3 times less than AlexNet (Table 3).
 
     python -m efficiency.main --config=configs/shufflenet_v2_x1_5.py
-    python -m efficiency.main --config=configs/shufflenet_v2_x1_5.py:imagenet2012 --workdir=/data/runs/shufflenet_v2
+    python -m efficiency.main --config=configs/shufflenet_v2_x1_5.py:imagenet2012 --workdir=/data/runs/shufflenet_x1_5
 """
 
 from configs import common

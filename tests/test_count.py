@@ -43,7 +43,7 @@ def test_a_network_that_does_not_exist_at_a_size_keeps_its_row():
     [
         (['--models=alexnt'], 'the nearest are alexnet'),
         (['--image_size=0'], '--image_size is 0'),
-        (['--models=x*'], 'no'),
+        (['--models=x*'], "no model is named 'x*'"),
     ],
 )
 def test_mistakes_are_one_sentence(args, says):

@@ -24,7 +24,7 @@ TORCH_NAMES = {
 
 @register(
     'alexnet', paper='arXiv:1404.5997', published='2012-06-01', image_size=224, torch_names=TORCH_NAMES,
-    flattened={'fc1': 6},
+    flattened={'fc1': 256},
 )  # fmt: skip
 class AlexNet(nn.Module):
     """AlexNet (Krizhevsky et al., 2012; one-tower form: Krizhevsky, 2014, arXiv:1404.5997).

@@ -97,6 +97,7 @@ class DenseNet(nn.Module):
         return classifier(x).astype(jnp.float32)
 
 
-densenet121 = register('densenet121', paper='arXiv:1608.06993', published='2016-08-25', image_size=224)(
-    partial(DenseNet, layers=LAYERS_121)
-)
+densenet121 = register(
+    'densenet121', paper='arXiv:1608.06993', published='2016-08-25', image_size=224,
+    torch_legacy=(r'(denselayer\d+\.(?:norm|conv))\.([12])\.', r'\1\2.'),
+)(partial(DenseNet, layers=LAYERS_121))  # fmt: skip

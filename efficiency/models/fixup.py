@@ -55,7 +55,7 @@ class FixupBlock(nn.Module):
             x = conv(features, kernel, stride, kernel // 2, groups, kernel_init=init, name=f'conv{i}')(x)
             if i < last:
                 x = nn.relu(x + scalar(f'bias{i}b'))
-        return nn.relu(x * scalar('scale', 1) + scalar(f'bias{last}b') + shortcut)
+        return nn.relu(x * scalar('multiplier', 1) + scalar(f'bias{last}b') + shortcut)
 
 
 class FixupResNet(nn.Module):
@@ -91,6 +91,12 @@ class FixupResNet(nn.Module):
         return fc(x).astype(jnp.float32)
 
 
-resnet50_fixup = register('resnet50_fixup', paper='arXiv:1901.09321', published='2019-01-27', image_size=224)(
-    partial(FixupResNet, blocks=BLOCKS_50)
-)
+# As the authors' implementation calls it.
+_TORCH_NAMES = {
+    f'layer{stage}.{block}.multiplier': f'layer{stage}.{block}.scale'
+    for stage, count in enumerate(BLOCKS_50, 1)
+    for block in range(count)
+}
+resnet50_fixup = register(
+    'resnet50_fixup', paper='arXiv:1901.09321', published='2019-01-27', image_size=224, torch_names=_TORCH_NAMES
+)(partial(FixupResNet, blocks=BLOCKS_50))

@@ -89,7 +89,7 @@ class AuxiliaryHead(nn.Module):
 @register(
     'googlenet', paper='arXiv:1409.4842', published='2014-09-17', image_size=224,
     options=('auxiliary_heads', 'transform_input'), torch_extras=('aux1', 'aux2'),
-    flattened={'aux1.fc1': 4, 'aux2.fc1': 4},
+    flattened={'aux1.fc1': 128, 'aux2.fc1': 128},
 )  # fmt: skip
 class GoogLeNet(nn.Module):
     """GoogLeNet, or Inception v1 (Szegedy et al., 2014, arXiv:1409.4842). (n, size, size, 3) -> (n, num_classes).

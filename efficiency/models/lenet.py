@@ -17,7 +17,7 @@ _POOL = small.Downsampling(kernel=2, stride=2, padding=0, is_pool=True)
 DOWNSAMPLING = (_CONV, _POOL, _CONV, _POOL)
 
 
-@register('lenet5', paper='doi:10.1109/5.726791', published='1998-11-01', image_size=32, flattened={'fc1': 5})
+@register('lenet5', paper='doi:10.1109/5.726791', published='1998-11-01', image_size=32, flattened={'fc1': 16})
 class LeNet5(nn.Module):
     """LeNet-5 (LeCun et al., 1998, 'Gradient-based learning applied to document recognition').
 

@@ -57,8 +57,8 @@ class MobileNetV1(nn.Module):
     """MobileNet v1 (Howard et al., 2017, arXiv:1704.04861). (n, size, size, 3) -> (n, num_classes).
 
     At width 1, 224 pixels and 1000 classes: 4,231,976 parameters and 568,740,352 dense multiply-adds forward, as
-    timm's mobilenetv1_100, whose names and initial values these are. In the small-image form the last stage keeps
-    its map: 2x2 at 28 and 32 pixels.
+    timm's mobilenetv1_100, whose names, initial values and ReLU6 these are (the paper says ReLU). In the small-image
+    form the last stage keeps its map: 2x2 at 28 and 32 pixels.
 
     Attributes:
         width: scales the channels of every layer.

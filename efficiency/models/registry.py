@@ -26,9 +26,11 @@ class Entry:
         published: the day it was.
         image_size: pixels a side that it was designed for.
         options: attributes of the module that a config may set, as `config.model.<option>`.
-        torch_names: what torch calls the modules that are named otherwise here, by their names here.
+        torch_names: what torch calls the modules and variables that are named otherwise here, by their names here.
+        torch_legacy: names in published files of weights that torch itself reads as others: a regular expression,
+            and what to put for each match of it.
         torch_extras: modules that torch's weights hold, and that are left out here unless an option asks for them.
-        flattened: pixels a side of the map that a linear layer sees flattened, by the layer's name.
+        flattened: channels of the map that a linear layer sees flattened, by the layer's name.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Entry:
     image_size: int
     options: tuple[str, ...]
     torch_names: Mapping[str, str]
+    torch_legacy: tuple[str, str] | None
     torch_extras: tuple[str, ...]
     flattened: Mapping[str, int]
 
@@ -53,6 +56,7 @@ def register(
     image_size: int,
     options: tuple[str, ...] = (),
     torch_names: Mapping[str, str] = MappingProxyType({}),
+    torch_legacy: tuple[str, str] | None = None,
     torch_extras: tuple[str, ...] = (),
     flattened: Mapping[str, int] = MappingProxyType({}),
 ) -> Callable:
@@ -64,7 +68,7 @@ def register(
         published: ISO date.
         image_size: native size in pixels.
         options: attributes of the module that a config may set, as `config.model.<option>`.
-        torch_names, torch_extras, flattened: for `efficiency.models.torch_weights`, see `Entry`.
+        torch_names, torch_legacy, torch_extras, flattened: for `efficiency.models.torch_weights`, see `Entry`.
 
     Raises:
         ValueError: if the name is taken.
@@ -75,7 +79,7 @@ def register(
             raise ValueError(f'a network named {name!r} is registered already')
         _entries[name] = Entry(
             name, network, paper, datetime.date.fromisoformat(published), image_size, tuple(options), torch_names,
-            tuple(torch_extras), flattened,
+            torch_legacy, tuple(torch_extras), flattened,
         )  # fmt: skip
         return network
 
@@ -105,7 +109,8 @@ def create_model(
 ) -> nn.Module:
     """Makes a network: a linen module from (n, size, size, 3) images to (n, num_classes) float32 logits.
 
-    Its call takes the images and `train`, a bool: batch statistics and dropout as in training, or not.
+    Its call takes the images and `train`, a bool: batch statistics and dropout as in training, or not. GoogLeNet with
+    auxiliary heads gives, in training, (logits, (logits of a head, of the other)).
 
     Args:
         name: see `list_models`.
@@ -116,9 +121,15 @@ def create_model(
         options: the network's own, as GoogLeNet's {'auxiliary_heads': True}.
 
     Raises:
-        UserError: if no network has that name, or it has no such option or not with such a value.
+        UserError: if no network has that name, or it has no such option or not with such a value, or a size or
+            number of classes is no whole number above 0. Images too small for the network are found when it is applied
+            or its shapes are asked for.
     """
     entry = model_entry(name)
+    image_size = entry.image_size if image_size is None else image_size
+    for what, number in (('image_size', image_size), ('num_classes', num_classes)):
+        if not isinstance(number, int) or number < 1:
+            raise UserError(f'{what} is {shown(number)}; it must be a whole number above 0')
     for option, value in options.items():
         if option not in entry.options:
             there_are = f'it has {", ".join(entry.options)}' if entry.options else 'it has none'
@@ -126,4 +137,4 @@ def create_model(
         default = inspect.signature(entry.network).parameters[option].default
         if default is not inspect.Parameter.empty and type(value) is not type(default):
             raise UserError(f'option {option} of {name} is {shown(value)}; it must be like {default!r}')
-    return entry.network(num_classes=num_classes, image_size=image_size or entry.image_size, dtype=dtype, **options)
+    return entry.network(num_classes=num_classes, image_size=image_size, dtype=dtype, **options)

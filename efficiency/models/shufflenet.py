@@ -24,8 +24,9 @@ CHANNELS = {
     4: (272, 544, 1088),
     8: (384, 768, 1536),
 }
-# Table 2, of the form with 3 groups: the channels out of each stage, and the first layer's, as its authors scale them
-# (github.com/megvii-model/ShuffleNet-Series; 0.25 is not among theirs). At 1.5 the first layer stays as it is.
+# Table 2, of the form with 3 groups (the channels of others are not all whole numbers when scaled): the channels out of
+# each stage, and the first layer's, as its authors scale them (github.com/megvii-model/ShuffleNet-Series; 0.25 is not
+# among theirs). At 1.5 the first layer stays as it is.
 SCALED = {
     'x0_25': ((60, 120, 240), 6),
     'x0_5': ((120, 240, 480), 12),
@@ -82,7 +83,8 @@ class ShuffleNetV1(nn.Module):
     """ShuffleNet v1 (Zhang et al., 2017, arXiv:1707.01083). (n, size, size, 3) -> (n, num_classes).
 
     The 1x form with 3 groups, at 224 pixels and 1000 classes: 1,865,728 parameters and 137,460,672 dense
-    multiply-adds forward. In the small-image form the last stage keeps its map: 2x2 at 28 and 32 pixels.
+    multiply-adds forward. The paper gives no initial values: they are He's for convolutions, and of deviation 0.001
+    for the linear layer. In the small-image form the last stage keeps its map: 2x2 at 28 and 32 pixels.
 
     Attributes:
         groups: of the 1x1 convolutions; the very first of them is not grouped, as its input is thin.

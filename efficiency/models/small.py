@@ -2,7 +2,8 @@
 
 A network designed for 224 pixels halves its map five times, which leaves nothing of a 28-pixel image. At 64
 pixels and below every network therefore drops some of its down-sampling: the one whose removal costs least
-first, until the last feature map is at least 2x2 at 28 pixels (no more than 4x4 at 32).
+first, until the last feature map is at least 2x2 at 28 pixels. At 32 it is 4x4 at most; LeNet-5, which was made for
+such images and drops nothing, has 5x5.
 
 The cheapest to remove is always the last: removing it makes only the layers behind it dearer, and they stand
 behind every other as well. So down-sampling goes from the back: a strided convolution keeps its kernel and

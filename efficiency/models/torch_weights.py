@@ -4,11 +4,15 @@ A network's modules carry the names that torchvision gives them, so that the pat
 for the last part. A family whose modules are named otherwise registers how.
 """
 
+import math
 import os
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
@@ -23,11 +27,13 @@ _LEAVES = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'runni
 def torch_name(path: tuple[str, ...], names: Mapping[str, str]) -> str:
     """What torch calls a variable: ('params', 'layer1.0', 'conv1', 'kernel') -> 'layer1.0.conv1.weight'.
 
-    `names` are those of modules that are called otherwise there.
+    `names` are those of modules and variables that are called otherwise there.
     """
     _, *modules, leaf = path
-    module = '.'.join(modules)
-    return f'{names.get(module, module)}.{_LEAVES.get(leaf, leaf)}'
+    module, variable = '.'.join(modules), '.'.join((*modules, leaf))
+    if variable in names:
+        return names[variable]
+    return '.'.join(part for part in (names.get(module, module), _LEAVES.get(leaf, leaf)) if part)
 
 
 def from_torch(name: str, variables: dict, state: Mapping[str, np.ndarray]) -> dict:
@@ -46,22 +52,30 @@ def from_torch(name: str, variables: dict, state: Mapping[str, np.ndarray]) -> d
             network may have.
     """
     entry = model_entry(name)
+    if entry.torch_legacy:
+        pattern, replacement = entry.torch_legacy
+        state = {re.sub(pattern, replacement, key): value for key, value in state.items()}
     left, taken = dict(state), {}
     for path, leaf in traverse_util.flatten_dict(variables).items():
         wanted = torch_name(path, entry.torch_names)
         if wanted not in left:
             raise UserError(f'the weights of {name} lack {wanted}; are they of another network?')
         value = np.asarray(left.pop(wanted))
+        there = value.shape
         if path[-1] == 'kernel' and value.ndim == 4:
             value = value.transpose(2, 3, 1, 0)
         elif path[-1] == 'kernel':
             value = value.T
-            side = entry.flattened.get('.'.join(path[1:-1]))
-            if side:
+            channels = entry.flattened.get('.'.join(path[1:-1]))
+            if channels and value.shape == leaf.shape:
                 # torch flattens maps channels first.
-                value = value.reshape(-1, side, side, value.shape[1]).transpose(1, 2, 0, 3).reshape(value.shape)
+                side = math.isqrt(value.shape[0] // channels)
+                value = value.reshape(channels, side, side, -1).transpose(1, 2, 0, 3).reshape(value.shape)
         if value.shape != leaf.shape:
-            raise UserError(f'{wanted} has the shape {value.shape} in the weights of {name}, and here {leaf.shape}')
+            raise UserError(
+                f'{wanted} has the shape {there} in the weights, which is not that of {name} for these images and '
+                'classes; are they for others?'
+            )
         taken[path] = value
     optional = tuple(f'{module}.' for module in entry.torch_extras)
     more = [key for key in left if not key.endswith('num_batches_tracked') and not key.startswith(optional)]
@@ -79,16 +93,27 @@ def load_torch_weights(
 ) -> dict:
     """The variables of a network from torchvision's weights in a safetensors file; arguments as of `create_model`.
 
+    Returns:
+        {'params': ..., 'batch_stats': ...}, float32 whatever floating type the file has.
+
     Raises:
-        UserError: if the file is none, or holds weights of another network.
+        UserError: if the file is none, holds weights of another network, or such that are no floating numbers.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    if not os.path.isfile(path):
+        raise UserError(f'there is no file {path}')
     try:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f'{path} is no safetensors file that can be read: {error}') from error
+    except (AttributeError, KeyError) as error:  # as of 8-bit floats, which numpy has not
+        raise UserError(f'{path} holds numbers of a type that cannot be read; save it as float32') from error
     model = create_model(name, num_classes, image_size, options=options)
-    size = image_size or model_entry(name).image_size
-    return from_torch(name, variable_shapes(model, size), state)
+    size = model.image_size
+    variables = from_torch(name, variable_shapes(model, size), state)
+    for leaf in jax.tree.leaves(variables):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise UserError(f'{path} holds weights of type {leaf.dtype}; save it as float32')
+    return jax.tree.map(lambda leaf: leaf.astype(np.float32), variables)

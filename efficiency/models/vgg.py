@@ -63,6 +63,8 @@ class VGG(nn.Module):
         return dense(self.num_classes, name='classifier.6')(x).astype(jnp.float32)
 
 
-_vgg = partial(register, paper='arXiv:1409.1556', published='2014-09-04', image_size=224, flattened={'classifier.0': 7})
+_vgg = partial(
+    register, paper='arXiv:1409.1556', published='2014-09-04', image_size=224, flattened={'classifier.0': 512}
+)
 vgg11 = _vgg('vgg11')(partial(VGG, convs=CONVS_A))
 vgg16 = _vgg('vgg16')(partial(VGG, convs=CONVS_D))

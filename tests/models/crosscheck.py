@@ -159,19 +159,21 @@ def seeded_images(image_size: int) -> np.ndarray:
 
 
 def reference_of(name: str, num_classes: int = 1000, auxiliary_heads: bool = False):
-    """Torch's network of that name: torchvision's, or timm's where torchvision has none; None where neither has."""
+    """Torch's network of that name: torchvision's, or timm's where torchvision has none."""
     import torchvision
 
-    if name == 'mobilenet_v1':
-        import timm
+    if name.startswith('mobilenet_v1'):
+        from timm.models.efficientnet import _gen_mobilenet_v1
 
-        return timm.create_model('mobilenetv1_100', num_classes=num_classes)
+        # Its widths have no public names, but for those above 1.
+        _, _, width = name.partition('_x')
+        multiplier = float(width.replace('_', '.') or 1)
+        return _gen_mobilenet_v1('mobilenetv1_100', channel_multiplier=multiplier, num_classes=num_classes)
     options = {'aux_logits': auxiliary_heads, 'init_weights': True} if name == 'googlenet' else {}
     if name.startswith('mobilenet_v2_x'):
         name, width = name.split('_x')
         options = {'width_mult': float(width.replace('_', '.'))}
-    make = getattr(torchvision.models, name, None)
-    return make and make(num_classes=num_classes, **options)
+    return getattr(torchvision.models, name)(num_classes=num_classes, **options)
 
 
 def dense_macs(reference, image_size: int) -> int:

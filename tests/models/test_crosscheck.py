@@ -5,16 +5,20 @@
 compares them side by side; without torch, logits are compared with those that torch gave (`make_golden.py`).
 """
 
+import math
 import pathlib
+import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from efficiency.errors import UserError
 from efficiency.models import create_model, list_models, model_entry
 from efficiency.models.initializers import variable_shapes
-from efficiency.models.torch_weights import from_torch, load_torch_weights
+from efficiency.models.torch_weights import from_torch, load_torch_weights, torch_name
 from efficiency.training.programs import forward_count
 from tests.models.crosscheck import (
     chances,
@@ -28,7 +32,10 @@ from tests.models.crosscheck import (
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden_logits.npz'
 GOLDEN_SIZE = 96
-QUICK = ('alexnet', 'googlenet', 'resnet18', 'squeezenet1_1', 'mobilenet_v1', 'mobilenet_v2', 'shufflenet_v2_x1_0')
+QUICK = (
+    'alexnet', 'densenet121', 'efficientnet_b0', 'googlenet', 'mobilenet_v1', 'mobilenet_v2', 'resnet18',
+    'shufflenet_v2_x1_0', 'squeezenet1_1',
+)  # fmt: skip
 
 
 def shapes_of(name, image_size, dtype=np.float32, **more):
@@ -57,8 +64,6 @@ def test_logits_are_those_that_torch_gave(name):
 
 
 def test_weights_from_a_safetensors_file(tmp_path):
-    from safetensors.numpy import save_file
-
     _, shapes = shapes_of('squeezenet1_1', 224)
     state = seeded_state('squeezenet1_1', shapes)
     save_file(state, tmp_path / 'weights.safetensors')
@@ -78,15 +83,57 @@ def test_weights_from_a_safetensors_file(tmp_path):
         load_torch_weights('resnet18', tmp_path / 'pickle.pth')
 
 
-REFERENCED = [name for name in list_models() if not name.startswith(('inception', 'lenet', 'resnet50_fixup'))]
+def test_published_densenets_have_names_of_their_own(tmp_path):
+    _, shapes = shapes_of('densenet121', 224)
+    state = seeded_state('densenet121', shapes)
+    legacy = {re.sub(r'(denselayer\d+\.)(norm|conv)([12])', r'\1\2.\3', key): value for key, value in state.items()}
+    assert legacy.keys() != state.keys()
+    save_file(legacy, tmp_path / 'published.safetensors')
+    loaded = load_torch_weights('densenet121', tmp_path / 'published.safetensors')
+    assert jax.tree.all(jax.tree.map(np.array_equal, loaded, from_torch('densenet121', shapes, state)))
+
+
+@pytest.mark.parametrize(
+    ('name', 'layer', 'size', 'channels'), [('lenet5', 'fc1', 28, 16), ('alexnet', 'fc1', 32, 256)]
+)
+def test_a_linear_layer_sees_the_map_of_its_image_size(name, layer, size, channels, tmp_path):
+    shapes = variable_shapes(create_model(name, 10, size), size)
+    state = seeded_state(name, shapes)
+    save_file(state, tmp_path / 'small.safetensors')
+    kernel = load_torch_weights(name, tmp_path / 'small.safetensors', 10, size)['params'][layer]['kernel']
+    theirs = state[torch_name(('params', layer, 'kernel'), model_entry(name).torch_names)]
+    # What a map (side, side, channels) gives here, its transpose gives there.
+    side = math.isqrt(theirs.shape[1] // channels)
+    image = np.random.RandomState(0).standard_normal((side, side, channels)).astype(np.float32)
+    np.testing.assert_allclose(image.ravel() @ kernel, theirs @ image.transpose(2, 0, 1).ravel(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ('dtype', 'says'),
+    [('float16', None), ('bfloat16', None), ('float64', None), ('int8', 'type int8'), ('float8_e4m3fn', 'float32')],
+)
+def test_weights_of_any_floating_type_become_float32(dtype, says, tmp_path):
+    shapes = variable_shapes(create_model('shufflenet_v2_x0_5', 10, 28), 28)
+    dtype = np.dtype(getattr(jnp, dtype))
+    state = {key: value.astype(dtype) for key, value in seeded_state('shufflenet_v2_x0_5', shapes).items()}
+    save_file(state, tmp_path / 'weights.safetensors')
+    arguments = ('shufflenet_v2_x0_5', tmp_path / 'weights.safetensors', 10, 28)
+    if says:
+        with pytest.raises(UserError, match=says):
+            load_torch_weights(*arguments)
+    else:
+        assert {leaf.dtype for leaf in jax.tree.leaves(load_torch_weights(*arguments))} == {np.dtype(np.float32)}
+
+
+# Neither torchvision nor timm has the others.
+REFERENCED = [
+    name for name in list_models() if not name.startswith(('inception', 'lenet', 'resnet50_fixup', 'shufflenet_v1'))
+]
 
 
 def reference_or_skip(name):
     pytest.importorskip('torchvision', reason='needs the extra crosscheck')
-    reference = reference_of(name)
-    if reference is None:
-        pytest.skip('neither torchvision nor timm has it')
-    return reference
+    return reference_of(name)
 
 
 @pytest.mark.crosscheck

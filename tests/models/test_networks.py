@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
 from efficiency.count import count_network
 from efficiency.errors import UserError
 from efficiency.models import create_model, list_models, model_entry, ops
 from efficiency.models.initializers import initialise, variable_shapes
-from efficiency.models.layers import BatchNorm, adaptive_avg_pool
+from efficiency.models.layers import BatchNorm, Conv, StochasticDepth, adaptive_avg_pool
 from efficiency.training.loss import loss_and_stats
 from efficiency.training.programs import forward_count
 
@@ -51,6 +52,12 @@ SMALL_LIMITS = {
     'alexnet': 60, 'shufflenet_v1_x1_0': 15, 'vgg11': 200, 'resnet50': 350, 'wide_resnet50_2': 850, 'mobilenet_v2': 25,
     'efficientnet_b0': 35,
 }  # fmt: skip
+# Pixels a side of the last convolution's map at 28 and 32 pixels, as in docs/networks.md; LeNet-5 halves it once more.
+LAST_MAPS = {
+    'alexnet': (2, 3), 'densenet': (3, 4), 'efficientnet': (2, 2), 'googlenet': (3, 4), 'inception_bn': (2, 2),
+    'lenet5': (8, 10), 'mobilenet': (2, 2), 'resn': (2, 2), 'wide_resnet': (2, 2), 'shufflenet': (2, 2),
+    'squeezenet1_0': (2, 3), 'squeezenet1_1': (3, 3), 'vgg': (3, 4),
+}  # fmt: skip
 # One network of each family; what is shown of them is shown of the others by the slow tests.
 FAMILIES = (
     'alexnet', 'vgg11', 'googlenet', 'inception_bn', 'resnet18', 'resnet50_fixup', 'densenet121', 'squeezenet1_1',
@@ -58,6 +65,9 @@ FAMILIES = (
 )  # fmt: skip
 LARGE = ('b2', 'b3', 'b4', 'b5', 'b6', 'b7')
 ALL = [name if name in FAMILIES else pytest.param(name, marks=pytest.mark.slow) for name in list_models()]
+
+# Compiled as quickly as may be, for what runs a few times only.
+once = partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 
 
 def shapes(name, num_classes, image_size):
@@ -88,15 +98,24 @@ def test_small_images_cost_little(name):
 
 @pytest.mark.parametrize('name', ALL)
 @pytest.mark.parametrize('size', [28, *[pytest.param(size, marks=pytest.mark.slow) for size in (24, 32, 48, 64)]])
-def test_networks_fit_small_images_and_end_in_a_map_of_at_least_two_pixels(name, size):
+def test_networks_fit_small_images_and_end_in_a_map_of_two_pixels_or_more(name, size):
     model, variables, image = shapes(name, 10, size)
-    logits, maps = jax.eval_shape(
-        lambda v, x: model.apply(v, x, False, capture_intermediates=True, mutable=['intermediates']), variables, image
-    )
+    maps = []
+
+    def note(next_method, args, kwargs, context):
+        out = next_method(*args, **kwargs)
+        # Squeeze-excite's own convolutions, fc1 and fc2, see the mean of a map.
+        if isinstance(context.module, Conv) and context.module.name not in ('fc1', 'fc2'):
+            maps.append(out.shape[1])
+        return out
+
+    with nn.intercept_methods(note):
+        logits = jax.eval_shape(lambda v, x: model.apply(v, x, False), variables, image)
     assert logits.shape == (1, 10)
-    sizes = {leaf.shape[1] for leaf in jax.tree.leaves(maps) if leaf.ndim == 4 and leaf.shape[1] > 1}
-    # LeNet's pools, which leave half of its last map, are no modules.
-    assert 2 <= min(sizes) <= (4 if size <= 32 else 8) * (4 if name == 'lenet5' else 1)
+    if size in (28, 32):
+        family = next(family for family in LAST_MAPS if name.startswith(family))
+        assert maps[-1] == LAST_MAPS[family][size == 32]
+    assert maps[-1] >= 2
 
 
 @pytest.mark.parametrize('name', ALL)
@@ -107,8 +126,7 @@ def test_a_network_learns_a_small_batch(name):
     images, labels = draw.standard_normal((8, 32, 32, 3)).astype(np.float32), np.arange(8)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.02, momentum=0.9))
 
-    # Compiled as quickly as may be: it runs a few times only.
-    @partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
+    @once
     def step(params, batch_stats, opt_state, key):
         def loss_of(params):
             return loss_and_stats(model, params, batch_stats, images, labels, key)
@@ -119,8 +137,9 @@ def test_a_network_learns_a_small_batch(name):
 
     params, batch_stats = variables['params'], variables.get('batch_stats', {})
     opt_state, losses = optimizer.init(params), []
-    for i in range(8):
-        params, batch_stats, opt_state, loss = step(params, batch_stats, opt_state, jax.random.key(i))
+    for _ in range(8):
+        # Always the same draws, so that it is one function that falls.
+        params, batch_stats, opt_state, loss = step(params, batch_stats, opt_state, jax.random.key(0))
         losses.append(float(loss))
     assert np.all(np.isfinite(losses))
     assert np.mean(losses[-2:]) < np.mean(losses[:2]), losses
@@ -150,7 +169,7 @@ def test_loss_and_gradients_do_not_depend_on_the_formulation(name):
         both = {}
         for formulation in ('stock', 'cpu'):
             with ops.override(formulation):
-                both[formulation] = jax.jit(jax.value_and_grad(loss))(variables['params'])
+                both[formulation] = once(jax.value_and_grad(loss))(variables['params'])
         for stock, ours in zip(*map(jax.tree.leaves, both.values()), strict=True):
             np.testing.assert_allclose(ours, stock, rtol=0, atol=1e-4 * np.abs(stock).max() + 1e-12)
 
@@ -193,6 +212,37 @@ def test_adaptive_pool_averages_even_shares(size):
 def test_an_unknown_name_lists_the_nearest():
     with pytest.raises(UserError, match='shufflenet_v1_x1_0'):
         create_model('shufflenet_v1')
+
+
+def test_stochastic_depth_leaves_out_whole_images_and_scales_the_others_up():
+    x = np.ones((4000, 2, 2, 3), np.float32)
+    y = np.asarray(StochasticDepth(0.2, train=True).apply({}, x, rngs={'dropout': jax.random.key(0)}))
+    kept = y[:, 0, 0, 0] > 0
+    np.testing.assert_allclose(y, np.where(kept, 1 / 0.8, 0)[:, None, None, None] * x)
+    assert abs(kept.mean() - 0.8) < 0.02
+    np.testing.assert_array_equal(StochasticDepth(0.2, train=False).apply({}, x), x)
+
+
+def test_fixup_starts_as_its_paper_says():
+    model = create_model('resnet50_fixup', 10, 64)
+    params = initialise(model, jax.random.key(0), 64)['params']
+    for name, block in params.items():
+        if not name.startswith('layer'):
+            continue
+        # Section 3, rule 2: He's deviation times L ** (-1 / (2 m - 2)), of L = 16 branches of m = 3 layers.
+        for conv in ('conv1', 'conv2'):
+            kernel = block[conv]['kernel']
+            expected = 16 ** (-1 / 4) * np.sqrt(2 / (kernel.shape[0] ** 2 * kernel.shape[3]))
+            np.testing.assert_allclose(kernel.std(), expected, rtol=0.05)
+        assert not block['conv3']['kernel'].any()
+        assert block['multiplier'] == 1
+    assert not params['fc']['kernel'].any()
+
+
+@pytest.mark.parametrize(('size', 'classes'), [(0, 10), (-3, 10), ('28', 10), (28, 0)])
+def test_a_size_that_cannot_be(size, classes):
+    with pytest.raises(UserError, match='must be a whole number above 0'):
+        create_model('alexnet', classes, size)
 
 
 def test_an_option_that_a_network_does_not_have():
