@@ -17,6 +17,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from efficiency.errors import RunError, UserError
+from efficiency.training.memory import restart_with_large_pages
 
 _CONFIG = config_flags.DEFINE_config_file(
     'config', help_string='A file of configs/ and a data set preset, FILE[:PRESET].'
@@ -162,4 +163,5 @@ def run() -> None:
 
 
 if __name__ == '__main__':
+    restart_with_large_pages()
     run()

@@ -1,0 +1,37 @@
+"""Large pages for the memory that a step works in."""
+
+import os
+import pathlib
+import platform
+import sys
+
+_TUNABLE = 'glibc.malloc.hugetlb=1'
+_MODE = pathlib.Path('/sys/kernel/mm/transparent_hugepage/enabled')
+
+
+def tunables_for_large_pages() -> str | None:
+    """What GLIBC_TUNABLES must be for malloc to ask for large pages; None where that changes nothing.
+
+    XLA on a CPU allocates all that a step works in as one block at its beginning, often of hundreds of megabytes, and
+    frees it at its end. glibc maps and unmaps a block of that size each time, and the system makes its pages one by
+    one as they are touched. That was a sixth to a quarter of a step in pages of 4 KiB, and is little in pages of 2 MiB
+    (`python -m benchmarks.train_step --against=small_pages`). On most systems a process must ask for those (mode
+    'madvise'), which glibc does from 2.35 on, if it is told so before the process starts.
+    """
+    tunables = os.environ.get('GLIBC_TUNABLES', '')
+    if 'glibc.malloc.hugetlb' in tunables or platform.libc_ver()[0] != 'glibc':
+        return None
+    try:
+        if '[madvise]' not in _MODE.read_text():
+            return None
+    except OSError:
+        return None
+    return f'{tunables}:{_TUNABLE}' if tunables else _TUNABLE
+
+
+def restart_with_large_pages() -> None:
+    """Begins this process anew, with the same command line and number, where large pages must be asked for."""
+    tunables = tunables_for_large_pages()
+    if tunables:
+        os.environ['GLIBC_TUNABLES'] = tunables
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
