@@ -77,7 +77,9 @@ def complete_runs(folder: pathlib.Path) -> list[records.Record]:
     Raises:
         UserError: if there are none.
     """
-    found = [records.read(path) for path in sorted(folder.rglob('*.json'))]
+    # Checkpoints have JSON of their own.
+    paths = [path for path in sorted(folder.rglob('*.json')) if path.name != 'progress.json']
+    found = [records.read(path) for path in paths]
     runs = [run for run in found if run['model'] == BASELINE_MODEL and records.is_finished(run)]
     runs = [run for run in runs if not run['config']['stop_at_target'] or run['status'] == 'exhausted']
     if not runs:

@@ -65,6 +65,8 @@ def main(argv: list[str]) -> int:
         except Stopped as stopped:
             print(f'efficiency: {stopped}; the same command goes on', file=sys.stderr)
             return 128 + stopped.signal
+    else:
+        print('efficiency: this run was finished before; nothing was trained', file=sys.stderr)
     print(summary(record, workdir))
     return 0
 

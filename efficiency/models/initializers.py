@@ -18,6 +18,8 @@ from jax.interpreters import mlir
 from jax.interpreters import partial_eval as pe
 from jax.typing import DTypeLike
 
+from efficiency.errors import UserError, shown
+
 Initializer = Callable[..., jax.Array]
 
 
@@ -115,10 +117,20 @@ def initialise(model: nn.Module, key: jax.Array, image_size: int) -> dict:
 
     Returns:
         {'params': ..., 'batch_stats': ...}, numpy arrays.
+
+    Raises:
+        UserError: if the network does not give one row of logits, one for each of its `num_classes`, for an image.
     """
     image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-    init = partial(model.init, train=False)
-    closed, shapes = jax.make_jaxpr(init, return_shape=True)(key, image)
-    jaxpr, _ = pe.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
+    init = partial(model.init_with_output, train=False)
+    closed, (logits, shapes) = jax.make_jaxpr(init, return_shape=True)(key, image)
+    if getattr(logits, 'shape', None) != (1, model.num_classes):
+        raise UserError(
+            f'for one image {type(model).__name__} gives {shown(jax.tree.map(lambda leaf: leaf.shape, logits))}; '
+            f'it must give logits of shape (1, {model.num_classes})'
+        )
+    unused = [False] * (len(closed.jaxpr.outvars) - len(jax.tree.leaves(shapes)))
+    wanted = unused + [True] * len(jax.tree.leaves(shapes))
+    jaxpr, _ = pe.dce_jaxpr(closed.jaxpr, wanted)
     leaves = map(np.asarray, jax.core.eval_jaxpr(jaxpr, closed.consts, key))
     return jax.tree.unflatten(jax.tree.structure(shapes), leaves)

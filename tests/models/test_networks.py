@@ -188,6 +188,18 @@ def test_initialise_gives_what_init_gives(name):
     assert not all(jax.tree.leaves(jax.tree.map(np.array_equal, fast, other)))
 
 
+def test_a_network_that_gives_no_logits_is_refused():
+    class Wide(nn.Module):
+        num_classes: int = 10
+
+        @nn.compact
+        def __call__(self, x, train):
+            return nn.Dense(7)(x.reshape(len(x), -1))
+
+    with pytest.raises(UserError, match=r'Wide gives \(1, 7\); it must give logits of shape \(1, 10\)'):
+        initialise(Wide(), jax.random.key(0), 8)
+
+
 def test_batch_norm_is_torchs():
     x = np.random.RandomState(0).standard_normal((3, 2, 2, 5)).astype(np.float32)
     norm = BatchNorm(train=True)

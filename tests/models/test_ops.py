@@ -65,6 +65,11 @@ def test_convolutions_agree_with_stock(batch, size, kernel, groups, widths, stri
         (7, 24, 1, 12, 3, 1),  # grouped 1x1
         (2, 16, 5, 24, 1, 1),  # a map smaller than its kernel
         (56, 16, 3, 8, 1, 2),  # a dense 3x3, in chunks of the batch
+        (9, 24, 3, 48, 6, 1),  # groups, all in one dense convolution
+        (9, 96, 3, 96, 24, 2),  # groups, in three
+        (9, 64, 3, 64, 2, 2),  # wide groups, each its own
+        (15, 8, 7, 6, 1, 4),  # strides in phases, some without a row of the kernel in the last
+        (9, 8, 2, 6, 1, 3),
     ],
 )
 def test_every_formulation_at_batches_that_do_not_divide(batch, size, channels, kernel, out, groups, stride):

@@ -1,0 +1,249 @@
+"""Convolutions written out in several ways: as XLA has them, and as a CPU is quick at.
+
+Images are (batch, height, width, channels), kernels (height, width, in channels / groups, out channels). A `forward` is
+linear in the image and in the kernel, so either gradient is its transpose, unless a better one is named.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Pair = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvSpec:
+    """What a 2-D convolution does, its operands apart; hashable, so that it can be static under tracing."""
+
+    strides: Pair = (1, 1)
+    padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+    def output_size(self, image: tuple[int, ...], kernel: tuple[int, ...]) -> Pair:
+        """Height and width of the result for an image (n, h, w, c) and a kernel (kh, kw, i, o)."""
+        sizes = []
+        for axis in (0, 1):
+            span = (kernel[axis] - 1) * self.dilation[axis] + 1
+            padded = image[axis + 1] + sum(self.padding[axis])
+            sizes.append(max(0, (padded - span) // self.strides[axis] + 1))
+        return sizes[0], sizes[1]
+
+
+def stock_conv(spec: ConvSpec, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """XLA's own convolution."""
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=spec.strides,
+        padding=spec.padding,
+        rhs_dilation=spec.dilation,
+        feature_group_count=spec.groups,
+        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )
+
+
+Forward = Callable[[ConvSpec, jax.Array, jax.Array], jax.Array]
+
+
+def _transposed_input_gradient(forward: Forward, spec, shape, kernel, dy):
+    x = jax.ShapeDtypeStruct(shape, dy.dtype)
+    return jax.linear_transpose(lambda x: forward(spec, x, kernel), x)(dy)[0]
+
+
+def _transposed_kernel_gradient(forward: Forward, spec, shape, x, dy):
+    kernel = jax.ShapeDtypeStruct(shape, dy.dtype)
+    return jax.linear_transpose(lambda kernel: forward(spec, x, kernel), kernel)(dy)[0]
+
+
+class Formulation:
+    """A convolution and its gradients, each a program of its own.
+
+    Attributes:
+        forward: (spec, x, kernel) -> y.
+        input_gradient: (spec, x's shape, kernel, dy) -> gradient of x.
+        kernel_gradient: (spec, kernel's shape, x, dy) -> gradient of the kernel.
+    """
+
+    def __init__(
+        self, forward: Forward, input_gradient: Callable | None = None, kernel_gradient: Callable | None = None
+    ):
+        self.forward = forward
+        self.input_gradient = input_gradient or partial(_transposed_input_gradient, forward)
+        self.kernel_gradient = kernel_gradient or partial(_transposed_kernel_gradient, forward)
+
+
+STOCK = Formulation(stock_conv)
+
+
+def cpu_formulation(spec: ConvSpec, image: tuple[int, ...], kernel: tuple[int, ...]) -> Formulation:
+    """What a CPU is quickest at, for an image (n, h, w, c) and a kernel (kh, kw, i, o)."""
+    out = spec.output_size(image, kernel)
+    padded = any(map(any, spec.padding))
+    channels = image[3]
+    if min(image) == 0 or min(kernel) == 0 or min(out) == 0:
+        return STOCK
+    if kernel[:2] == (1, 1) and not padded:
+        return Formulation(_pointwise)
+    if spec.groups == channels == kernel[3] and channels > 1:
+        return Formulation(_depthwise, kernel_gradient=_depthwise_kernel_gradient)
+    if spec.groups > 1:
+        return Formulation(_grouped, _grouped_input_gradient, _grouped_kernel_gradient)
+    if min(image[1:3]) < min(kernel[:2]):
+        return Formulation(_unfolded)
+    by_phases = _input_gradient_by_phases if max(spec.strides) > 1 and spec.dilation == (1, 1) else None
+    by_rows = _kernel_gradient_by_rows if max(kernel[:2]) <= 3 else None
+    return Formulation(stock_conv, by_phases, by_rows)
+
+
+def taps_of(spec: ConvSpec, kernel_hw: Pair, out_hw: Pair, x: jax.Array) -> list[list[jax.Array]]:
+    """For every kernel position [row][column], the part of x (n, oh, ow, c) that it multiplies."""
+    x = jnp.pad(x, ((0, 0), *spec.padding, (0, 0)))
+    n, _, _, channels = x.shape
+
+    def tap(row, column):
+        start = (row * spec.dilation[0], column * spec.dilation[1])
+        stop = tuple(s + (o - 1) * stride + 1 for s, o, stride in zip(start, out_hw, spec.strides, strict=True))
+        return lax.slice(x, (0, *start, 0), (n, *stop, channels), (1, *spec.strides, 1))
+
+    return [[tap(row, column) for column in range(kernel_hw[1])] for row in range(kernel_hw[0])]
+
+
+def _pointwise(spec, x, kernel):
+    """A 1x1 kernel is a matrix multiply of the strided image, one for each group."""
+    x = x[:, :: spec.strides[0], :: spec.strides[1]]
+    parts = jnp.split(x, spec.groups, axis=3)
+    matrices = jnp.split(kernel[0, 0], spec.groups, axis=1)
+    return jnp.concatenate([part @ matrix for part, matrix in zip(parts, matrices, strict=True)], axis=3)
+
+
+def _depthwise(spec, x, kernel):
+    """One channel in, one out: a sum of shifted multiplies."""
+    out = spec.output_size(x.shape, kernel.shape)
+    taps = taps_of(spec, kernel.shape[:2], out, x)
+    return sum(tap * kernel[i, j, 0] for i, row in enumerate(taps) for j, tap in enumerate(row))
+
+
+def _depthwise_kernel_gradient(spec, shape, x, dy):
+    def gradient(x, dy):
+        taps = taps_of(spec, shape[:2], dy.shape[1:3], x)
+        return jnp.stack([jnp.stack([jnp.sum(tap * dy, axis=(0, 1, 2))[None] for tap in row]) for row in taps])
+
+    # Two chunks: a loop's operands are computed once, where a plain sum would recompute them for every tap.
+    return _sum_over_chunks(gradient, -(-x.shape[0] // 2), x, dy)
+
+
+# Channels of the dense convolutions that groups are put together to.
+_DENSE_WIDTH = 32
+
+
+def _merged(spec: ConvSpec, kernel: tuple[int, ...]) -> tuple[int, int, ConvSpec]:
+    """How many dense convolutions stand for the groups, how many groups each, and what one does."""
+    fit = max(1, _DENSE_WIDTH // max(kernel[2], kernel[3] // spec.groups))
+    together = max(d for d in range(1, min(fit, spec.groups) + 1) if spec.groups % d == 0)
+    return spec.groups // together, together, dataclasses.replace(spec, groups=1)
+
+
+def _dense_kernels(spec, kernel):
+    """The kernels of the dense convolutions, 0 from one group to another."""
+    parts, together, _ = _merged(spec, kernel.shape)
+    height, width, inputs, outputs = kernel.shape
+    blocks = kernel.reshape(height, width, inputs, parts, together, outputs // spec.groups)
+    blocks = jnp.einsum('hwipgo,kg->hwkipgo', blocks, jnp.eye(together, dtype=kernel.dtype))
+    return jnp.split(blocks.reshape(height, width, together * inputs, outputs), parts, axis=3)
+
+
+def _grouped(spec, x, kernel):
+    """Thin groups side by side as dense convolutions."""
+    parts, _, dense = _merged(spec, kernel.shape)
+    images, kernels = jnp.split(x, parts, axis=3), _dense_kernels(spec, kernel)
+    forward = cpu_formulation(dense, images[0].shape, kernels[0].shape).forward
+    return jnp.concatenate([forward(dense, *pair) for pair in zip(images, kernels, strict=True)], axis=3)
+
+
+def _grouped_input_gradient(spec, shape, kernel, dy):
+    parts, _, dense = _merged(spec, kernel.shape)
+    kernels, cotangents = _dense_kernels(spec, kernel), jnp.split(dy, parts, axis=3)
+    part = (*shape[:3], shape[3] // parts)
+    gradient = cpu_formulation(dense, part, kernels[0].shape).input_gradient
+    return jnp.concatenate([gradient(dense, part, *pair) for pair in zip(kernels, cotangents, strict=True)], axis=3)
+
+
+def _grouped_kernel_gradient(spec, shape, x, dy):
+    parts, together, dense = _merged(spec, shape)
+    height, width, inputs, outputs = shape
+    wide = (height, width, together * inputs, outputs // parts)
+    images, cotangents = jnp.split(x, parts, axis=3), jnp.split(dy, parts, axis=3)
+    gradient = partial(cpu_formulation(dense, images[0].shape, wide).kernel_gradient, dense, wide)
+    found = jnp.stack([gradient(*pair) for pair in zip(images, cotangents, strict=True)], axis=3)
+    blocks = found.reshape(height, width, together, inputs, parts, together, outputs // spec.groups)
+    return jnp.einsum('hwgipgo->hwipgo', blocks).reshape(shape)
+
+
+def _input_gradient_by_phases(spec, shape, kernel, dy):
+    """Of a strided convolution: one without stride for each phase of it, from the part of the kernel that meets it.
+
+    Padded row i gets what output row o sends through kernel row i - stride x o, so that rows i = stride x q + phase see
+    the kernel's rows phase, phase + stride, ...: sum over j of dy[q - j] x kernel[phase + stride x j].
+    """
+    (height, width), (high, wide) = shape[1:3], spec.strides
+    # As many rows q as the longest phase has.
+    rows = (height + spec.padding[0][0] - 1) // high + 1
+    columns = (width + spec.padding[1][0] - 1) // wide + 1
+
+    def phase(row, column):
+        part = kernel[row::high, column::wide]
+        if 0 in part.shape:
+            return jnp.zeros((shape[0], rows, columns, shape[3]), dy.dtype)
+        ends = [
+            (taps - 1, count - size)
+            for taps, count, size in zip(part.shape[:2], (rows, columns), dy.shape[1:3], strict=True)
+        ]
+        padded = lax.pad(dy, jnp.zeros((), dy.dtype), ((0, 0, 0), *((*end, 0) for end in ends), (0, 0, 0)))
+        dense = ConvSpec()
+        flipped = part[::-1, ::-1].swapaxes(2, 3)
+        return cpu_formulation(dense, padded.shape, flipped.shape).forward(dense, padded, flipped)
+
+    grid = jnp.stack([jnp.stack([phase(row, column) for column in range(wide)], 3) for row in range(high)], 2)
+    dx = grid.reshape(shape[0], rows * high, columns * wide, shape[3])
+    top, left = spec.padding[0][0], spec.padding[1][0]
+    return dx[:, top : top + height, left : left + width]
+
+
+def _unfolded(spec, x, kernel):
+    """A map smaller than its kernel: all shifted copies side by side, then one matrix multiply."""
+    taps = taps_of(spec, kernel.shape[:2], spec.output_size(x.shape, kernel.shape), x)
+    columns = jnp.concatenate([tap for row in taps for tap in row], axis=3)
+    return columns @ kernel.reshape(-1, kernel.shape[3])
+
+
+# Bytes of unfolded rows a step of the scan in `_kernel_gradient_by_rows` works on, so that they stay in cache.
+_CHUNK_BYTES = 2**21
+
+
+def _kernel_gradient_by_rows(spec, shape, x, dy):
+    """One matrix multiply a kernel row and chunk of the batch: (kw x in, n x oh x ow) by (n x oh x ow, out)."""
+
+    def gradient(x, dy):
+        rows = [jnp.concatenate(row, axis=3) for row in taps_of(spec, shape[:2], dy.shape[1:3], x)]
+        return jnp.stack([jnp.tensordot(row, dy, axes=((0, 1, 2), (0, 1, 2))) for row in rows])
+
+    row_bytes = dy.shape[1] * dy.shape[2] * shape[1] * shape[2] * dy.dtype.itemsize
+    return _sum_over_chunks(gradient, _CHUNK_BYTES // row_bytes, x, dy).reshape(shape)
+
+
+def _sum_over_chunks(gradient, chunk, x, dy):
+    """The sum of gradient(x, dy) over the batch, in a loop over chunks of at least one image."""
+    n = x.shape[0]
+    chunk = min(n, max(1, chunk))
+    whole = n - n % chunk
+    chunks = tuple(a[:whole].reshape(-1, chunk, *a.shape[1:]) for a in (x, dy))
+    result = jax.eval_shape(gradient, x, dy)
+    total, _ = lax.scan(
+        lambda total, chunk: (total + gradient(*chunk), None), jnp.zeros(result.shape, result.dtype), chunks
+    )
+    return total + gradient(x[whole:], dy[whole:]) if n > whole else total
