@@ -25,7 +25,6 @@ _ENDINGS = {
 # Batches that each worker keeps ready, and that a thread keeps ready for the evaluation.
 _AHEAD = 2
 _MOST_WORKERS = 16
-_SECONDS_TO_GIVE_BACK = 0.3
 # What ml_collections calls the module of the flag --config.
 _CONFIG_FILE = 'config_config'
 
@@ -102,11 +101,22 @@ class TrainStream:
         if self._iterator is not None:
             self._asker.shutdown(cancel_futures=True)
             self._iterator.close()
-            # grain's iterators are in cycles, and what they hold of the shared memory is given back with them.
             self._iterator = self._coming = None
-            gc.collect()
-            # It is given back by a thread of grain's, which the end of the process would not wait for.
-            time.sleep(_SECONDS_TO_GIVE_BACK)
+            _give_back_shared_memory()
+
+
+def _give_back_shared_memory() -> None:
+    """Has what ended iterators hold of the memory that is shared with workers given back before this returns."""
+    from grain._src.python.ipc.shared_memory_array import SharedMemoryArray
+
+    # A thread of grain's gives it back, in turn; the end of the process would not wait for it.
+    thread = SharedMemoryArray._del_thread_pool
+    if thread:
+        thread.apply(int)
+    # The iterators are in cycles. Where the collector ends an array and its memory together, the thread and the
+    # collector would both close it, and the thread, finding it closed, would not give it back.
+    SharedMemoryArray._disable_async_del()
+    gc.collect()
 
 
 def eval_stream(batches: EvalBatches) -> Iterator[Batch]:
