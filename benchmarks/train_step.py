@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
+from unittest import mock
 
 from benchmarks import machine
 from efficiency.training.memory import tunables_for_large_pages
@@ -160,12 +161,9 @@ def process(contender: str, *args) -> Iterator[Callable[[int], tuple[float, floa
     context = multiprocessing.get_context('spawn')
     pipe, theirs = context.Pipe()
     child = context.Process(target=_serve, args=(theirs, contender, *args), daemon=True)
-    before = dict(os.environ)
-    if contender == 'ours':  # as `efficiency.main` has it
-        os.environ['GLIBC_TUNABLES'] = tunables_for_large_pages() or before.get('GLIBC_TUNABLES', '')
-    child.start()
-    os.environ.pop('GLIBC_TUNABLES', None)
-    os.environ.update(before)
+    tunables = tunables_for_large_pages() if contender == 'ours' else None  # as `efficiency.main` has it
+    with mock.patch.dict(os.environ, {'GLIBC_TUNABLES': tunables} if tunables else {}):
+        child.start()
     theirs.close()
     try:
         pipe.recv()

@@ -50,13 +50,13 @@ def count_network(
     from efficiency.training.programs import forward_count
 
     entry = model_entry(name)
-    size = image_size or entry.image_size
+    model = create_model(name, num_classes, image_size, options=options)
+    size = model.image_size
     row = dict.fromkeys(COLUMNS) | {'model': name, 'published': entry.published.isoformat(), 'image_size': size}
     image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
     label = jax.ShapeDtypeStruct((1,), jnp.int32)
     key = jax.ShapeDtypeStruct((2,), jnp.uint32)
     try:
-        model = create_model(name, num_classes, size, options=options)
         variables = variable_shapes(model, size)
     except UserError as error:
         return row | {'reason': str(error)}

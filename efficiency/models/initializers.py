@@ -129,8 +129,6 @@ def initialise(model: nn.Module, key: jax.Array, image_size: int) -> dict:
             f'for one image {type(model).__name__} gives {shown(jax.tree.map(lambda leaf: leaf.shape, logits))}; '
             f'it must give logits of shape (1, {model.num_classes})'
         )
-    unused = [False] * (len(closed.jaxpr.outvars) - len(jax.tree.leaves(shapes)))
-    wanted = unused + [True] * len(jax.tree.leaves(shapes))
-    jaxpr, _ = pe.dce_jaxpr(closed.jaxpr, wanted)
+    jaxpr, _ = pe.dce_jaxpr(closed.jaxpr, [False] + [True] * len(jax.tree.leaves(shapes)))  # all but the logits
     leaves = map(np.asarray, jax.core.eval_jaxpr(jaxpr, closed.consts, key))
     return jax.tree.unflatten(jax.tree.structure(shapes), leaves)

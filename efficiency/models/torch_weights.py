@@ -111,8 +111,7 @@ def load_torch_weights(
     except (AttributeError, KeyError) as error:  # as of 8-bit floats, which numpy has not
         raise UserError(f'{path} holds numbers of a type that cannot be read; save it as float32') from error
     model = create_model(name, num_classes, image_size, options=options)
-    size = model.image_size
-    variables = from_torch(name, variable_shapes(model, size), state)
+    variables = from_torch(name, variable_shapes(model, model.image_size), state)
     for leaf in jax.tree.leaves(variables):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise UserError(f'{path} holds weights of type {leaf.dtype}; save it as float32')

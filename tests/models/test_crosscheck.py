@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from efficiency.count import count_network
 from efficiency.errors import UserError
 from efficiency.models import create_model, list_models, model_entry
 from efficiency.models.initializers import variable_shapes
@@ -184,3 +185,16 @@ def test_the_same_initial_values_and_chances_as_torchs(name):
     ours, theirs = chances(name, reference)
     np.testing.assert_allclose(ours, theirs)
     assert not unlike_initial_values(name, reference)
+
+
+@pytest.mark.crosscheck
+@pytest.mark.slow
+def test_torchs_networks_in_our_small_image_form_cost_the_same():
+    pytest.importorskip('torchvision', reason='needs the extra crosscheck')
+    from benchmarks import torch_networks
+
+    for name in torch_networks.SMALL_FORMS:
+        reference = torch_networks.create(name, 10, 32)
+        row = count_network(name, image_size=32, num_classes=10)
+        params = sum(value.numel() for value in reference.parameters())
+        assert (row['params'], row['forward_dense_macs']) == (params, dense_macs(reference, 32)), name
