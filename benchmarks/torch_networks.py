@@ -1,4 +1,4 @@
-"""Torch's networks in the small-image form of ours, so that both do the same work.
+"""Torch's networks, also in the small-image form of ours, so that both do the same work.
 
 torchvision's own (timm's MobileNet v1), changed where our form of 64 pixels and below departs from the network
 (`docs/networks.md`): a strided convolution takes stride 1, a pool becomes the identity, and the first linear layer
@@ -27,17 +27,27 @@ SMALL_FORMS = {
 }
 
 
+def published(name: str, num_classes: int = 1000, auxiliary_heads: bool = False) -> nn.Module:
+    """Torch's network of that name as it is: torchvision's, or timm's where torchvision has none."""
+    if name.startswith('mobilenet_v1'):
+        from timm.models.efficientnet import _gen_mobilenet_v1
+
+        # Its widths have no public names, but for those above 1.
+        _, _, width = name.partition('_x')
+        multiplier = float(width.replace('_', '.') or 1)
+        return _gen_mobilenet_v1('mobilenetv1_100', channel_multiplier=multiplier, num_classes=num_classes)
+    options = {'aux_logits': auxiliary_heads, 'init_weights': True} if name == 'googlenet' else {}
+    if name.startswith('mobilenet_v2_x'):
+        name, width = name.split('_x')
+        options = {'width_mult': float(width.replace('_', '.'))}
+    return getattr(torchvision.models, name)(num_classes=num_classes, **options)
+
+
 def create(name: str, num_classes: int, image_size: int) -> nn.Module:
     """Torch's network of that name for images of that size, randomly initialised, in training mode."""
     if name == 'shufflenet_v1_x1_0':
         return ShuffleNetV1(num_classes, last_stride=1 if image_size <= 64 else 2)
-    if name == 'mobilenet_v1':
-        import timm
-
-        network = timm.create_model('mobilenetv1_100', num_classes=num_classes)
-    else:
-        options = {'aux_logits': False, 'init_weights': True} if name == 'googlenet' else {}
-        network = getattr(torchvision.models, name)(num_classes=num_classes, **options)
+    network = published(name, num_classes)
     if image_size <= 64:
         strided, pools = SMALL_FORMS[name]
         for path in strided:

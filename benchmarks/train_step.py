@@ -203,13 +203,13 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
                 seconds[key].append(duration)
     median = {key: statistics.median(values) for key, values in seconds.items()}
     flops = 2 * row['train_dense_macs'] * arguments.batch_size
-    best = flops / median['ours']
-    machines_best = 2 * PEAK_SIZE**3 / median['peak']
+    rate = flops / median['ours']
+    peak_rate = 2 * PEAK_SIZE**3 / median['peak']
     found = {
         'model': name, 'image_size': arguments.image_size, 'batch_size': arguments.batch_size,
         'ours_ms': 1e3 * median['ours'],
-        'dense_gflop_per_second': best / 1e9, 'peak_gflop_per_second': machines_best / 1e9,
-        'share_of_peak': best / machines_best, 'ours_mib': memory['ours'],
+        'dense_gflop_per_second': rate / 1e9, 'peak_gflop_per_second': peak_rate / 1e9,
+        'share_of_peak': rate / peak_rate, 'ours_mib': memory['ours'],
     }  # fmt: skip
     if rivals:
         fastest = min(rivals, key=median.get)

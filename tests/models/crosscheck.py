@@ -158,24 +158,6 @@ def seeded_images(image_size: int) -> np.ndarray:
     return np.random.RandomState(7).standard_normal((2, image_size, image_size, 3)).astype(np.float32)
 
 
-def reference_of(name: str, num_classes: int = 1000, auxiliary_heads: bool = False):
-    """Torch's network of that name: torchvision's, or timm's where torchvision has none."""
-    import torchvision
-
-    if name.startswith('mobilenet_v1'):
-        from timm.models.efficientnet import _gen_mobilenet_v1
-
-        # Its widths have no public names, but for those above 1.
-        _, _, width = name.partition('_x')
-        multiplier = float(width.replace('_', '.') or 1)
-        return _gen_mobilenet_v1('mobilenetv1_100', channel_multiplier=multiplier, num_classes=num_classes)
-    options = {'aux_logits': auxiliary_heads, 'init_weights': True} if name == 'googlenet' else {}
-    if name.startswith('mobilenet_v2_x'):
-        name, width = name.split('_x')
-        options = {'width_mult': float(width.replace('_', '.'))}
-    return getattr(torchvision.models, name)(num_classes=num_classes, **options)
-
-
 def dense_macs(reference, image_size: int) -> int:
     """Forward multiply-adds of one image, as torch's FlopCounterMode counts them (half its flops)."""
     import torch

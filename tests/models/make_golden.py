@@ -8,7 +8,8 @@ The first 8 of 1000 logits of two images at 96 pixels, in evaluation.
 import numpy as np
 import torch
 
-from tests.models.crosscheck import reference_of, seeded_images, seeded_state
+from benchmarks.torch_networks import published
+from tests.models.crosscheck import seeded_images, seeded_state
 from tests.models.test_crosscheck import GOLDEN, GOLDEN_SIZE, REFERENCED, shapes_of
 
 
@@ -16,7 +17,7 @@ def main():
     images = torch.from_numpy(seeded_images(GOLDEN_SIZE).transpose(0, 3, 1, 2).copy())
     golden = {}
     for name in REFERENCED:
-        reference = reference_of(name)
+        reference = published(name)
         _, shapes = shapes_of(name, GOLDEN_SIZE)
         state = {key: torch.from_numpy(value) for key, value in seeded_state(name, shapes).items()}
         missing, unexpected = reference.load_state_dict(state, strict=False)

@@ -25,7 +25,6 @@ from tests.models.crosscheck import (
     chances,
     dense_macs,
     differences,
-    reference_of,
     seeded_images,
     seeded_state,
     unlike_initial_values,
@@ -132,26 +131,28 @@ REFERENCED = [
 ]
 
 
-def reference_or_skip(name):
+@pytest.fixture
+def torch_networks():
     pytest.importorskip('torchvision', reason='needs the extra crosscheck')
-    return reference_of(name)
+    from benchmarks import torch_networks
+
+    return torch_networks
 
 
 @pytest.mark.crosscheck
 @pytest.mark.slow
 @pytest.mark.parametrize('size', [96, 131])
 @pytest.mark.parametrize('name', REFERENCED)
-def test_the_same_function_as_torchs(name, size, record_property):
-    found = differences(name, reference_or_skip(name), size)
+def test_the_same_function_as_torchs(name, size, torch_networks, record_property):
+    found = differences(name, torch_networks.published(name), size)
     assert_the_same(found, record_property)
 
 
 @pytest.mark.crosscheck
 @pytest.mark.slow
 @pytest.mark.parametrize('size', [96, 131])
-def test_googlenets_options_are_torchs(size, record_property):
-    pytest.importorskip('torchvision', reason='needs the extra crosscheck')
-    reference = reference_of('googlenet', auxiliary_heads=True)
+def test_googlenets_options_are_torchs(size, torch_networks, record_property):
+    reference = torch_networks.published('googlenet', auxiliary_heads=True)
     reference.transform_input = True
     options = {'auxiliary_heads': True, 'transform_input': True}
     assert_the_same(differences('googlenet', reference, size, options), record_property)
@@ -170,8 +171,8 @@ def assert_the_same(found, record_property):
 @pytest.mark.slow
 @pytest.mark.parametrize('size', [None, 97])
 @pytest.mark.parametrize('name', REFERENCED)
-def test_the_same_macs_as_torchs(name, size):
-    reference = reference_or_skip(name)
+def test_the_same_macs_as_torchs(name, size, torch_networks):
+    reference = torch_networks.published(name)
     size = size or model_entry(name).image_size
     model, shapes = shapes_of(name, size)
     assert forward_count(model, shapes, size).dense_macs == dense_macs(reference, size)
@@ -180,8 +181,8 @@ def test_the_same_macs_as_torchs(name, size):
 @pytest.mark.crosscheck
 @pytest.mark.slow
 @pytest.mark.parametrize('name', REFERENCED)
-def test_the_same_initial_values_and_chances_as_torchs(name):
-    reference = reference_or_skip(name)
+def test_the_same_initial_values_and_chances_as_torchs(name, torch_networks):
+    reference = torch_networks.published(name)
     ours, theirs = chances(name, reference)
     np.testing.assert_allclose(ours, theirs)
     assert not unlike_initial_values(name, reference)
@@ -189,10 +190,7 @@ def test_the_same_initial_values_and_chances_as_torchs(name):
 
 @pytest.mark.crosscheck
 @pytest.mark.slow
-def test_torchs_networks_in_our_small_image_form_cost_the_same():
-    pytest.importorskip('torchvision', reason='needs the extra crosscheck')
-    from benchmarks import torch_networks
-
+def test_torchs_networks_in_our_small_image_form_cost_the_same(torch_networks):
     for name in torch_networks.SMALL_FORMS:
         reference = torch_networks.create(name, 10, 32)
         row = count_network(name, image_size=32, num_classes=10)
