@@ -88,13 +88,13 @@ def cpu_formulation(spec: ConvSpec, image: tuple[int, ...], kernel: tuple[int, .
     if min(image) == 0 or min(kernel) == 0 or min(out) == 0:
         return STOCK
     if kernel[:2] == (1, 1) and not padded:
-        return Formulation(_pointwise)
+        return Formulation(_pointwise, kernel_gradient=_pointwise_kernel_gradient)
     if spec.groups == channels == kernel[3] and channels > 1:
         return Formulation(_depthwise, kernel_gradient=_depthwise_kernel_gradient)
     if spec.groups > 1:
         return Formulation(_grouped, _grouped_input_gradient, _grouped_kernel_gradient)
     if min(image[1:3]) < min(kernel[:2]):
-        return Formulation(_unfolded)
+        return Formulation(_unfolded, kernel_gradient=_unfolded_kernel_gradient)
     by_phases = _input_gradient_by_phases if max(spec.strides) > 1 and spec.dilation == (1, 1) else None
     by_rows = _kernel_gradient_by_rows if max(kernel[:2]) <= 3 else None
     return Formulation(stock_conv, by_phases, by_rows)
@@ -119,6 +119,21 @@ def _pointwise(spec, x, kernel):
     parts = jnp.split(x, spec.groups, axis=3)
     matrices = jnp.split(kernel[0, 0], spec.groups, axis=1)
     return jnp.concatenate([part @ matrix for part, matrix in zip(parts, matrices, strict=True)], axis=3)
+
+
+def _pointwise_kernel_gradient(spec, shape, x, dy):
+    x = x[:, :: spec.strides[0], :: spec.strides[1]]
+    parts = zip(jnp.split(x, spec.groups, axis=3), jnp.split(dy, spec.groups, axis=3), strict=True)
+    return jnp.concatenate([_products(*part) for part in parts], axis=1).reshape(shape)
+
+
+def _products(a, b):
+    """Channels of a by channels of b, summed over all else.
+
+    In two dimensions: contracting more than one, XLA first writes out an operand transposed, and in a slow loop if the
+    operand is computed.
+    """
+    return a.reshape(-1, a.shape[-1]).T @ b.reshape(-1, b.shape[-1])
 
 
 def _depthwise(spec, x, kernel):
@@ -216,9 +231,16 @@ def _input_gradient_by_phases(spec, shape, kernel, dy):
 
 def _unfolded(spec, x, kernel):
     """A map smaller than its kernel: all shifted copies side by side, then one matrix multiply."""
-    taps = taps_of(spec, kernel.shape[:2], spec.output_size(x.shape, kernel.shape), x)
-    columns = jnp.concatenate([tap for row in taps for tap in row], axis=3)
-    return columns @ kernel.reshape(-1, kernel.shape[3])
+    return _columns(spec, kernel.shape, x) @ kernel.reshape(-1, kernel.shape[3])
+
+
+def _unfolded_kernel_gradient(spec, shape, x, dy):
+    return _products(_columns(spec, shape, x), dy).reshape(shape)
+
+
+def _columns(spec, kernel, x):
+    taps = taps_of(spec, kernel[:2], spec.output_size(x.shape, kernel), x)
+    return jnp.concatenate([tap for row in taps for tap in row], axis=3)
 
 
 # Bytes of unfolded rows a step of the scan in `_kernel_gradient_by_rows` works on, so that they stay in cache.
@@ -230,7 +252,7 @@ def _kernel_gradient_by_rows(spec, shape, x, dy):
 
     def gradient(x, dy):
         rows = [jnp.concatenate(row, axis=3) for row in taps_of(spec, shape[:2], dy.shape[1:3], x)]
-        return jnp.stack([jnp.tensordot(row, dy, axes=((0, 1, 2), (0, 1, 2))) for row in rows])
+        return jnp.stack([_products(row, dy) for row in rows])
 
     row_bytes = dy.shape[1] * dy.shape[2] * shape[1] * shape[2] * dy.dtype.itemsize
     return _sum_over_chunks(gradient, _CHUNK_BYTES // row_bytes, x, dy).reshape(shape)

@@ -15,15 +15,14 @@ Images are (batch, height, width, channels), kernels (height, width, in channels
 
 import contextlib
 import contextvars
-import dataclasses
 from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
-from efficiency.models.formulations import STOCK, ConvSpec, Pair, cpu_formulation, stock_conv, taps_of
+from efficiency.models import pooling
+from efficiency.models.formulations import STOCK, ConvSpec, Pair, cpu_formulation, stock_conv
 
 _override: contextvars.ContextVar[str | None] = contextvars.ContextVar('formulation', default=None)
 
@@ -115,43 +114,7 @@ def max_pool(x: jax.Array, window: Pair, strides: Pair, padding: tuple[Pair, Pai
     Returns:
         (n, out h, out w, c). The gradient goes to the first of equal values, in row order.
     """
-    return _max_pool(window, ConvSpec(tuple(strides), tuple(map(tuple, padding))), x)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _max_pool(window, spec, x):
-    return _by_platform(partial(_cpu_max_pool, window, spec), partial(_stock_max_pool, window, spec), x)
-
-
-def _max_pool_forward(window, spec, x):
-    return _max_pool(window, spec, x), x
-
-
-def _max_pool_backward(window, spec, x, dy):
-    def gradient(pool, x, dy):
-        return jax.vjp(partial(pool, window, spec), x)[1](dy)[0]
-
-    return (_by_platform(partial(gradient, _cpu_max_pool), partial(gradient, _stock_max_pool), x, dy),)
-
-
-_max_pool.defvjp(_max_pool_forward, _max_pool_backward)
-
-
-def _stock_max_pool(window, spec, x):
-    return lax.reduce_window(
-        x, -jnp.inf, lax.max, (1, *window, 1), (1, *spec.strides, 1), ((0, 0), *spec.padding, (0, 0))
-    )
-
-
-def _cpu_max_pool(window, spec, x):
-    padded = jnp.pad(x, ((0, 0), *spec.padding, (0, 0)), constant_values=-jnp.inf)
-    out = spec.output_size(x.shape, (*window, 1, 1))
-    taps = taps_of(dataclasses.replace(spec, padding=((0, 0), (0, 0))), window, out, padded)
-    largest, *others = [tap for row in taps for tap in row]
-    for tap in others:
-        # Strictly larger, so that the first of equal values keeps the gradient; a NaN always shows.
-        largest = jnp.where((tap > largest) | jnp.isnan(tap), tap, largest)
-    return largest
+    return _max_pool(_window(window, strides, padding), x)
 
 
 def avg_pool(x: jax.Array, window: Pair, strides: Pair, padding: tuple[Pair, Pair] = ((0, 0), (0, 0))) -> jax.Array:
@@ -163,31 +126,39 @@ def avg_pool(x: jax.Array, window: Pair, strides: Pair, padding: tuple[Pair, Pai
     Returns:
         (n, out h, out w, c).
     """
-    spec = ConvSpec(tuple(strides), tuple(map(tuple, padding)))
-
-    def stock(x):
-        return lax.reduce_window(
-            x, 0.0, lax.add, (1, *window, 1), (1, *spec.strides, 1), ((0, 0), *spec.padding, (0, 0))
-        )
-
-    def cpu(x):
-        taps = taps_of(spec, window, spec.output_size(x.shape, (*window, 1, 1)), x)
-        return sum(tap for row in taps for tap in row)
-
-    return _linear_by_platform(cpu, stock, x) / (window[0] * window[1])
+    return _sum_pool(_window(window, strides, padding), x.shape, x) / (window[0] * window[1])
 
 
-def _linear_by_platform(cpu: Callable, stock: Callable, x: jax.Array) -> jax.Array:
-    """A platform switch between two forms of one linear map, whose gradient needs nothing from the forward pass."""
+def _window(size, strides, padding):
+    return pooling.Window(tuple(size), tuple(strides), tuple(map(tuple, padding)))
 
-    @jax.custom_vjp
-    def switch(x):
-        return _by_platform(cpu, stock, x)
 
-    def backward(_, dy):
-        shape = jax.ShapeDtypeStruct(x.shape, dy.dtype)
-        cpu_t, stock_t = ((lambda dy, f=f: jax.linear_transpose(f, shape)(dy)[0]) for f in (cpu, stock))
-        return (_by_platform(cpu_t, stock_t, dy),)
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _max_pool(window, x):
+    return _by_platform(partial(pooling.cpu_max, window), partial(pooling.stock_max, window), x)
 
-    switch.defvjp(lambda x: (switch(x), None), backward)
-    return switch(x)
+
+def _max_pool_forward(window, x):
+    y = _max_pool(window, x)
+    return y, (x, y)
+
+
+def _max_pool_backward(window, residuals, dy):
+    cpu, stock = pooling.cpu_max_gradient, pooling.stock_max_gradient
+    return (_by_platform(partial(cpu, window), partial(stock, window), *residuals, dy),)
+
+
+_max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _sum_pool(window, shape, x):
+    return _by_platform(partial(pooling.cpu_sum, window), partial(pooling.stock_sum, window), x)
+
+
+def _sum_pool_backward(window, shape, _, dy):
+    cpu, stock = pooling.cpu_sum_gradient, pooling.stock_sum_gradient
+    return (_by_platform(partial(cpu, window, shape), partial(stock, window, shape), dy),)
+
+
+_sum_pool.defvjp(lambda window, shape, x: (_sum_pool(window, shape, x), None), _sum_pool_backward)
