@@ -52,10 +52,10 @@ class _Number:
 
 
 class _Optional:
-    """Something, or null."""
+    """Something, or null; also nothing at all, where earlier records did not have it."""
 
-    def __init__(self, schema: Any):
-        self.schema = schema
+    def __init__(self, schema: Any, may_lack: bool = False):
+        self.schema, self.may_lack = schema, may_lack
 
 
 _COUNT, _SOME, _AMOUNT, _ANY = _Number(int), _Number(int, low=1), _Number(), _Number(low=-_LARGEST)
@@ -110,7 +110,12 @@ _SCHEMA = {
     'clock': dict.fromkeys(
         ('compile_seconds', 'train_seconds', 'data_wait_seconds', 'evaluation_seconds', 'checkpoint_seconds'), _AMOUNT
     ),
-    'throughput': {'examples_per_second': _AMOUNT, 'train_dense_macs_per_second': _AMOUNT},
+    'throughput': {
+        'examples_per_second': _AMOUNT,
+        'train_dense_macs_per_second': _AMOUNT,
+        'matmul_peak_macs_per_second': _Optional(_AMOUNT, may_lack=True),
+        'share_of_peak': _Optional(_AMOUNT, may_lack=True),
+    },
     'precision': str,
     'devices': {'kind': str, 'count': _COUNT, 'hosts': _COUNT},
     'versions': dict,
@@ -136,7 +141,7 @@ def _problems(value: Any, schema: Any, path: str, known: Mapping[str, int] | Non
             name = f'{path}.{key}' if path else key
             if key in value:
                 yield from _problems(value[key], inner, name, known)
-            else:
+            elif not getattr(inner, 'may_lack', False):
                 yield f'{name} is missing'
     elif isinstance(schema, list):
         if not isinstance(value, list):

@@ -31,6 +31,11 @@ def summary(record: Record, workdir: pathlib.Path) -> str:
     ratio = record['xla']['compiled_over_train_dense']
     if ratio:
         lines.append(('compiled program', f'{ratio:.2f} x the flops of the train step, by XLA'))
+    throughput = record['throughput']
+    share = throughput.get('share_of_peak')
+    if share:
+        rate = f'{throughput["examples_per_second"]:,.0f} examples a second'
+        lines.append(('throughput', f'{rate}, {share:.2f} of the rate of a large matrix multiply'))
     phases = [f'{name.removesuffix("_seconds").replace("_", " ")} {seconds:.1f} s' for name, seconds in clock.items()]
     lines += [('time', ', '.join(phases)), ('record', str(workdir / FILE_NAME))]
     return '\n'.join(f'{name:>17}  {text}' for name, text in lines)

@@ -44,7 +44,11 @@ def record():
         'clock': dict.fromkeys(
             (f'{phase}_seconds' for phase in ('compile', 'train', 'data_wait', 'evaluation', 'checkpoint')), 1.0
         ),
-        'throughput': {'examples_per_second': 1.0, 'train_dense_macs_per_second': 29.0}, 'precision': 'float32',
+        'throughput': {
+            'examples_per_second': 1.0, 'train_dense_macs_per_second': 29.0, 'matmul_peak_macs_per_second': 58.0,
+            'share_of_peak': 0.5,
+        },
+        'precision': 'float32',
         'devices': {'kind': 'cpu', 'count': 1, 'hosts': 1}, 'versions': {}, 'git': None, 'resumed_from_steps': [],
         'failure': None,
     }  # fmt: skip
@@ -54,6 +58,15 @@ def test_what_is_written_is_read_again(tmp_path, record):
     records.write(tmp_path, record)
     assert records.read(tmp_path) == records.read(tmp_path / 'run.json') == record
     assert os.listdir(tmp_path) == ['run.json']
+
+
+def test_records_from_before_peaks_were_measured_are_read(tmp_path, record):
+    for key in ('matmul_peak_macs_per_second', 'share_of_peak'):
+        del record['throughput'][key]
+    records.validate(record)
+    del record['throughput']['examples_per_second']
+    with pytest.raises(records.RecordError, match='examples_per_second is missing'):
+        records.validate(record)
 
 
 def test_first_and_interpolated_crossing():

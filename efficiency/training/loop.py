@@ -34,6 +34,7 @@ from efficiency.training.evaluation import Evaluator
 from efficiency.training.mesh import DataParallel
 from efficiency.training.metrics import MetricsLog, check_tensorboard
 from efficiency.training.optimizer import make_optimizer, make_schedule
+from efficiency.training.peak import matmul_peak
 from efficiency.training.programs import compile_train_step
 from efficiency.training.progress import Progress
 from efficiency.training.run import Run, check_identity, steps_of
@@ -122,6 +123,8 @@ def train(
                 state, lambda progress: check_identity(progress, config, dataset), set_aside=True
             )
         first = steps_of(restored[1]) if restored else 0
+        # Before workers decode, which would take their share of a CPU.
+        peak = matmul_peak(config.precision)
         workers = default_workers() if data_workers is None else data_workers
         with contextlib.closing(TrainStream(batches, first, total_steps, workers)) as stream:
             with clock.phase('compile'):
@@ -132,7 +135,7 @@ def train(
                 evaluate = Evaluator(model, dataset, config.eval_batch_size, devices)
                 evaluate.compile(state)
             _log.info('compiled in %.1f s', clock.seconds['compile'])
-            run = Run(config, dataset, cost, clock)
+            run = Run(config, dataset, cost, clock, peak)
             if restored:
                 run.resume(restored[1])
                 state = devices.put_state(restored[0])

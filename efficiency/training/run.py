@@ -19,6 +19,7 @@ class Run:
     """The part of a run that is not arrays; `progress` goes into its checkpoints, `record` into `run.json`.
 
     Attributes:
+        matmul_peak: multiply-adds a second that the devices reach at best (`efficiency.training.peak`).
         programs: the compiled train steps that the run has used, in order, with the steps taken by each. A run that
             goes on under another executable (other devices, another compiler) bills the old steps at the old cost.
         curve: one point an evaluation, see `efficiency.records`.
@@ -30,6 +31,7 @@ class Run:
     dataset: Dataset
     cost: Cost
     clock: Clock
+    matmul_peak: float
     programs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     curve: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     eval_examples: int = 0
@@ -166,6 +168,8 @@ class Run:
             'throughput': {
                 'examples_per_second': rate * batch_size,
                 'train_dense_macs_per_second': rate * step.dense_macs,
+                'matmul_peak_macs_per_second': self.matmul_peak,
+                'share_of_peak': rate * step.dense_macs / self.matmul_peak,
             },
             'precision': config.precision,
             **self._made_by,

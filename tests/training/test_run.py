@@ -87,6 +87,12 @@ def test_the_record_agrees_with_itself_and_with_the_model(whole):
     assert 1 < record['xla']['lowered_flops_per_step'] / (2 * program['train_real_macs_per_step']) < 1.25
     assert record['xla']['compiled_over_train_dense'] > 0.9
     assert record['evaluation'] == {'examples': 4000, 'dense_macs': 4000 * per_example['forward_dense']}
+    throughput = record['throughput']
+    rate = last['train_macs'] / record['clock']['train_seconds']
+    assert throughput['train_dense_macs_per_second'] == pytest.approx(rate)
+    assert throughput['share_of_peak'] == pytest.approx(rate / throughput['matmul_peak_macs_per_second'])
+    # A small network is far from it, and nothing is above it.
+    assert 0.005 < throughput['share_of_peak'] < 1
     model, variables, _ = efficiency.load_run(whole)
     logits = model.apply(variables, np.zeros((2, 28, 28, 3), np.float32), train=False)
     assert logits.shape == (2, 10)
