@@ -31,6 +31,7 @@ from efficiency.models.torch_weights import load_torch_weights
 from efficiency.training.checkpoint import Checkpoints
 from efficiency.training.clock import Clock
 from efficiency.training.evaluation import Evaluator
+from efficiency.training.memory import give_back_free_memory
 from efficiency.training.mesh import DataParallel
 from efficiency.training.metrics import MetricsLog, check_tensorboard
 from efficiency.training.optimizer import make_optimizer, make_schedule
@@ -134,6 +135,7 @@ def train(
                 )
                 evaluate = Evaluator(model, dataset, config.eval_batch_size, devices)
                 evaluate.compile(state)
+            give_back_free_memory()
             _log.info('compiled in %.1f s', clock.seconds['compile'])
             run = Run(config, dataset, cost, clock, peak)
             if restored:

@@ -1,6 +1,7 @@
-"""The memory of a step comes in large pages, which the system makes in a fraction of the time."""
+"""A step's memory comes in large pages, which the system makes in a fraction of the time; free memory goes back."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -67,3 +68,28 @@ def test_tunables_of_the_users_own_are_kept(tunables, monkeypatch):
     assert tunables_for_large_pages() == f'glibc.malloc.tcache_count=3:{tunables}'
     monkeypatch.setenv('GLIBC_TUNABLES', 'glibc.malloc.hugetlb=0')
     assert tunables_for_large_pages() is None
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='only glibc can be asked')
+def test_freed_memory_goes_back_to_the_system():
+    program = """
+import ctypes, pathlib
+from efficiency.training.memory import give_back_free_memory
+
+def resident():
+    return int(pathlib.Path('/proc/self/statm').read_text().split()[1]) * 4096
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+ctypes.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+blocks = [libc.malloc(65536) for _ in range(1600)]
+for block in blocks:
+    ctypes.memset(block, 1, 65536)
+for block in blocks[:-1]:  # the last lies above all others, and so keeps them
+    libc.free(block)
+before = resident()
+give_back_free_memory()
+print(before - resident())
+"""
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 90 * 2**20
