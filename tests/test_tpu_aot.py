@@ -1,0 +1,104 @@
+"""What a TPU is given to do in a train step, found without one: libtpu compiles ahead of time.
+
+pip install -c constraints.txt -e ".[test,tpu_aot]" && python -m pytest -m tpu_aot
+"""
+
+import dataclasses
+import os
+import re
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from unittest import mock
+
+import jax
+import numpy as np
+import pytest
+from jax.experimental import topologies
+
+from efficiency.data.augment import augmentation
+from efficiency.flops import count_jaxpr
+from efficiency.models import create_model, ops
+from efficiency.training.optimizer import make_optimizer, make_schedule
+from efficiency.training.step import init_state, make_train_step
+
+# Depthwise and grouped convolutions, whose gradients compilers are apt to turn into dense ones.
+NETWORKS = ('shufflenet_v2_x1_0', 'efficientnet_b0')
+IMAGE_SIZE, BATCH_SIZE = 224, 32
+# libtpu looks for a machine otherwise. It reads these when it is loaded, and jax the first when it starts.
+ENVIRONMENT = {
+    'JAX_PLATFORMS': 'cpu',
+    'TPU_SKIP_MDS_QUERY': '1',
+    'TPU_WORKER_HOSTNAMES': 'localhost',
+    'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A train step for one chip; `convolutions` are those of its StableHLO, by what it was lowered for."""
+
+    compiled_flops: float
+    real_macs: int
+    convolutions: dict[str, Counter[str]]
+
+
+def compile_step(name: str) -> Step:
+    """By libtpu, from shapes alone."""
+    chip = topologies.get_topology_desc('v5e:1x1', 'tpu', chips_per_host_bounds=(1, 1, 1)).devices[0]
+    model = create_model(name)
+    optimizer = make_optimizer('sgd', make_schedule('cosine', 0.1, 1000, 0), 1e-4, 0.9, 0.0)
+    batch = {
+        'image': np.empty((BATCH_SIZE, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8),
+        'label': np.empty(BATCH_SIZE, np.int32),
+    }
+    there = jax.sharding.SingleDeviceSharding(chip)
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=there),
+        (init_state(model, optimizer, 0, IMAGE_SIZE), batch),
+    )
+
+    def trace():
+        train_step = make_train_step(model, optimizer, augmentation('none'), (0.5,) * 3, (0.25,) * 3)
+        return jax.jit(train_step, donate_argnums=0).trace(*shapes)
+
+    with ops.override('stock'):
+        stock = trace().lower()
+    traced = trace()
+    lowered = traced.lower()
+    on_cpu = traced.lower(lowering_platforms=('cpu',))
+    return Step(
+        compiled_flops=lowered.compile().cost_analysis()['flops'],
+        real_macs=count_jaxpr(traced.jaxpr).real_macs,
+        convolutions={'stock': convolutions(stock), 'tpu': convolutions(lowered), 'cpu': convolutions(on_cpu)},
+    )
+
+
+def convolutions(lowered: jax.stages.Lowered) -> Counter[str]:
+    """All that is written of each, but for its operands' names."""
+    found = re.findall(r'stablehlo\.convolution.*', lowered.as_text())
+    return Counter(re.sub(r'%[\w#]+', '%', line) for line in found)
+
+
+@pytest.fixture(scope='module', params=NETWORKS)
+def step(request):
+    """In a process of its own: in this one jax may have started without the environment."""
+    pytest.importorskip('libtpu', reason='needs the extra tpu_aot')
+    with mock.patch.dict(os.environ, ENVIRONMENT), ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
+        return pool.submit(compile_step, request.param).result()
+
+
+@pytest.mark.tpu_aot
+@pytest.mark.slow
+def test_a_tpu_is_given_the_stock_formulation(step):
+    assert step.convolutions['tpu'] == step.convolutions['stock']
+    assert step.convolutions['cpu'].total() < step.convolutions['stock'].total() / 2
+
+
+@pytest.mark.tpu_aot
+@pytest.mark.slow
+def test_a_tpu_computes_little_that_is_not_counted(step, record_property):
+    ratio = step.compiled_flops / (2 * step.real_macs)
+    record_property('compiled_over_real', ratio)
+    # Above 1 by what is not a multiplication of the network: normalisation, activations, the optimizer.
+    assert 1 <= ratio <= 1.3
