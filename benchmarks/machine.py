@@ -1,12 +1,19 @@
 """What a benchmark ran on, and where its results are kept."""
 
+import contextlib
 import csv
 import importlib.metadata
+import io
+import multiprocessing.process
 import os
 import pathlib
 import platform
 import re
 from collections.abc import Mapping, Sequence
+from unittest import mock
+
+from efficiency.records import write_atomically
+from efficiency.training.memory import tunables_for_large_pages
 
 RESULTS = pathlib.Path(__file__).parent / 'results'
 
@@ -26,12 +33,45 @@ def versions(*packages: str) -> str:
     return ', '.join(f'{package} {importlib.metadata.version(package)}' for package in packages)
 
 
+def peak_memory() -> float:
+    """The most memory that this process has had, in MiB."""
+    status = pathlib.Path('/proc/self/status').read_text()
+    return int(status.split('VmHWM:')[1].split()[0]) / 1024
+
+
+def forget_peak_memory() -> None:
+    """Has `peak_memory` count from here on, where the system allows it."""
+    with contextlib.suppress(OSError):
+        pathlib.Path('/proc/self/clear_refs').write_text('5')
+
+
+def start_with_large_pages(process: multiprocessing.process.BaseProcess) -> None:
+    """Starts a process with its memory as `efficiency.main` has it."""
+    tunables = tunables_for_large_pages()
+    with mock.patch.dict(os.environ, {'GLIBC_TUNABLES': tunables} if tunables else {}):
+        process.start()
+
+
+def results_path(name: str) -> pathlib.Path:
+    """Where results of that name on this hardware are kept."""
+    return RESULTS / f'{name}-{hardware()}.csv'
+
+
+def read_results(name: str) -> list[dict[str, str]]:
+    """The rows kept so far; none where there are none."""
+    try:
+        with open(results_path(name), newline='', encoding='utf-8') as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
+
+
 def write_results(name: str, rows: Sequence[Mapping]) -> pathlib.Path:
-    """Keeps the rows as `results/<name>-<hardware>.csv`."""
+    """Keeps the rows as `results/<name>-<hardware>.csv`, in place of what was there."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f'{name}-{hardware()}.csv'
-    with open(path, 'w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator='\n')
-        writer.writeheader()
-        writer.writerows(rows)
+    path, text = results_path(name), io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue().encode())
     return path

@@ -13,17 +13,14 @@ import contextlib
 import json
 import multiprocessing
 import os
-import pathlib
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
-from unittest import mock
 
 from benchmarks import machine
-from efficiency.training.memory import tunables_for_large_pages
 
 MODELS = (
     'resnet18', 'resnet50', 'vgg11', 'alexnet', 'googlenet', 'densenet121', 'resnext50_32x4d', 'squeezenet1_1',
@@ -38,26 +35,40 @@ PEAK_SIZE = 2048
 Steps = Callable[[int], None]
 
 
-def ours(name: str, image_size: int, batch_size: int) -> Steps:
-    """Our train step, compiled."""
+def compile_step(
+    name: str, num_classes: int, batch: Mapping[str, Any], mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[Callable[[Any, Any], tuple[Any, Any]], Any]:
+    """Our train step, compiled for such batches, and the state before the first."""
     import jax
-    import numpy as np
 
     from efficiency.data.augment import augmentation
     from efficiency.models import create_model
-    from efficiency.training.loop import use_compilation_cache
+    from efficiency.training.memory import give_back_free_memory
     from efficiency.training.optimizer import make_optimizer, make_schedule
     from efficiency.training.step import init_state, make_train_step
 
-    use_compilation_cache()
-    model = create_model(name, NUM_CLASSES, image_size)
+    image_size = batch['image'].shape[1]
+    model = create_model(name, num_classes, image_size)
     schedule = make_schedule('cosine', LEARNING_RATE, 10**6, 0)
     optimizer = make_optimizer('sgd', schedule, WEIGHT_DECAY, MOMENTUM, 0.0)
-    train_step = make_train_step(model, optimizer, augmentation('none'), (0.5,) * 3, (0.25,) * 3)
-    images, labels = _batch(image_size, batch_size)
-    batch = jax.device_put({'image': images, 'label': labels.astype(np.int32)})
+    train_step = make_train_step(model, optimizer, augmentation('none'), mean, std)
     state = jax.device_put(init_state(model, optimizer, 0, image_size))
     compiled = jax.jit(train_step, donate_argnums=0).lower(state, batch).compile()
+    give_back_free_memory()
+    return compiled, state
+
+
+def ours(name: str, image_size: int, batch_size: int) -> Steps:
+    """Our train step."""
+    import jax
+    import numpy as np
+
+    from efficiency.training.loop import use_compilation_cache
+
+    use_compilation_cache()
+    images, labels = _batch(image_size, batch_size)
+    batch = jax.device_put({'image': images, 'label': labels.astype(np.int32)})
+    compiled, state = compile_step(name, NUM_CLASSES, batch, (0.5,) * 3, (0.25,) * 3)
 
     def steps(count):
         nonlocal state
@@ -141,18 +152,12 @@ def _serve(pipe: Connection, contender: str, *args) -> None:
     steps = CONTENDERS[contender](*args)
     steps(2)
     # From here on: what compiling took is not a step's.
-    with contextlib.suppress(OSError):
-        pathlib.Path('/proc/self/clear_refs').write_text('5')
+    machine.forget_peak_memory()
     pipe.send(None)
     while count := pipe.recv():
         before = time.perf_counter()
         steps(count)
-        pipe.send(((time.perf_counter() - before) / count, _peak_memory()))
-
-
-def _peak_memory() -> float:
-    status = pathlib.Path('/proc/self/status').read_text()
-    return int(status.split('VmHWM:')[1].split()[0]) / 1024
+        pipe.send(((time.perf_counter() - before) / count, machine.peak_memory()))
 
 
 @contextlib.contextmanager
@@ -161,8 +166,9 @@ def process(contender: str, *args) -> Iterator[Callable[[int], tuple[float, floa
     context = multiprocessing.get_context('spawn')
     pipe, theirs = context.Pipe()
     child = context.Process(target=_serve, args=(theirs, contender, *args), daemon=True)
-    tunables = tunables_for_large_pages() if contender == 'ours' else None  # as `efficiency.main` has it
-    with mock.patch.dict(os.environ, {'GLIBC_TUNABLES': tunables} if tunables else {}):
+    if contender == 'ours':
+        machine.start_with_large_pages(child)
+    else:
         child.start()
     theirs.close()
     try:
@@ -229,14 +235,14 @@ def main() -> None:
     parser.add_argument('--against', choices=RIVALS, default='torch')
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--seconds', type=float, default=1.0, help='that a contender works in a round, about')
-    parser.add_argument('--format', choices=('table', 'json'), default='table')
+    parser.add_argument('--format', choices=('table', 'json', 'markdown'), default='table')
     parser.add_argument('--write', action='store_true', help='keep the result under benchmarks/results')
     arguments = parser.parse_args()
     packages = ['jax', 'jaxlib', *(['torch', 'torchvision'] if arguments.against == 'torch' else [])]
     rows = []
     for name in arguments.models.split(','):
         rows.append(measure(name, arguments) | {'rounds': arguments.rounds})
-        print(_line(rows[-1]), file=sys.stderr if arguments.format == 'json' else sys.stdout, flush=True)
+        print(_line(rows[-1]), file=sys.stdout if arguments.format == 'table' else sys.stderr, flush=True)
     if RIVALS[arguments.against]:
         mean = statistics.geometric_mean(row['ratio'] for row in rows)
         print(f'geometric mean of the ratios {mean:.3f}', file=sys.stderr)
@@ -244,6 +250,8 @@ def main() -> None:
         row |= {'hardware': machine.hardware(), 'versions': machine.versions(*packages)}
     if arguments.format == 'json':
         print(json.dumps(rows, indent=1))
+    if arguments.format == 'markdown':
+        print(markdown(rows))
     if arguments.write:
         rounded = [{k: f'{v:.4g}' if isinstance(v, float) else v for k, v in row.items()} for row in rows]
         print(
@@ -258,6 +266,24 @@ def _line(row):
         text += f'; {row["against"]} {row["against_ms"]:.1f} ms, {row["against_mib"]:.0f} MiB'
         text += f'; ratio {row["ratio"]:.2f}, memory {row["memory_ratio"]:.2f}'
     return text
+
+
+_README_DIGITS = {
+    'ours_ms': 0, 'against_ms': 0, 'ratio': 2, 'dense_gflop_per_second': 0, 'share_of_peak': 2, 'ours_mib': 0,
+    'memory_ratio': 2,
+}  # fmt: skip
+
+
+def markdown(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows against torch, as README shows them."""
+    lines = [
+        '| network | ours, ms | torch, ms | ratio | GFLOP/s | share of peak | memory, MiB | of torch |',
+        '|---|---|---|---|---|---|---|---|',
+    ]
+    for row in rows:
+        cells = (f'{float(row[key]):.{digits}f}' for key, digits in _README_DIGITS.items())
+        lines.append(f'| {row["model"]} | {" | ".join(cells)} |')
+    return '\n'.join(lines)
 
 
 if __name__ == '__main__':
