@@ -1,9 +1,11 @@
 """What the pages in docs say is what the commands beside it give."""
 
+import csv
 import re
 
 import pytest
 
+from benchmarks.train_step import markdown as train_steps
 from efficiency.count import count_network, markdown
 from efficiency.models import list_models
 from tests.conftest import ROOT
@@ -27,3 +29,9 @@ def test_the_tables_of_networks_are_counted(name):
 def test_every_network_has_both_rows():
     rows = re.findall(r'^\| (\w+) \| \d{4}-', PAGE, re.MULTILINE)
     assert sorted(rows) == sorted(2 * list_models())
+
+
+def test_the_table_of_train_steps_is_the_measured_one():
+    (path,) = (ROOT / 'benchmarks' / 'results').glob('train_step-torch-32px-*.csv')
+    with open(path, newline='', encoding='utf-8') as file:
+        assert train_steps(csv.DictReader(file)) in (ROOT / 'README.md').read_text()
