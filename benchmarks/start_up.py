@@ -88,7 +88,7 @@ def measure(cache: pathlib.Path) -> dict[str, float]:
     """One start with these caches."""
     with tempfile.TemporaryDirectory() as folder:
         code = (
-            f'import sys, runpy; from benchmarks.start_up import instrument; instrument({time.time()}); '
+            f'import sys; from benchmarks.start_up import instrument; instrument({time.time()}); '
             f'sys.argv = ["efficiency.main", *{COMMAND!r}, "--workdir={folder}/run"]; '
             'from efficiency import main; main.run()'
         )

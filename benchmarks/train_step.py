@@ -29,31 +29,41 @@ MODELS = (
 )  # fmt: skip
 NUM_CLASSES = 10
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 1e-3, 0.9, 1e-4
-# Pixels a side of the matrices whose product is the machine's peak.
-PEAK_SIZE = 2048
 
 # Takes steps, and returns when they are done.
 Steps = Callable[[int], None]
 
 
-def compile_step(
-    name: str, num_classes: int, batch: Mapping[str, Any], mean: tuple[float, ...], std: tuple[float, ...]
-) -> tuple[Callable[[Any, Any], tuple[Any, Any]], Any]:
-    """Our train step, compiled for such batches, and the state before the first."""
-    import jax
+# (state, batch) -> (state, loss).
+TrainStep = Callable[[Any, Any], tuple[Any, Any]]
 
+
+def make_step(
+    name: str, num_classes: int, image_size: int, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[TrainStep, Any]:
+    """Our train step, and the state before the first."""
     from efficiency.data.augment import augmentation
     from efficiency.models import create_model
-    from efficiency.training.memory import give_back_free_memory
     from efficiency.training.optimizer import make_optimizer, make_schedule
     from efficiency.training.step import init_state, make_train_step
 
-    image_size = batch['image'].shape[1]
     model = create_model(name, num_classes, image_size)
     schedule = make_schedule('cosine', LEARNING_RATE, 10**6, 0)
     optimizer = make_optimizer('sgd', schedule, WEIGHT_DECAY, MOMENTUM, 0.0)
     train_step = make_train_step(model, optimizer, augmentation('none'), mean, std)
-    state = jax.device_put(init_state(model, optimizer, 0, image_size))
+    return train_step, init_state(model, optimizer, 0, image_size)
+
+
+def compile_step(
+    name: str, num_classes: int, batch: Mapping[str, Any], mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[TrainStep, Any]:
+    """Our train step, compiled for such batches, and the state before the first."""
+    import jax
+
+    from efficiency.training.memory import give_back_free_memory
+
+    train_step, state = make_step(name, num_classes, batch['image'].shape[1], mean, std)
+    state = jax.device_put(state)
     compiled = jax.jit(train_step, donate_argnums=0).lower(state, batch).compile()
     give_back_free_memory()
     return compiled, state
@@ -112,15 +122,13 @@ def of_torch(name: str, image_size: int, batch_size: int, channels_last: bool) -
 
 def peak() -> Steps:
     """The product of two large matrices, by the library that ours uses."""
-    import jax
-    import jax.numpy as jnp
+    from efficiency.training.peak import large_product
 
-    a = jnp.ones((PEAK_SIZE, PEAK_SIZE))
-    multiply = jax.jit(lambda a: a @ a)
+    multiply = large_product('float32')
 
     def steps(count):
         for _ in range(count):
-            multiply(a).block_until_ready()
+            multiply()
 
     return steps
 
@@ -194,6 +202,7 @@ def process(contender: str, *args) -> Iterator[Callable[[int], tuple[float, floa
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """One network's row."""
     from efficiency.count import count_network
+    from efficiency.training.peak import rows_of_large_product
 
     rivals = RIVALS[arguments.against]
     contenders = ['ours', *rivals, 'peak']
@@ -213,7 +222,7 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     median = {key: statistics.median(values) for key, values in seconds.items()}
     flops = 2 * row['train_dense_macs'] * arguments.batch_size
     rate = flops / median['ours']
-    peak_rate = 2 * PEAK_SIZE**3 / median['peak']
+    peak_rate = 2 * rows_of_large_product() ** 3 / median['peak']
     found = {
         'model': name, 'image_size': arguments.image_size, 'batch_size': arguments.batch_size,
         'ours_ms': 1e3 * median['ours'],

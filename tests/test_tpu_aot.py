@@ -4,6 +4,7 @@ pip install -c constraints.txt -e ".[test,tpu_aot]" && python -m pytest -m tpu_a
 """
 
 import dataclasses
+import functools
 import os
 import re
 from collections import Counter
@@ -16,11 +17,9 @@ import numpy as np
 import pytest
 from jax.experimental import topologies
 
-from efficiency.data.augment import augmentation
+from benchmarks.train_step import make_step
 from efficiency.flops import count_jaxpr
-from efficiency.models import create_model, ops
-from efficiency.training.optimizer import make_optimizer, make_schedule
-from efficiency.training.step import init_state, make_train_step
+from efficiency.models import ops
 
 # Depthwise and grouped convolutions, whose gradients compilers are apt to turn into dense ones.
 NETWORKS = ('shufflenet_v2_x1_0', 'efficientnet_b0')
@@ -46,8 +45,7 @@ class Step:
 def compile_step(name: str) -> Step:
     """By libtpu, from shapes alone."""
     chip = topologies.get_topology_desc('v5e:1x1', 'tpu', chips_per_host_bounds=(1, 1, 1)).devices[0]
-    model = create_model(name)
-    optimizer = make_optimizer('sgd', make_schedule('cosine', 0.1, 1000, 0), 1e-4, 0.9, 0.0)
+    train_step, state = make_step(name, 1000, IMAGE_SIZE, (0.5,) * 3, (0.25,) * 3)
     batch = {
         'image': np.empty((BATCH_SIZE, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8),
         'label': np.empty(BATCH_SIZE, np.int32),
@@ -55,16 +53,16 @@ def compile_step(name: str) -> Step:
     there = jax.sharding.SingleDeviceSharding(chip)
     shapes = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=there),
-        (init_state(model, optimizer, 0, IMAGE_SIZE), batch),
+        (state, batch),
     )
 
-    def trace():
-        train_step = make_train_step(model, optimizer, augmentation('none'), (0.5,) * 3, (0.25,) * 3)
+    def trace(train_step):
         return jax.jit(train_step, donate_argnums=0).trace(*shapes)
 
     with ops.override('stock'):
-        stock = trace().lower()
-    traced = trace()
+        # Another function object, since jax remembers what it has traced.
+        stock = trace(functools.partial(train_step)).lower()
+    traced = trace(train_step)
     lowered = traced.lower()
     on_cpu = traced.lower(lowering_platforms=('cpu',))
     return Step(

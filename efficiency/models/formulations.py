@@ -205,10 +205,7 @@ def _input_gradient_by_phases(spec, shape, kernel, dy):
     Padded row i gets what output row o sends through kernel row i - stride x o, so that rows i = stride x q + phase see
     the kernel's rows phase, phase + stride, ...: sum over j of dy[q - j] x kernel[phase + stride x j].
     """
-    (height, width), (high, wide) = shape[1:3], spec.strides
-    # As many rows q as the longest phase has.
-    rows = (height + spec.padding[0][0] - 1) // high + 1
-    columns = (width + spec.padding[1][0] - 1) // wide + 1
+    (high, wide), (rows, columns) = spec.strides, phase_size(spec, shape)
 
     def phase(row, column):
         part = kernel[row::high, column::wide]
@@ -223,10 +220,23 @@ def _input_gradient_by_phases(spec, shape, kernel, dy):
         flipped = part[::-1, ::-1].swapaxes(2, 3)
         return cpu_formulation(dense, padded.shape, flipped.shape).forward(dense, padded, flipped)
 
-    grid = jnp.stack([jnp.stack([phase(row, column) for column in range(wide)], 3) for row in range(high)], 2)
-    dx = grid.reshape(shape[0], rows * high, columns * wide, shape[3])
-    top, left = spec.padding[0][0], spec.padding[1][0]
-    return dx[:, top : top + height, left : left + width]
+    return joined_phases(spec, shape, [[phase(row, column) for column in range(wide)] for row in range(high)])
+
+
+def phase_size(spec: ConvSpec, shape: tuple[int, ...]) -> Pair:
+    """Rows and columns of the longest phase of an image (n, h, w, c): of the padded rows i = stride x q + phase."""
+    return tuple(
+        (size + before - 1) // stride + 1
+        for size, (before, _), stride in zip(shape[1:3], spec.padding, spec.strides, strict=True)
+    )
+
+
+def joined_phases(spec: ConvSpec, shape: tuple[int, ...], phases: list[list[jax.Array]]) -> jax.Array:
+    """The image (n, h, w, c) of which phases[i][j] holds every stride-th row and column of the padded, from i and j."""
+    grid = jnp.stack([jnp.stack(row, 3) for row in phases], 2)
+    padded = grid.reshape(shape[0], grid.shape[1] * grid.shape[2], grid.shape[3] * grid.shape[4], shape[3])
+    (top, _), (left, _) = spec.padding
+    return padded[:, top : top + shape[1], left : left + shape[2]]
 
 
 def _unfolded(spec, x, kernel):

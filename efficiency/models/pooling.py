@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from efficiency.models.formulations import ConvSpec, Pair, taps_of
+from efficiency.models.formulations import ConvSpec, Pair, joined_phases, phase_size, taps_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +21,14 @@ class Window:
     strides: Pair
     padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
 
+    @property
+    def spec(self) -> ConvSpec:
+        """The convolution that visits the same windows."""
+        return ConvSpec(self.strides, self.padding)
+
     def taps(self, x: jax.Array, fill: float) -> list[jax.Array]:
         """For every position in the window, in row order, what it sees of x (n, oh, ow, c); `fill` is around x."""
-        out = ConvSpec(self.strides, self.padding).output_size(x.shape, (*self.size, 1, 1))
+        out = self.spec.output_size(x.shape, (*self.size, 1, 1))
         padded = jnp.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=fill)
         return [tap for row in taps_of(ConvSpec(self.strides), self.size, out, padded) for tap in row]
 
@@ -92,9 +97,7 @@ def _collected(window: Window, shape, sent: Callable, maps) -> jax.Array:
     Row i of the padded x is position i - stride x o of window o, so that rows i = stride x q + phase collect from the
     windows q - j at their positions phase + stride x j, without a dilated array in between.
     """
-    (height, width), (high, wide) = shape[1:3], window.strides
-    (top, _), (left, _) = window.padding
-    counts = (height + top - 1) // high + 1, (width + left - 1) // wide + 1
+    (high, wide), counts = window.strides, phase_size(window.spec, shape)
     reach = tuple((size - 1) // stride for size, stride in zip(window.size, window.strides, strict=True))
     # Windows outside send nothing: 0 of dy.
     around = [(back, count - size) for back, count, size in zip(reach, counts, maps[0].shape[1:3], strict=True)]
@@ -110,9 +113,4 @@ def _collected(window: Window, shape, sent: Callable, maps) -> jax.Array:
                 total += sent(i * window.size[1] + j, *parts)
         return total
 
-    if window.strides == (1, 1):
-        dx = phase(0, 0)
-    else:
-        grid = jnp.stack([jnp.stack([phase(row, column) for column in range(wide)], 3) for row in range(high)], 2)
-        dx = grid.reshape(shape[0], counts[0] * high, counts[1] * wide, shape[3])
-    return dx[:, top : top + height, left : left + width]
+    return joined_phases(window.spec, shape, [[phase(row, column) for column in range(wide)] for row in range(high)])

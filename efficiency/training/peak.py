@@ -1,14 +1,30 @@
 """How fast the devices multiply matrices at best: what a run's throughput is a share of."""
 
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-# Rows of the square matrices: large enough that a device is busy with nothing else, 0.1 s on two CPU cores.
-_ROWS = {'cpu': 2048}
-_ROWS_OF_ACCELERATORS = 8192
 _TRIES = 3
+
+
+def rows_of_large_product() -> int:
+    """Of two square matrices so large that one device is busy with nothing else than their product."""
+    # 0.1 s on two CPU cores.
+    return 2048 if jax.default_backend() == 'cpu' else 8192
+
+
+def large_product(precision: str) -> Callable[[], None]:
+    """A function that multiplies two such matrices on one device, and returns when it is done.
+
+    Args:
+        precision: the dtype of the matrices, as in `config.precision`.
+    """
+    rows = rows_of_large_product()
+    a = jnp.ones((rows, rows), jnp.dtype(precision))
+    multiply = jax.jit(jnp.matmul).lower(a, a).compile()
+    return lambda: multiply(a, a).block_until_ready()
 
 
 def matmul_peak(precision: str) -> float:
@@ -17,12 +33,10 @@ def matmul_peak(precision: str) -> float:
     Args:
         precision: the dtype of the matrices, as in `config.precision`.
     """
-    rows = _ROWS.get(jax.default_backend(), _ROWS_OF_ACCELERATORS)
-    a = jnp.ones((rows, rows), jnp.dtype(precision))
-    multiply = jax.jit(jnp.matmul).lower(a, a).compile()
+    multiply = large_product(precision)
     seconds = []
     for _ in range(_TRIES):
         before = time.perf_counter()
-        multiply(a, a).block_until_ready()
+        multiply()
         seconds.append(time.perf_counter() - before)
-    return rows**3 / min(seconds) * jax.device_count()
+    return rows_of_large_product() ** 3 / min(seconds) * jax.device_count()
