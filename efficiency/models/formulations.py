@@ -90,7 +90,7 @@ def cpu_formulation(spec: ConvSpec, image: tuple[int, ...], kernel: tuple[int, .
     if kernel[:2] == (1, 1) and not padded:
         return Formulation(_pointwise, kernel_gradient=_pointwise_kernel_gradient)
     if spec.groups == channels == kernel[3] and channels > 1:
-        return Formulation(_depthwise, kernel_gradient=_depthwise_kernel_gradient)
+        return Formulation(_depthwise, _depthwise_input_gradient, _depthwise_kernel_gradient)
     if spec.groups > 1:
         return Formulation(_grouped, _grouped_input_gradient, _grouped_kernel_gradient)
     if min(image[1:3]) < min(kernel[:2]):
@@ -141,6 +141,21 @@ def _depthwise(spec, x, kernel):
     out = spec.output_size(x.shape, kernel.shape)
     taps = taps_of(spec, kernel.shape[:2], out, x)
     return sum(tap * kernel[i, j, 0] for i, row in enumerate(taps) for j, tap in enumerate(row))
+
+
+def _depthwise_input_gradient(spec, shape, kernel, dy):
+    """The shifted multiplies of the cotangent, its strides filled with zeros, and the kernel turned around.
+
+    The transpose of `_depthwise` would pad every product by itself, and test every value of each for the padding.
+    """
+    edges = []
+    for axis in (0, 1):
+        span, stride = (kernel.shape[axis] - 1) * spec.dilation[axis], spec.strides[axis]
+        before = span - spec.padding[axis][0]
+        after = shape[axis + 1] + span - before - ((dy.shape[axis + 1] - 1) * stride + 1)
+        edges.append((before, after, stride - 1))
+    spread = lax.pad(dy, jnp.zeros((), dy.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+    return _depthwise(ConvSpec(dilation=spec.dilation, groups=spec.groups), spread, kernel[::-1, ::-1])
 
 
 def _depthwise_kernel_gradient(spec, shape, x, dy):
