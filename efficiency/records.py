@@ -2,8 +2,8 @@
 
 Every count of compute says its convention: `macs` are multiply-adds, `flops` are two each; `paper_macs` are the
 paper's, 3 x forward dense macs x examples; `train_macs` are the dense macs of the train step itself x steps;
-`compiled_flops` are what XLA says of the executable that ran, all devices together. Every key of a time ends in
-`_seconds`; everything else in `curve` is the same each time a run is repeated on one machine.
+`compiled_flops` are what XLA says of the executable that ran, all devices together, a loop's body counted once. Every
+key of a time ends in `_seconds`; everything else in `curve` is the same each time a run is repeated on one machine.
 """
 
 import json

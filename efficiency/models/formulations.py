@@ -1,83 +1,30 @@
-"""Convolutions written out in several ways: as XLA has them, and as a CPU is quick at.
+"""Convolutions written out in the ways that a CPU is quick at, and which of them suits which convolution.
 
-Images are (batch, height, width, channels), kernels (height, width, in channels / groups, out channels). A `forward` is
-linear in the image and in the kernel, so either gradient is its transpose, unless a better one is named.
+Images are (batch, height, width, channels), kernels (height, width, in channels / groups, out channels).
 """
 
 import dataclasses
-from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-Pair = tuple[int, int]
+from efficiency.models.convolution import (
+    STOCK,
+    ConvSpec,
+    Formulation,
+    Pair,
+    joined_phases,
+    stock_conv,
+    sum_over_chunks,
+)  # fmt: skip
+from efficiency.models.winograd import WINOGRAD, saving
 
-
-@dataclasses.dataclass(frozen=True)
-class ConvSpec:
-    """What a 2-D convolution does, its operands apart; hashable, so that it can be static under tracing."""
-
-    strides: Pair = (1, 1)
-    padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
-    dilation: Pair = (1, 1)
-    groups: int = 1
-
-    def output_size(self, image: tuple[int, ...], kernel: tuple[int, ...]) -> Pair:
-        """Height and width of the result for an image (n, h, w, c) and a kernel (kh, kw, i, o)."""
-        sizes = []
-        for axis in (0, 1):
-            span = (kernel[axis] - 1) * self.dilation[axis] + 1
-            padded = image[axis + 1] + sum(self.padding[axis])
-            sizes.append(max(0, (padded - span) // self.strides[axis] + 1))
-        return sizes[0], sizes[1]
-
-
-def stock_conv(spec: ConvSpec, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """XLA's own convolution."""
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=spec.strides,
-        padding=spec.padding,
-        rhs_dilation=spec.dilation,
-        feature_group_count=spec.groups,
-        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-    )
-
-
-Forward = Callable[[ConvSpec, jax.Array, jax.Array], jax.Array]
-
-
-def _transposed_input_gradient(forward: Forward, spec, shape, kernel, dy):
-    x = jax.ShapeDtypeStruct(shape, dy.dtype)
-    return jax.linear_transpose(lambda x: forward(spec, x, kernel), x)(dy)[0]
-
-
-def _transposed_kernel_gradient(forward: Forward, spec, shape, x, dy):
-    kernel = jax.ShapeDtypeStruct(shape, dy.dtype)
-    return jax.linear_transpose(lambda kernel: forward(spec, x, kernel), kernel)(dy)[0]
-
-
-class Formulation:
-    """A convolution and its gradients, each a program of its own.
-
-    Attributes:
-        forward: (spec, x, kernel) -> y.
-        input_gradient: (spec, x's shape, kernel, dy) -> gradient of x.
-        kernel_gradient: (spec, kernel's shape, x, dy) -> gradient of the kernel.
-    """
-
-    def __init__(
-        self, forward: Forward, input_gradient: Callable | None = None, kernel_gradient: Callable | None = None
-    ):
-        self.forward = forward
-        self.input_gradient = input_gradient or partial(_transposed_input_gradient, forward)
-        self.kernel_gradient = kernel_gradient or partial(_transposed_kernel_gradient, forward)
-
-
-STOCK = Formulation(stock_conv)
+# What pays for transforming tiles, and for compiling a longer program: multiplies less, and channels, of which the
+# kernel's gradient needs fewer, as its other form is slower.
+_TILED_SAVING = 1.6
+_TILED_WIDTH, _TILED_IN_TIMES_OUT = 48, 2048
 
 
 def cpu_formulation(spec: ConvSpec, image: tuple[int, ...], kernel: tuple[int, ...]) -> Formulation:
@@ -93,9 +40,14 @@ def cpu_formulation(spec: ConvSpec, image: tuple[int, ...], kernel: tuple[int, .
         return Formulation(_depthwise, _depthwise_input_gradient, _depthwise_kernel_gradient)
     if spec.groups > 1:
         return Formulation(_grouped, _grouped_input_gradient, _grouped_kernel_gradient)
+    in_tiles = kernel[:2] == (3, 3) and spec.strides == spec.dilation == (1, 1) and saving(out) > _TILED_SAVING
+    if in_tiles and min(kernel[2:]) >= _TILED_WIDTH:
+        return WINOGRAD
     if min(image[1:3]) < min(kernel[:2]):
         return Formulation(_unfolded, kernel_gradient=_unfolded_kernel_gradient)
     by_phases = _input_gradient_by_phases if max(spec.strides) > 1 and spec.dilation == (1, 1) else None
+    if in_tiles and kernel[2] * kernel[3] >= _TILED_IN_TIMES_OUT:
+        return Formulation(stock_conv, kernel_gradient=WINOGRAD.kernel_gradient)
     by_rows = _kernel_gradient_by_rows if max(kernel[:2]) <= 3 else None
     return Formulation(stock_conv, by_phases, by_rows)
 
@@ -164,7 +116,7 @@ def _depthwise_kernel_gradient(spec, shape, x, dy):
         return jnp.stack([jnp.stack([jnp.sum(tap * dy, axis=(0, 1, 2))[None] for tap in row]) for row in taps])
 
     # Two chunks: a loop's operands are computed once, where a plain sum would recompute them for every tap.
-    return _sum_over_chunks(gradient, -(-x.shape[0] // 2), x, dy)
+    return sum_over_chunks(gradient, x.shape[0] // 2, x, dy).astype(x.dtype)
 
 
 # Channels of the dense convolutions that groups are put together to.
@@ -246,14 +198,6 @@ def phase_size(spec: ConvSpec, shape: tuple[int, ...]) -> Pair:
     )
 
 
-def joined_phases(spec: ConvSpec, shape: tuple[int, ...], phases: list[list[jax.Array]]) -> jax.Array:
-    """The image (n, h, w, c) of which phases[i][j] holds every stride-th row and column of the padded, from i and j."""
-    grid = jnp.stack([jnp.stack(row, 3) for row in phases], 2)
-    padded = grid.reshape(shape[0], grid.shape[1] * grid.shape[2], grid.shape[3] * grid.shape[4], shape[3])
-    (top, _), (left, _) = spec.padding
-    return padded[:, top : top + shape[1], left : left + shape[2]]
-
-
 def _unfolded(spec, x, kernel):
     """A map smaller than its kernel: all shifted copies side by side, then one matrix multiply."""
     return _columns(spec, kernel.shape, x) @ kernel.reshape(-1, kernel.shape[3])
@@ -280,17 +224,4 @@ def _kernel_gradient_by_rows(spec, shape, x, dy):
         return jnp.stack([_products(row, dy) for row in rows])
 
     row_bytes = dy.shape[1] * dy.shape[2] * shape[1] * shape[2] * dy.dtype.itemsize
-    return _sum_over_chunks(gradient, _CHUNK_BYTES // row_bytes, x, dy).reshape(shape)
-
-
-def _sum_over_chunks(gradient, chunk, x, dy):
-    """The sum of gradient(x, dy) over the batch, in a loop over chunks of at least one image."""
-    n = x.shape[0]
-    chunk = min(n, max(1, chunk))
-    whole = n - n % chunk
-    chunks = tuple(a[:whole].reshape(-1, chunk, *a.shape[1:]) for a in (x, dy))
-    result = jax.eval_shape(gradient, x, dy)
-    total, _ = lax.scan(
-        lambda total, chunk: (total + gradient(*chunk), None), jnp.zeros(result.shape, result.dtype), chunks
-    )
-    return total + gradient(x[whole:], dy[whole:]) if n > whole else total
+    return sum_over_chunks(gradient, _CHUNK_BYTES // row_bytes, x, dy).reshape(shape).astype(x.dtype)

@@ -2,7 +2,8 @@
 
 XLA's convolutions are the right program for a GPU or a TPU. On a CPU several of them, above all the
 gradients of grouped, depthwise and strided convolutions, fall off the fast path by factors of 5 to 100;
-there the same sums are written as matrix multiplies and shifted multiply-adds instead.
+there the same sums are written as matrix multiplies and shifted multiply-adds instead, and those of wide 3x3
+kernels by Winograd's algorithm.
 
 Every operation here is two functions of the same value, `stock` (plain XLA) and `cpu`, joined by
 `jax.lax.platform_dependent`: which one is lowered follows from the platform that the program is compiled
@@ -22,7 +23,8 @@ import jax
 from jax import lax
 
 from efficiency.models import pooling
-from efficiency.models.formulations import STOCK, ConvSpec, Pair, cpu_formulation, stock_conv
+from efficiency.models.convolution import STOCK, ConvSpec, Pair, stock_conv
+from efficiency.models.formulations import cpu_formulation
 
 _override: contextvars.ContextVar[str | None] = contextvars.ContextVar('formulation', default=None)
 

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from efficiency.models.formulations import ConvSpec, Pair, joined_phases, phase_size, taps_of
+from efficiency.models.convolution import ConvSpec, Pair, joined_phases
+from efficiency.models.formulations import phase_size, taps_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,7 +25,8 @@ class Cost:
         step: of the whole train step, traced with the stock formulations.
         lowered_flops: of the whole step in the stock formulations, by XLA before it compiles (its float32); None
             where XLA does not say.
-        compiled_flops: of the executable that trains, by XLA, on all devices together; None where XLA does not say.
+        compiled_flops: of the executable that trains, by XLA, on all devices together, a loop's body counted once; None
+            where XLA does not say.
     """
 
     forward: Count

@@ -8,6 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from efficiency.models import ops
+from efficiency.models.convolution import STOCK
+from efficiency.models.winograd import WINOGRAD
 
 
 def results(fn, formulation, *operands):
@@ -30,9 +32,11 @@ def array(seed, *shape):
 
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 padding = st.tuples(*[st.tuples(st.integers(0, 3), st.integers(0, 3))] * 2)
+# Beyond a kernel's size less one, XLA's own input gradient is wrong on a CPU in places (jaxlib 0.10.2): it is no truth.
+usual_padding = st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * 2)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     batch=st.integers(1, 5),
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
@@ -55,7 +59,63 @@ def test_convolutions_agree_with_stock(batch, size, kernel, groups, widths, stri
     assert_same(conv, x, weights)
 
 
-@pytest.mark.parametrize('batch', [1, 2, 7, 8])
+@settings(max_examples=10, deadline=None)
+@given(
+    batch=st.integers(1, 3), size=st.tuples(st.integers(1, 9), st.integers(1, 9)), padding=usual_padding,
+    channels=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+)  # fmt: skip
+def test_winograds_convolutions_agree_with_stock(batch, size, padding, channels):
+    spec, x, kernel = ops.ConvSpec(padding=padding), array(0, batch, *size, channels[0]), array(1, 3, 3, *channels)
+    out = spec.output_size(x.shape, kernel.shape)
+    assume(min(out) > 0)
+    dy = array(2, batch, *out, channels[1])
+    found, expected = (
+        (
+            way.forward(spec, x, kernel),
+            way.input_gradient(spec, x.shape, kernel, dy),
+            way.kernel_gradient(spec, kernel.shape, x, dy),
+        )
+        for way in (WINOGRAD, STOCK)
+    )
+    for ours, stock in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, stock, atol=1e-5 * max(1, np.abs(stock).max()), rtol=0)
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 9), st.integers(1, 9)), kernel=st.tuples(st.integers(3, 5), st.integers(3, 5)),
+    channels=st.integers(2, 4), strides=pairs, dilation=pairs, padding=usual_padding,
+)  # fmt: skip
+def test_depthwise_convolutions_agree_with_stock(size, kernel, channels, strides, dilation, padding):
+    x, weights = array(0, 2, *size, channels), array(1, *kernel, 1, channels)
+    assume(min(ops.ConvSpec(strides, padding, dilation, channels).output_size(x.shape, weights.shape)) > 0)
+
+    def conv(x, weights):
+        return ops.conv2d(x, weights, strides=strides, padding=padding, dilation=dilation, groups=channels)
+
+    assert_same(conv, x, weights)
+
+
+def test_wide_3x3_convolutions_are_as_exact_in_bfloat16_as_stock():
+    def conv(x, weights):
+        return ops.conv2d(x, weights, padding=((1, 1), (1, 1)))
+
+    low = [a.astype(jnp.bfloat16) for a in (array(0, 4, 8, 8, 64), array(1, 3, 3, 64, 64))]
+    cotangent = array(2, 4, 8, 8, 64).astype(jnp.bfloat16)
+
+    def errors(formulation):
+        found = []
+        for dtype in (jnp.bfloat16, jnp.float32):
+            with ops.override(formulation if dtype == jnp.bfloat16 else 'stock'):
+                out, vjp = jax.vjp(conv, *(a.astype(dtype) for a in low))
+                found.append([out, *vjp(cotangent.astype(dtype))])
+        assert all(a.dtype == jnp.bfloat16 for a in found[0])
+        return [float(jnp.mean((a - b) ** 2)) for a, b in zip(*found, strict=True)]
+
+    assert all(ours <= 1.1 * stock for ours, stock in zip(errors('cpu'), errors('stock'), strict=True))
+
+
+@pytest.mark.parametrize('batch', [1, 7, *(pytest.param(batch, marks=pytest.mark.slow) for batch in (2, 8))])
 @pytest.mark.parametrize(
     ('size', 'channels', 'kernel', 'out', 'groups', 'stride'),
     [
@@ -65,6 +125,8 @@ def test_convolutions_agree_with_stock(batch, size, kernel, groups, widths, stri
         (7, 24, 1, 12, 3, 1),  # grouped 1x1
         (2, 16, 5, 24, 1, 1),  # a map smaller than its kernel
         (56, 16, 3, 8, 1, 2),  # a dense 3x3, in chunks of the batch
+        (100, 48, 3, 50, 1, 1),  # in tiles, in chunks of the batch
+        (8, 24, 3, 90, 1, 1),  # only the kernel's gradient in tiles
         (9, 24, 3, 48, 6, 1),  # groups, all in one dense convolution
         (9, 96, 3, 96, 24, 2),  # groups, in three
         (9, 64, 3, 64, 2, 2),  # wide groups, each its own
