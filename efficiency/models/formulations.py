@@ -18,7 +18,7 @@ from efficiency.models.convolution import (
     joined_phases,
     stock_conv,
     sum_over_chunks,
-)  # fmt: skip
+)
 from efficiency.models.winograd import WINOGRAD, saving
 
 # What pays for transforming tiles, and for compiling a longer program: multiplies less, and channels, of which the

@@ -36,7 +36,7 @@ padding = st.tuples(*[st.tuples(st.integers(0, 3), st.integers(0, 3))] * 2)
 usual_padding = st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * 2)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     batch=st.integers(1, 5),
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
