@@ -5,7 +5,7 @@ linear in the image and in the kernel, so either gradient is its transpose, unle
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -79,6 +79,15 @@ def stock_conv(spec: ConvSpec, x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 STOCK = Formulation(stock_conv)
+
+
+def padded(x: jax.Array, edges: Sequence[Pair], holes: Pair = (0, 0)) -> jax.Array:
+    """Images (n, h, w, c) with zeros (before, after) their rows and columns, and so many between each two.
+
+    A negative number of zeros takes rows or columns away.
+    """
+    spatial = ((*edge, between) for edge, between in zip(edges, holes, strict=True))
+    return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *spatial, (0, 0, 0)))
 
 
 def joined_phases(spec: ConvSpec, shape: tuple[int, ...], phases: list[list[jax.Array]]) -> jax.Array:

@@ -16,6 +16,7 @@ from efficiency.models.convolution import (
     Formulation,
     Pair,
     joined_phases,
+    padded,
     stock_conv,
     sum_over_chunks,
 )
@@ -30,11 +31,11 @@ _TILED_WIDTH, _TILED_IN_TIMES_OUT = 48, 2048
 def cpu_formulation(spec: ConvSpec, image: tuple[int, ...], kernel: tuple[int, ...]) -> Formulation:
     """What a CPU is quickest at, for an image (n, h, w, c) and a kernel (kh, kw, i, o)."""
     out = spec.output_size(image, kernel)
-    padded = any(map(any, spec.padding))
+    has_padding = any(map(any, spec.padding))
     channels = image[3]
     if min(image) == 0 or min(kernel) == 0 or min(out) == 0:
         return STOCK
-    if kernel[:2] == (1, 1) and not padded:
+    if kernel[:2] == (1, 1) and not has_padding:
         return Formulation(_pointwise, kernel_gradient=_pointwise_kernel_gradient)
     if spec.groups == channels == kernel[3] and channels > 1:
         return Formulation(_depthwise, _depthwise_input_gradient, _depthwise_kernel_gradient)
@@ -105,8 +106,8 @@ def _depthwise_input_gradient(spec, shape, kernel, dy):
         span, stride = (kernel.shape[axis] - 1) * spec.dilation[axis], spec.strides[axis]
         before = span - spec.padding[axis][0]
         after = shape[axis + 1] + span - before - ((dy.shape[axis + 1] - 1) * stride + 1)
-        edges.append((before, after, stride - 1))
-    spread = lax.pad(dy, jnp.zeros((), dy.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+        edges.append((before, after))
+    spread = padded(dy, edges, holes=tuple(stride - 1 for stride in spec.strides))
     return _depthwise(ConvSpec(dilation=spec.dilation, groups=spec.groups), spread, kernel[::-1, ::-1])
 
 
@@ -182,10 +183,9 @@ def _input_gradient_by_phases(spec, shape, kernel, dy):
             (taps - 1, count - size)
             for taps, count, size in zip(part.shape[:2], (rows, columns), dy.shape[1:3], strict=True)
         ]
-        padded = lax.pad(dy, jnp.zeros((), dy.dtype), ((0, 0, 0), *((*end, 0) for end in ends), (0, 0, 0)))
-        dense = ConvSpec()
+        image, dense = padded(dy, ends), ConvSpec()
         flipped = part[::-1, ::-1].swapaxes(2, 3)
-        return cpu_formulation(dense, padded.shape, flipped.shape).forward(dense, padded, flipped)
+        return cpu_formulation(dense, image.shape, flipped.shape).forward(dense, image, flipped)
 
     return joined_phases(spec, shape, [[phase(row, column) for column in range(wide)] for row in range(high)])
 

@@ -9,9 +9,8 @@ finite reaches its whole tile. The input gradient is such a convolution; the ker
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from efficiency.models.convolution import ConvSpec, Formulation, joined_phases, map_over_chunks, sum_over_chunks
+from efficiency.models.convolution import ConvSpec, Formulation, joined_phases, map_over_chunks, padded, sum_over_chunks
 
 Grid = list[list[jax.Array]]
 
@@ -52,7 +51,7 @@ def _input_tiles(spec: ConvSpec, out, x: jax.Array) -> Grid:
     """B' d B of every tile: 4x4 arrays (n x tiles, channels)."""
     tiles = _tiles(out)
     edges = [(before, after + 2 * t - o) for (before, after), t, o in zip(spec.padding, tiles, out, strict=True)]
-    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((*edge, 0) for edge in edges), (0, 0, 0)))
+    x = padded(x, edges)
     parts = [[x[:, i : i + 2 * tiles[0] - 1 : 2, j : j + 2 * tiles[1] - 1 : 2] for j in range(4)] for i in range(4)]
     return _flat(_transform(_transposed(_B), parts))
 
@@ -64,6 +63,11 @@ def _in_float32(x: jax.Array) -> jax.Array:
 
 def _flat(grid: Grid) -> Grid:
     return [[part.reshape(-1, part.shape[-1]) for part in row] for row in grid]
+
+
+def _products(left: Grid, right: Grid) -> Grid:
+    """The matrix product of each element of a grid with that of the other."""
+    return [[a @ b for a, b in zip(*rows, strict=True)] for rows in zip(left, right, strict=True)]
 
 
 def _chunk(out, x, channels) -> int:
@@ -90,11 +94,7 @@ def _convolution(spec: ConvSpec, out, x: jax.Array, kernels: Grid) -> jax.Array:
     channels = kernels[0][0].shape[1]
 
     def convolve(x):
-        products = [
-            [tile @ k for tile, k in zip(*pair, strict=True)]
-            for pair in zip(_input_tiles(spec, out, _in_float32(x)), kernels, strict=True)
-        ]
-        y = _transform(_transposed(_A), products)
+        y = _transform(_transposed(_A), _products(_input_tiles(spec, out, _in_float32(x)), kernels))
         y = [[part.reshape(-1, rows, columns, channels) for part in row] for row in y]
         return joined_phases(ConvSpec(strides=(2, 2)), (len(x), *out, channels), y).astype(x.dtype)
 
@@ -108,13 +108,9 @@ def _kernel_gradient(spec: ConvSpec, shape, x: jax.Array, dy: jax.Array) -> jax.
 
     def gradient(x, dy):
         x, dy = _in_float32(x), _in_float32(dy)
-        edges = [(0, 2 * tiles - size, 0) for tiles, size in zip((rows, columns), out, strict=True)]
-        dy = lax.pad(dy, jnp.zeros((), dy.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+        dy = padded(dy, [(0, 2 * tiles - size) for tiles, size in zip((rows, columns), out, strict=True)])
         cotangents = _flat(_transform(_A, [[dy[:, i::2, j::2] for j in range(2)] for i in range(2)]))
-        return [
-            [tile.T @ cotangent for tile, cotangent in zip(*pair, strict=True)]
-            for pair in zip(_input_tiles(spec, out, x), cotangents, strict=True)
-        ]
+        return _products([[tile.T for tile in row] for row in _input_tiles(spec, out, x)], cotangents)
 
     # In a loop of two turns at least, where there are two images: XLA would keep the forward pass's tiles for this,
     # four times the memory of x, and compute them again for each multiply where they are cheap to compute.
