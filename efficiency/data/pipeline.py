@@ -93,6 +93,8 @@ class TrainStream:
             if not ended:
                 raise
             return DataError(f'a data worker ended: {_ENDINGS.get(int(ended[1]), f"it crashed: {error}")}')
+        finally:
+            _give_back_at_once()
         # Copied out of that memory, which is given back at once.
         return batch and {name: np.array(value) for name, value in batch.items()}
 
@@ -102,21 +104,23 @@ class TrainStream:
             self._asker.shutdown(cancel_futures=True)
             self._iterator.close()
             self._iterator = self._coming = None
-            _give_back_shared_memory()
+            _give_back_at_once()
+            # The iterators are in cycles, with batches among them, and the end of the process would leave those.
+            gc.collect()
 
 
-def _give_back_shared_memory() -> None:
-    """Has what ended iterators hold of the memory that is shared with workers given back before this returns."""
+def _give_back_at_once() -> None:
+    """Has memory that was shared with workers given back where its last user lets go of it, without grain's thread.
+
+    Where the collector of cycles ends an array and its memory together, that thread and the collector would both close
+    the memory, and the thread, finding it closed, would not give it back. Starting a worker starts the thread.
+    """
     from grain._src.python.ipc.shared_memory_array import SharedMemoryArray
 
-    # A thread of grain's gives it back, in turn; the end of the process would not wait for it.
     thread = SharedMemoryArray._del_thread_pool
     if thread:
-        thread.apply(int)
-    # The iterators are in cycles. Where the collector ends an array and its memory together, the thread and the
-    # collector would both close it, and the thread, finding it closed, would not give it back.
-    SharedMemoryArray._disable_async_del()
-    gc.collect()
+        thread.apply(int)  # it takes what it was given in turn
+        SharedMemoryArray._disable_async_del()
 
 
 def eval_stream(batches: EvalBatches) -> Iterator[Batch]:

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import gc
 import importlib.util
 import multiprocessing
 import os
@@ -10,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+import types
+from multiprocessing import shared_memory
 
 import numpy as np
 import pytest
@@ -18,7 +21,7 @@ from efficiency.data import Examples, Source
 from efficiency.data.batches import EvalBatches, TrainBatches
 from efficiency.data.datasets import load
 from efficiency.data.pipeline import TrainStream, eval_stream
-from efficiency.data.splits import StoredSplit
+from efficiency.data.splits import DamagedExample, StoredSplit
 from efficiency.errors import RunError
 from tests.conftest import ROOT
 
@@ -132,6 +135,43 @@ def test_a_worker_that_is_killed_is_said_in_one_sentence(photographs):
             collections.deque((next(stream) for _ in range(20)), maxlen=0)
     finally:
         stream.close()
+
+
+class _DamagedAtTheFifth:
+    """Batches of no data set, of which one cannot be made."""
+
+    split = types.SimpleNamespace(in_memory=False)
+
+    def at(self, number):
+        if number == 4:
+            raise DamagedExample('the fifth')
+        return {'image': np.full((8, 4, 4, 3), number, np.uint8)}
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='looks into /dev/shm')
+@pytest.mark.parametrize('workers', [1, 2])
+def test_a_failed_stream_gives_shared_memory_back_whenever_the_collector_runs(workers, monkeypatch):
+    close = shared_memory.SharedMemory.close
+    taken = set()
+
+    def slow_close(self):  # so that two threads that would close one piece of memory meet
+        taken.add(self.name)
+        if self._buf is not None:
+            time.sleep(0.05)
+            self._buf.release()
+            self._buf = None
+        close(self)
+
+    monkeypatch.setattr(shared_memory.SharedMemory, 'close', slow_close)
+    stream = TrainStream(_DamagedAtTheFifth(), 0, 10, workers)
+    try:
+        with pytest.raises(DamagedExample, match='the fifth'):
+            collections.deque((next(stream) for _ in range(10)), maxlen=0)
+        gc.collect()
+    finally:
+        stream.close()
+    assert len(taken) >= 4
+    assert not taken & set(os.listdir('/dev/shm'))
 
 
 _CONFIG_FILE = """
