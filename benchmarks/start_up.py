@@ -66,7 +66,7 @@ def instrument(began: float) -> None:
         os._exit(0)
 
     for owner, attribute, name in (
-        (loop, '_opened', 'config and data'),
+        (loop, 'opened', 'config and data'),
         (loop, 'init_state', 'initial values'),
         (loop, 'matmul_peak', 'matrix-multiply peak'),
         (loop, 'compile_train_step', STEP),

@@ -3,23 +3,35 @@
     python -m efficiency.count --models='resnet*' --image_size=224 --format=json
 
 Per example, in multiply-adds: dense counts padding, real only products whose two factors exist. Training is forward and
-backward of the network and its loss, for one example; the optimizer is not counted.
+backward of the network and its loss; what an optimizer multiplies is not counted, as it does not grow with the batch.
+
+    python -m efficiency.count --models=resnet50 --by_layer
+
+shows one network layer by layer, and
+
+    python -m efficiency.count --config=configs/alexnet.py:cifar10 --config.precision=bfloat16
+
+counts the very train step of a recipe. What compilers say (--xla, --compiled, --topology) is in flops, two a
+multiply-add, and of the whole batch.
 """
 
 import argparse
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from efficiency.errors import UserError
+from efficiency.tables import FORMATS, render
+
+if TYPE_CHECKING:
+    from efficiency.costs import Program
 
 COLUMNS = (
     'model', 'published', 'params', 'image_size', 'forward_dense_macs', 'forward_real_macs', 'train_dense_macs',
     'train_real_macs', 'train_over_forward', 'reason',
 )  # fmt: skip
-_TEXTS = ('model', 'published', 'reason')  # the others are numbers
+_Row = dict[str, Any]
 
 
 def count_network(
@@ -27,7 +39,7 @@ def count_network(
     image_size: int | None = None,
     num_classes: int = 1000,
     options: Mapping[str, Any] = MappingProxyType({}),
-) -> dict[str, Any]:
+) -> _Row:
     """What a network costs for one example.
 
     Args:
@@ -40,108 +52,148 @@ def count_network(
         By the names of `COLUMNS`: whole numbers, `train_over_forward` a ratio of dense ones; for a network that does
         not exist at that size nulls, and the reason.
     """
-    import jax
-    import jax.numpy as jnp
+    from efficiency.costs import network_program
 
-    from efficiency.flops import count
-    from efficiency.models import create_model, model_entry
-    from efficiency.models.initializers import variable_shapes
-    from efficiency.training.loss import loss_and_stats
-    from efficiency.training.programs import forward_count
+    return _row(name, image_size, lambda: network_program(name, image_size, num_classes, options))
+
+
+def _row(
+    name: str,
+    image_size: int | None,
+    program: Callable[[], 'Program'],
+    more: Sequence[Callable[['Program'], _Row]] = (),
+) -> _Row:
+    """The row of a program, with columns that `more` adds; where it cannot be made, what it can be told of without."""
+    from efficiency.costs import costs
+    from efficiency.models import model_entry
 
     entry = model_entry(name)
-    model = create_model(name, num_classes, image_size, options=options)
-    size = model.image_size
-    row = dict.fromkeys(COLUMNS) | {'model': name, 'published': entry.published.isoformat(), 'image_size': size}
-    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    label = jax.ShapeDtypeStruct((1,), jnp.int32)
-    key = jax.ShapeDtypeStruct((2,), jnp.uint32)
+    row = dict.fromkeys(COLUMNS) | {'model': name, 'published': entry.published.isoformat()}
     try:
-        variables = variable_shapes(model, size)
+        made = program()
     except UserError as error:
-        return row | {'reason': str(error)}
-    params, batch_stats = variables['params'], variables.get('batch_stats', {})
-
-    def train(params, batch_stats, images, labels, key):
-        def loss(params):
-            return loss_and_stats(model, params, batch_stats, images, labels, jax.random.wrap_key_data(key))
-
-        return jax.value_and_grad(loss, has_aux=True)(params)
-
-    forward = forward_count(model, variables, size)
-    step = count(train, params, batch_stats, image, label, key)
-    return row | {
-        'params': sum(leaf.size for leaf in jax.tree.leaves(params)),
-        'forward_dense_macs': forward.dense_macs,
-        'forward_real_macs': forward.real_macs,
-        'train_dense_macs': step.dense_macs,
-        'train_real_macs': step.real_macs,
-        'train_over_forward': step.dense_macs / forward.dense_macs,
-    }
+        size = entry.image_size if image_size is None else image_size
+        return row | {'image_size': size, 'reason': str(error)}
+    row |= {'image_size': made.image_size} | costs(made)
+    for add in more:
+        row |= add(made)
+    return row
 
 
-def _cells(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """A line of headings, then the rows, for reading: thousands separated; reasons only where there are any."""
-
-    def cell(value):
-        if value is None:
-            return '-'
-        return f'{value:.3f}' if isinstance(value, float) else f'{value:,}' if isinstance(value, int) else str(value)
-
-    columns = [column for column in COLUMNS if column != 'reason' or any(row['reason'] for row in rows)]
-    return [columns, *([cell(row[column]) for column in columns] for row in rows)]
-
-
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows for reading: aligned columns, numbers with thousands separated."""
-    lines = _cells(rows)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    pads = [str.ljust if column in _TEXTS else str.rjust for column in lines[0]]
-
-    def line(cells):
-        return '  '.join(pad(text, width) for pad, text, width in zip(pads, cells, widths, strict=True))
-
-    return '\n'.join(line(cells).rstrip() for cells in lines)
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='python -m efficiency.count', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )  # fmt: skip
+    parser.add_argument('--models', help='a shell pattern of names, as resnet*; all by default')
+    parser.add_argument('--image_size', type=int, help="pixels a side; each network's own by default")
+    parser.add_argument('--num_classes', type=int, help="width of the last layer; 1000, or a config's data set's")
+    parser.add_argument('--batch_size', type=int, help='of what is compiled; 1 by default')
+    parser.add_argument('--config', metavar='FILE[:PRESET]', help='a recipe instead of networks, as efficiency.main')
+    parser.add_argument('--data_dir', help="where a config's data set is, as for efficiency.main")
+    parser.add_argument('--by_layer', action='store_true', help='one network or config, layer by layer')
+    parser.add_argument('--xla', action='store_true', help="add XLA's count of what is lowered")
+    parser.add_argument('--compiled', action='store_true', help="add XLA's count of what is compiled for this machine")
+    parser.add_argument('--topology', help='add what is compiled for TPUs that are not here, as v5e:16x16')
+    parser.add_argument('--format', choices=FORMATS, default='table')
+    return parser
 
 
-def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as a table in Markdown, as in `docs/networks.md`."""
-    headings, *lines = _cells(rows)
-    rule = ['---' if heading in _TEXTS else '---:' for heading in headings]
-    return '\n'.join(f'| {" | ".join(cells)} |' for cells in (headings, rule, *lines))
+def _check(arguments: argparse.Namespace) -> None:
+    for option in ('image_size', 'num_classes', 'batch_size'):
+        value = getattr(arguments, option)
+        if value is not None and not 1 <= value <= 65536:
+            raise UserError(f'--{option} is {value}; it must be a whole number from 1 to 65536')
+    if arguments.config is not None:
+        for option in ('models', 'image_size', 'batch_size'):
+            if getattr(arguments, option) is not None:
+                own = 'config.model.name' if option == 'models' else f'config.{option}'
+                raise UserError(f'--{option} and --config do not go together; pass --{own} instead')
+    elif arguments.data_dir is not None:
+        raise UserError("--data_dir is for a --config's data set; networks need none")
+    if arguments.by_layer and (arguments.xla or arguments.compiled or arguments.topology):
+        raise UserError('--by_layer has no figures of a compiler, which fuses layers; ask for one of them at a time')
 
 
-def as_json(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as a list of objects: exact integers, and null for what is not there."""
-    return json.dumps(rows, indent=1)
+def _config(path: str, overrides: Sequence[str]) -> Any:
+    """The config of a command line, as `efficiency.main` reads it."""
+    from absl import flags
+
+    from efficiency.config_file import define_config, parse_flags
+
+    flag_values = flags.FlagValues()
+    command = ['efficiency.count', f'--config={path}', *overrides]
+    config = define_config(flag_values, command)
+    rest = parse_flags(flag_values, command)
+    if rest[1:]:
+        raise UserError(f'there is no argument {rest[1]!r}: every option begins with --')
+    return config.value
 
 
-_FORMATS = {'table': table, 'markdown': markdown, 'json': as_json}
+def _programs(arguments: argparse.Namespace, overrides: list[str]) -> list[tuple[str, Callable[[], 'Program']]]:
+    """The names of the networks to be counted, and what makes the program of each."""
+    from efficiency.costs import network_program, recipe_program
+    from efficiency.models import list_models, model_entry
+
+    if arguments.config is not None:
+        config = _config(arguments.config, overrides)
+        program = recipe_program(config, arguments.num_classes, arguments.data_dir)
+        return [(config.model.name, lambda: program)]
+    pattern = arguments.models or '*'
+    names = list_models(pattern) or [model_entry(pattern).name]
+    settings = arguments.image_size, arguments.num_classes or 1000, {}, arguments.batch_size or 1
+    return [(name, lambda name=name: network_program(name, *settings)) for name in names]
+
+
+def _counted(arguments: argparse.Namespace, overrides: list[str]) -> list[_Row]:
+    """The rows of the command."""
+    from efficiency import costs
+
+    programs = _programs(arguments, overrides)
+    if arguments.by_layer:
+        if len(programs) != 1:
+            raise UserError(f'--by_layer is of one network, and --models names {len(programs)}')
+        return costs.layer_costs(programs[0][1]())
+    more: list[Callable] = []
+    if arguments.xla:
+        more.append(costs.xla_costs)
+    if arguments.compiled:
+        more.append(costs.compiled_costs)
+    if arguments.topology:
+        more.append(lambda program: costs.topology_costs(program, arguments.topology))
+    rows = [_row(name, arguments.image_size, program, more) for name, program in programs]
+    columns = dict.fromkeys(column for row in rows for column in row)
+    return [dict.fromkeys(columns) | row for row in rows]
+
+
+def _with_total(layers: list[_Row]) -> list[_Row]:
+    """A last row for reading, which would count everything twice where rows are summed."""
+    numbers = [column for column, value in layers[0].items() if isinstance(value, int | float)]
+    total = {column: sum(row[column] for row in layers) for column in numbers}
+    return [*layers, dict.fromkeys(layers[0]) | {'layer': 'total'} | total]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--models', default='*', help='a shell pattern of names, as resnet*; all by default')
-    parser.add_argument('--image_size', type=int, help="pixels a side; each network's own by default")
-    parser.add_argument('--num_classes', type=int, default=1000)
-    parser.add_argument('--format', choices=_FORMATS, default='table')
-    arguments = parser.parse_args(argv)
-    from efficiency.models import list_models, model_entry
-
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    overrides = [argument for argument in rest if argument.startswith('--config.')] if arguments.config else []
+    if strange := [argument for argument in rest if argument not in overrides]:
+        parser.error(f'unrecognized arguments: {" ".join(strange)}')
     try:
-        for option in ('image_size', 'num_classes'):
-            value = getattr(arguments, option)
-            if value is not None and not 1 <= value <= 65536:
-                raise UserError(f'--{option} is {value}; it must be a whole number from 1 to 65536')
-        names = list_models(arguments.models)
-        if not names:
-            model_entry(arguments.models)
+        _check(arguments)
+        if arguments.topology:
+            from efficiency.flops import ahead
+
+            ahead.check_topology(arguments.topology)
+            ahead.leave_tpus_alone()
+        rows = _counted(arguments, overrides)
     except UserError as error:
-        print(f'efficiency: {error}', file=sys.stderr)
+        print('efficiency:', ' '.join(str(error).splitlines()), file=sys.stderr)
         return 2
-    rows = [count_network(name, arguments.image_size, arguments.num_classes) for name in names]
-    print(_FORMATS[arguments.format](rows))
+    if arguments.by_layer and arguments.format in ('table', 'markdown'):
+        rows = _with_total(rows)
+    print(render(rows, arguments.format))
     return 0
 
 

@@ -1,23 +1,46 @@
-"""The command that counts: JSON and nothing else, exact, and a row for every network asked for."""
+"""The command that counts: exact, a row for every network asked for, and sums that agree however they are split."""
 
+import csv
+import io
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
 from efficiency import count
+from efficiency.costs import layer_costs, network_program, recipe_program
+from efficiency.tables import render
 from tests.conftest import ROOT
 
 
-def run(*args):
-    return subprocess.run(
-        [sys.executable, '-m', 'efficiency.count', *args], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+@pytest.fixture
+def run(capsys):
+    """Runs the command in this process; returns its exit code, what it printed and what it complained of."""
+
+    def command(*args):
+        code = count.main(args)
+        return code, *capsys.readouterr()
+
+    return command
+
+
+@pytest.fixture
+def rows(run):
+    """The rows of the command as JSON has them."""
+
+    def command(*args):
+        code, out, errors = run(*args, '--format=json')
+        assert code == 0, errors
+        return json.loads(out)
+
+    return command
 
 
 def test_json_is_all_there_is_on_stdout_and_exact():
-    done = run('--models=shufflenet_v1_x1_0', '--format=json')
+    command = [sys.executable, '-m', 'efficiency.count', '--models=shufflenet_v1_x1_0', '--format=json']
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)
     assert list(row) == list(count.COLUMNS)
@@ -30,12 +53,16 @@ def test_json_is_all_there_is_on_stdout_and_exact():
     assert row['train_over_forward'] == row['train_dense_macs'] / row['forward_dense_macs']
 
 
-def test_a_network_that_does_not_exist_at_a_size_keeps_its_row():
-    done = run('--models=alexnet', '--image_size=4', '--format=json')
-    assert done.returncode == 0
-    (row,) = json.loads(done.stdout)
+def test_a_network_that_does_not_exist_at_a_size_keeps_its_row(rows, run):
+    (row,) = rows('--models=alexnet', '--image_size=4')
     assert row['params'] is row['train_dense_macs'] is None
     assert '15 is the smallest that fits' in row['reason']
+    there, gone = rows('--models=[al]*net*', '--image_size=15', '--xla')
+    assert (there['model'], gone['model']) == ('alexnet', 'lenet5')
+    assert there['xla_train_flops'] > 0
+    assert gone['xla_train_flops'] is None
+    _, out, _ = run('--models=[al]*net*', '--image_size=15', '--format=csv')
+    assert [row['model'] for row in csv.DictReader(io.StringIO(out))] == ['alexnet', 'lenet5']
 
 
 @pytest.mark.parametrize(
@@ -43,20 +70,154 @@ def test_a_network_that_does_not_exist_at_a_size_keeps_its_row():
     [
         (['--models=alexnt'], 'the nearest are alexnet'),
         (['--image_size=0'], '--image_size is 0'),
+        (['--batch_size=-3'], '--batch_size is -3'),
         (['--models=x*'], "no model is named 'x*'"),
+        (['--models=resnet*', '--by_layer'], '--by_layer is of one network, and --models names'),
+        (['--models=lenet5', '--by_layer', '--compiled'], '--by_layer has no figures of a compiler'),
+        (['--config=configs/lenet5.py'], 'there is no config file configs/lenet5.py; in configs there are'),
+        (['--config=configs/alexnet.py', '--models=lenet5'], 'pass --config.model.name instead'),
+        (['--config=configs/alexnet.py', '--batch_size=3'], 'pass --config.batch_size instead'),
+        (['--config=configs/alexnet.py', '--config.batch_size=0'], 'config.batch_size'),
+        (['--config=configs/alexnet.py', '--config.batch_sise=8'], 'did you mean batch_size?'),
+        (['--config=configs/alexnet.py:birds', '--num_classes=9'], 'pass --config.image_size'),
+        (['--config=configs/alexnet.py', '--config.image_size=4'], 'images of 4 pixels are too small'),
+        (['--models=lenet5', '--topology=v5e:3x5'], 'of v5e there are v5e:1x1, '),
+        (['--models=lenet5', '--topology=gpu'], "there is no TPU topology 'gpu'; there are v2:2x2 to "),
     ],
 )
-def test_mistakes_are_one_sentence(args, says):
-    done = run(*args)
-    assert done.returncode == 2
-    assert done.stdout == ''
-    assert says in done.stderr
-    assert 'Traceback' not in done.stderr
+def test_mistakes_are_one_sentence(args, says, run):
+    code, out, errors = run(*args)
+    assert code == 2
+    assert out == ''
+    assert says in errors
+    assert len(errors.splitlines()) == 1
 
 
-def test_the_table_is_for_reading():
-    done = run('--models=alexnet')
-    assert done.returncode == 0
-    heading, row = done.stdout.splitlines()
+def test_libtpu_that_is_not_there_is_said(run, monkeypatch):
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    code, _, errors = run('--models=lenet5', '--topology=v5e:2x2')
+    assert code == 2
+    assert 'pip install' in errors
+
+
+def test_the_table_is_for_reading(run):
+    code, out, _ = run('--models=alexnet')
+    assert code == 0
+    heading, row = out.splitlines()
     assert heading.split()[0] == 'model'
     assert '61,100,840' in row
+
+
+@pytest.mark.parametrize(
+    ('name', 'options'),
+    [('shufflenet_v1_x1_0', {}), ('googlenet', {'auxiliary_heads': True}), ('resnet50_fixup', {}), ('densenet121', {})],
+)
+def test_layers_add_up_to_their_network(name, options):
+    program = network_program(name, 32, 10, options, batch_size=2)
+    layers = layer_costs(program)
+    assert len({row['layer'] for row in layers}) == len(layers)
+    for column, total in {
+        'params': program.params,
+        'forward_dense_macs': program.forward.dense_macs,
+        'forward_real_macs': program.forward.real_macs,
+        'share': pytest.approx(1),
+        'train_dense_macs': program.train.dense_macs / 2,
+        'train_real_macs': program.train.real_macs / 2,
+    }.items():
+        assert sum(row[column] for row in layers) == total
+    # Whatever multiplies has parameters of its own, as every convolution and linear layer has.
+    assert all(row['params'] for row in layers)
+
+
+def test_layers_are_those_of_the_published_table(rows):
+    layers = {row['layer']: row for row in rows('--models=alexnet', '--by_layer')}
+    # Krizhevsky (2014), as torchvision has it.
+    assert [(row['output_shape'], row['params']) for row in layers.values()] == [
+        ('55x55x64', 23_296), ('27x27x192', 307_392), ('13x13x384', 663_936), ('13x13x256', 884_992),
+        ('13x13x256', 590_080), ('4096', 37_752_832), ('4096', 16_781_312), ('1000', 4_097_000),
+    ]  # fmt: skip
+    assert layers['fc2']['forward_dense_macs'] == 4096 * 4096
+    assert layers['fc2']['train_dense_macs'] == 3 * 4096 * 4096
+
+
+def test_the_total_is_for_reading_alone(run, rows):
+    _, out, _ = run('--models=lenet5', '--by_layer')
+    assert out.splitlines()[-1].split()[:2] == ['total', '-']
+    assert 'total' not in [row['layer'] for row in rows('--models=lenet5', '--by_layer')]
+
+
+def test_a_recipe_costs_what_its_network_costs_for_each_example(rows):
+    (recipe,) = rows('--config=configs/shufflenet.py', '--config.batch_size=7', '--config.precision=bfloat16')
+    (network,) = rows('--models=shufflenet_v1_x1_0', '--image_size=28', '--num_classes=10')
+    assert recipe == network
+    # No data set is needed where its classes are told.
+    (recipe,) = rows('--config=configs/shufflenet.py:imagenet2012', '--num_classes=1000')
+    (network,) = rows('--models=shufflenet_v1_x1_0')
+    assert recipe == network
+
+
+def test_a_recipe_is_lowered_with_its_precision_and_optimizer(rows):
+    plain, recipe = (
+        rows(*args, '--xla')[0]
+        for args in (
+            ('--models=shufflenet_v1_x1_0', '--image_size=28', '--num_classes=10', '--batch_size=32'),
+            ('--config=configs/shufflenet.py',),
+        )
+    )
+    # Momentum, weight decay, the schedule and clipping: some operations for each parameter of a step.
+    more = recipe['xla_train_flops'] - plain['xla_train_flops']
+    assert 4 < more / recipe['params'] < 20
+    assert recipe['xla_forward_flops'] == plain['xla_forward_flops']
+
+
+def test_xla_lowers_what_is_counted_and_element_wise_work(rows):
+    for name in ('lenet5', 'shufflenet_v2_x0_5'):
+        (row,) = rows(f'--models={name}', '--image_size=32', '--num_classes=10', '--xla')
+        for part in ('forward', 'train'):
+            assert row[f'xla_{part}_over_real'] == row[f'xla_{part}_flops'] / 2 / row[f'{part}_real_macs']
+            assert 1 < row[f'xla_{part}_over_real'] < 1.5
+
+
+def test_what_is_compiled_is_counted_over_all_devices():
+    def compiled(devices):
+        environment = os.environ | {'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}'}
+        args = ['--models=lenet5', '--batch_size=64', '--compiled', '--format=json']
+        done = subprocess.run(
+            [sys.executable, '-m', 'efficiency.count', *args], cwd=ROOT, env=environment, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)[0]
+
+    one, four = compiled(1), compiled(4)
+    assert (one['devices'], four['devices']) == (1, 4)
+    for row in (one, four):
+        assert row['compiled_over_real'] == row['compiled_train_flops'] / 2 / (64 * row['train_real_macs'])
+        assert 1 < row['compiled_over_real'] < 1.2
+    # Each of four adds up its own part of the gradients, and then theirs.
+    assert four['compiled_train_flops'] == pytest.approx(one['compiled_train_flops'], rel=0.05)
+
+
+def test_optimizers_that_multiply_are_a_layer_of_their_own(monkeypatch):
+    import optax
+
+    from configs import shufflenet
+    from efficiency.training import recipe
+
+    monkeypatch.setattr(recipe, 'make_optimizer', lambda *_: optax.contrib.muon(0.1))
+    config = shufflenet.get_config()
+    program = recipe_program(config, num_classes=10)
+    layers = {row['layer']: row for row in layer_costs(program)}
+    assert layers['optimizer']['train_dense_macs'] > 0
+    assert sum(row['train_dense_macs'] for row in layers.values()) == program.train.dense_macs / config.batch_size
+
+
+@pytest.mark.parametrize('form', ['csv', 'json'])
+def test_forms_for_programs_are_exact(form):
+    rows = [{'name': 'a,"b"', 'macs': 2**62 + 1, 'ratio': 0.1 + 0.2, 'reason': None}]
+    text = render(rows, form)
+    (read,) = json.loads(text) if form == 'json' else csv.DictReader(io.StringIO(text))
+    assert read['name'] == 'a,"b"'
+    assert int(read['macs']) == 2**62 + 1
+    assert float(read['ratio']) == 0.1 + 0.2
+    assert read['reason'] in (None, '')

@@ -6,8 +6,9 @@ import re
 import pytest
 
 from benchmarks.train_step import markdown as train_steps
-from efficiency.count import count_network, markdown
+from efficiency.count import count_network
 from efficiency.models import list_models
+from efficiency.tables import render
 from tests.conftest import ROOT
 
 PAGE = (ROOT / 'docs' / 'networks.md').read_text()
@@ -21,7 +22,7 @@ QUICK = ('alexnet', 'lenet5', 'mobilenet_v1', 'squeezenet1_1', 'vgg11')
 def test_the_tables_of_networks_are_counted(name):
     native, small = count_network(name), count_network(name, image_size=28, num_classes=10)
     for row in (native, small):
-        heading, _, line = markdown([row]).splitlines()
+        heading, _, line = render([row], 'markdown').splitlines()
         assert heading in PAGE
         assert line in PAGE
 

@@ -189,15 +189,31 @@ def _convolution(eqn, layer: str, times: int, rhs_is_reversed: bool) -> Operatio
     return Operation(kind, layer, times, dense, real, eqn)
 
 
-# What transformations wrap around a scope's name: jvp(conv1), transpose(jvp(conv1)), vmap(conv1).
-_TRANSFORMATION = re.compile(r'\w+\(([^()]*)\)')
+# Around scopes' names, as transpose(jvp(a/b)).
+_TRANSFORMATION = re.compile(r'(?:jvp|transpose|vmap)\((.*)\)')
 
 
 def _scopes(eqn) -> list[str]:
     """The scopes around an equation, inside its jaxpr; a layer's forward and backward pass share their names."""
-    name = str(eqn.source_info.name_stack)
-    while name != (unwrapped := _TRANSFORMATION.sub(r'\1', name)):
-        name = unwrapped
-    # A gradient of a rematerialised layer is named twice over, transpose(jvp(a))/jvp(a).
-    parts = [part for part in name.split('/') if part and part != 'rematted_computation']
-    return [part for i, part in enumerate(parts) if i == 0 or part != parts[i - 1]]
+    scopes: list[str] = []
+    began: dict[str, int] = {}
+    for part in _parts(str(eqn.source_info.name_stack)):
+        name = part
+        while transformed := _TRANSFORMATION.fullmatch(name):
+            name = transformed[1]
+        if name != part:
+            # A gradient of what is rematerialised names its scopes twice over, transpose(jvp(a))/jvp(a).
+            del scopes[began.setdefault(name, len(scopes)) :]
+        scopes += [scope for scope in name.split('/') if scope and scope != 'rematted_computation']
+    return scopes
+
+
+def _parts(stack: str) -> Iterator[str]:
+    """What slashes divide, but for those in brackets."""
+    depth = start = 0
+    for i, letter in enumerate(stack):
+        depth += (letter == '(') - (letter == ')')
+        if letter == '/' and depth == 0:
+            yield stack[start:i]
+            start = i + 1
+    yield stack[start:]

@@ -12,34 +12,28 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from clu import parameter_overview
-from flax import linen as nn
 from ml_collections import ConfigDict
 
 from efficiency import records
-from efficiency.data import datasets
 from efficiency.data.augment import ON_HOST, augmentation
 from efficiency.data.batches import TrainBatches
-from efficiency.data.catalogue import open_source
 from efficiency.data.datasets import Dataset
 from efficiency.data.pipeline import TrainStream, default_workers
 from efficiency.errors import DataError, RunError, UserError
-from efficiency.models import create_model
 from efficiency.models.torch_weights import load_torch_weights
 from efficiency.training.checkpoint import Checkpoints
 from efficiency.training.clock import Clock
 from efficiency.training.evaluation import Evaluator
 from efficiency.training.memory import give_back_free_memory
 from efficiency.training.mesh import DataParallel
-from efficiency.training.metrics import MetricsLog, check_tensorboard
-from efficiency.training.optimizer import make_optimizer, make_schedule
+from efficiency.training.metrics import MetricsLog
 from efficiency.training.peak import matmul_peak
 from efficiency.training.programs import compile_train_step
 from efficiency.training.progress import Progress
+from efficiency.training.recipe import network, network_and_options, opened, optimizer_of
 from efficiency.training.run import Run, check_identity, steps_of
-from efficiency.training.settings import check_config
 from efficiency.training.step import TrainState, init_state, make_train_step
 from efficiency.training.workdir import NO_ROOM, cache_dir, existing_record, locked, log_file
 
@@ -94,7 +88,7 @@ def train(
     workdir = pathlib.Path(workdir)
     clock = Clock()
     use_compilation_cache()
-    config, dataset, total_steps = _opened(config, data_dir)
+    config, dataset, total_steps = opened(config, data_dir)
     if config.precision == 'float32' and jax.default_backend() != 'cpu':
         # An accelerator's default is to multiply float32 in fewer bits.
         jax.config.update('jax_default_matmul_precision', 'highest')
@@ -158,7 +152,7 @@ def evaluate(config: ConfigDict, data_dir: str | os.PathLike | None = None) -> d
         UserError: for a mistake in the config, or a file that holds no weights of the network.
     """
     use_compilation_cache()
-    config, dataset, _ = _opened(config, data_dir)
+    config, dataset, _ = opened(config, data_dir)
     if not config.init_from:
         raise UserError('what is to be evaluated? Pass a safetensors file of weights as --config.init_from')
     devices = DataParallel(config.batch_size)
@@ -171,44 +165,9 @@ def evaluate(config: ConfigDict, data_dir: str | os.PathLike | None = None) -> d
 
 
 def _weights(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
-    name, options = _network_of(config)
+    name, options = network_and_options(config)
     variables = load_torch_weights(name, config.init_from, dataset.num_classes, config.image_size, options)
     return {'params': variables['params'], 'batch_stats': variables.get('batch_stats', {})}
-
-
-def _opened(config: ConfigDict, data_dir: str | os.PathLike | None) -> tuple[ConfigDict, Dataset, int]:
-    """The config with what it left to the data set, the data set, and the number of steps; all mistakes found."""
-    check_config(config)
-    network(config, 1)  # for its name and options
-    if config.augmentation:
-        augmentation(config.augmentation)
-    if config.tensorboard:
-        check_tensorboard()
-    # Names and divisions are checked before a large data set is read.
-    DataParallel(config.batch_size)
-    optimizer_of(config, 1, 1)
-    if config.target.value is None:
-        open_source(config.dataset, data_dir)  # whether it is there at all is the first question
-        raise UserError(f'which target on {config.dataset}? It has no preset, so pass --config.target.value')
-    dataset = datasets.load(
-        config.dataset, (config.train_split, config.eval_split), config.image_size, data_dir,
-        as_stored=config.augmentation in ON_HOST,
-    )  # fmt: skip
-    # Rounded, as 16.12 epochs of 4,000 are 2,015 steps of 32 and not a hair more.
-    total_steps = math.ceil(round(config.num_epochs * len(dataset.train) / config.batch_size, 6))
-    if not 1 <= total_steps < 2**31:
-        raise UserError(
-            f'config.num_epochs of {config.num_epochs:g} are {total_steps:g} steps; they must be from 1 to 2**31 - 1'
-        )
-    return settled(config, dataset), dataset, total_steps
-
-
-def settled(config: ConfigDict, dataset: Dataset) -> ConfigDict:
-    """The config with what it left to the data set."""
-    config = ConfigDict(config.to_dict())
-    config.image_size, config.eval_split = dataset.image_size, dataset.eval_split
-    config.augmentation = config.augmentation or ('shift' if dataset.one_size else 'resized_crop_flip')
-    return config
 
 
 @contextlib.contextmanager
@@ -362,26 +321,6 @@ class _Trainer:
         self.written_at = time.monotonic()
         self.write_seconds = self.written_at - before
         return record
-
-
-def network(config: ConfigDict, num_classes: int) -> nn.Module:
-    """The network of a config."""
-    name, options = _network_of(config)
-    return create_model(name, num_classes, config.image_size, jnp.dtype(config.precision), options)
-
-
-def _network_of(config: ConfigDict) -> tuple[str, dict[str, Any]]:
-    options = config.model.to_dict()
-    return options.pop('name'), options
-
-
-def optimizer_of(config: ConfigDict, total_steps: int, num_train: int) -> Any:
-    """The optimizer of a config, with its schedule over a run of that many steps; warm-up takes half at the most."""
-    warmup_steps = min(round(config.warmup_epochs * num_train / config.batch_size), total_steps // 2)
-    schedule = make_schedule(config.schedule, config.learning_rate, total_steps, warmup_steps)
-    return make_optimizer(
-        config.optimizer.name, schedule, config.weight_decay, config.optimizer.momentum, config.gradient_clip_norm
-    )
 
 
 def use_compilation_cache() -> None:

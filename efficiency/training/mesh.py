@@ -1,5 +1,7 @@
 """The devices as a mesh: the batch is split over all of them, everything else is on each."""
 
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
@@ -18,9 +20,9 @@ class DataParallel:
         split: the sharding of batches: by their first axis.
     """
 
-    def __init__(self, batch_size: int):
-        """Raises UserError if the batch does not divide over the devices."""
-        devices = jax.devices()
+    def __init__(self, batch_size: int, devices: Sequence[jax.Device] | None = None):
+        """Takes all devices that there are, or those; raises UserError if the batch does not divide over them."""
+        devices = jax.devices() if devices is None else devices
         if batch_size % len(devices):
             near = max(1, round(batch_size / len(devices))) * len(devices)
             raise UserError(f'batch_size {batch_size} does not divide over {len(devices)} devices; {near} would')

@@ -1,6 +1,7 @@
 """The compiled programs of a run and what they cost: each compiled once, counted once, checked once."""
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from efficiency.flops import Count, check_against_xla, count, count_jaxpr
+from efficiency.flops import Count, Operation, check_against_xla, count, count_jaxpr
+from efficiency.flops.xla import flops_when_compiled, flops_when_lowered
 
 # The scope under which an optimizer's own multiplications are counted.
 OPTIMIZER_SCOPE = 'optimizer'
@@ -37,7 +39,16 @@ class Cost:
     @property
     def optimizer(self) -> Count:
         """The part of `step` that is the optimizer's."""
-        return Count(tuple(op for op in self.step.operations if OPTIMIZER_SCOPE in op.layer.split('/')))
+        return Count(tuple(filter(_is_the_optimizers, self.step.operations)))
+
+
+def without_optimizer(step: Count) -> Count:
+    """The part of a train step's count that grows with the batch."""
+    return Count(tuple(itertools.filterfalse(_is_the_optimizers, step.operations)))
+
+
+def _is_the_optimizers(op: Operation) -> bool:
+    return OPTIMIZER_SCOPE in op.layer.split('/')
 
 
 def compile_train_step(
@@ -64,25 +75,23 @@ def compile_train_step(
     def cost_without_compiling():
         step = count_jaxpr(traced.jaxpr)
         check_against_xla(step, check_cache)
-        # Lowered as for an accelerator, where the stock formulations are what runs.
-        lowered = traced.lower(lowering_platforms=('tpu',)).cost_analysis()
+        lowered = flops_when_lowered(traced)
         variables = {'params': state.params, 'batch_stats': state.batch_stats}
-        return forward_count(model, variables, image_size), step, (lowered or {}).get('flops')
+        return forward_count(model, variables, image_size), step, lowered
 
     with ThreadPoolExecutor(1) as pool:
         counted = pool.submit(cost_without_compiling)
         compiled = traced.lower().compile()
         forward, step, lowered_flops = counted.result()
-    return compiled, Cost(forward, step, lowered_flops, _compiled_flops(compiled))
+    return compiled, Cost(forward, step, lowered_flops, flops_when_compiled(compiled, jax.device_count()))
 
 
 def forward_count(model: nn.Module, variables: Any, image_size: int) -> Count:
     """What a network's forward pass over one example costs, as in evaluation; `variables` may be shapes."""
     image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-    return count(lambda variables, images: model.apply(variables, images, train=False), variables, image)
+    return count(forward_pass(model), variables, image)
 
 
-def _compiled_flops(compiled: jax.stages.Compiled) -> float | None:
-    flops = (compiled.cost_analysis() or {}).get('flops')
-    # XLA reports -1 for what it cannot analyse.
-    return flops * jax.device_count() if flops is not None and flops > 0 else None
+def forward_pass(model: nn.Module) -> Callable[[Any, jax.Array], jax.Array]:
+    """(variables, images) -> logits, as in evaluation."""
+    return lambda variables, images: model.apply(variables, images, train=False)

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from efficiency import records
 from efficiency.errors import UserError
 from efficiency.training.checkpoint import Checkpoints
-from efficiency.training.loop import network
+from efficiency.training.recipe import network
 
 
 def load_run(workdir: str | os.PathLike) -> tuple[nn.Module, dict, records.Record]:

@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import pytest
+from flax import linen as nn
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jax import lax
@@ -130,6 +131,26 @@ def test_layers_are_named_and_add_up():
         assert sum(part.real_macs for part in split.values()) == counted.real_macs
     kinds = counted.by_kind()
     assert kinds['forward'].dense_macs == kinds['weight_gradient'].dense_macs > kinds['input_gradient'].dense_macs > 0
+
+
+@pytest.mark.parametrize('rematerialised', [False, True])
+def test_layers_that_share_a_name_with_the_layer_around_them_are_told_apart(rematerialised):
+    class Inner(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return jnp.tanh(nn.Dense(8, use_bias=False, name='same')(x))
+
+    class Outer(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            inner = nn.remat(Inner) if rematerialised else Inner
+            return inner(name='other')(inner(name='same')(x))
+
+    x = f32(4, 8)
+    model = Outer()
+    params = jax.eval_shape(model.init, jax.random.key(0), x)
+    layers = count(jax.grad(lambda params: jnp.sum(model.apply(params, jnp.ones(x.shape)))), params).by_layer()
+    assert set(layers) == {'Outer/same/same', 'Outer/other/same'}
 
 
 @pytest.mark.parametrize(

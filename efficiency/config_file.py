@@ -1,0 +1,115 @@
+"""Config files on a command line: `--config=FILE[:PRESET] --config.seed=1`, mistakes told in one sentence."""
+
+import os
+import pathlib
+import re
+import sys
+import traceback
+
+from absl import flags
+from ml_collections import config_flags
+
+from efficiency.errors import UserError
+
+# The flag is the command's that asks for it, among whose options --help lists it.
+flags.disclaim_key_flags()
+# What absl and ml_collections make of a command line that they do not understand.
+_PARSER_ERRORS = (flags.Error, AttributeError, ImportError, KeyError, OSError, TypeError, ValueError)
+
+
+def define_config(flag_values: flags.FlagValues, argv: list[str] | None = None) -> flags.FlagHolder:
+    """Defines the flag --config, and with it --config.<key> for each key of the file.
+
+    Args:
+        flag_values: where.
+        argv: the command line that will be read; the process's own where None.
+    """
+    return config_flags.DEFINE_config_file(
+        'config', help_string='A file of configs/ and a data set preset, FILE[:PRESET].', flag_values=flag_values,
+        sys_argv=argv,
+    )  # fmt: skip
+
+
+def parse_flags(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
+    """Reads the command line, with the config file's own neighbours at hand for it to import.
+
+    Args:
+        flag_values: with `define_config`'s flag.
+        argv: the command's name first.
+
+    Returns:
+        What is no flag.
+
+    Raises:
+        UserError: for a mistake in the command line or in the config file, which names its line.
+    """
+    pairs = zip(argv, [*argv[1:], ''], strict=True)
+    values = [value if m[1] is None else m[1] for arg, value in pairs if (m := re.match(r'--?config(?:=(.*)|$)', arg))]
+    path = values[-1].split(':')[0] if values else ''
+    if values:
+        if not os.path.isfile(path):
+            raise UserError(no_such_config(path))
+        # A config says `from configs import common`, wherever it is called from, or imports what lies beside it.
+        folder = pathlib.Path(path).absolute().parent
+        sys.path.insert(0, str(folder.parent))
+        sys.path.append(str(folder))
+    try:
+        rest = flag_values(argv)
+        if flag_values.config is not None:
+            # What a config file raises of files comes only when its config is asked for something.
+            getattr(flag_values.config, 'keys', None)
+        return rest
+    except Exception as error:
+        where = _place_in(path, error)
+        if where is None and not isinstance(error, _PARSER_ERRORS):
+            raise
+        raise UserError(' '.join((where or _in_one_sentence(error, argv)).split())) from error
+
+
+def _place_in(path: str, error: BaseException | None) -> str | None:
+    """What a config file raised and at which line of it; None if it raised nothing."""
+    while error is not None:
+        if isinstance(error, SyntaxError) and error.filename:
+            return f'{error.filename}, line {error.lineno}: {error.msg}'
+        files = [(pathlib.Path(f.filename), f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+        lines = [line for file, line in files if path and file.absolute() == pathlib.Path(path).absolute()]
+        if lines:
+            return f'{path}, line {lines[-1]}: {type(error).__name__}: {error}'
+        if 'get_config()' in str(error) or "attribute 'get_config'" in str(error):
+            return f'{path} must have a function get_config(preset=None), which returns its config'
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _in_one_sentence(error: Exception, argv: list[str]) -> str:
+    from efficiency.training.settings import wanted
+
+    message = str(error.args[0] if error.args else error).strip()
+    value = re.match(r'flag (--config\.([\w.]+)=.*?): ', message, re.DOTALL)
+    words = value and (wanted(value[2]) or ('True or False' if 'boolean flag' in message else None))
+    if words:
+        return f'{value[1]}: config.{value[2]} must be {words}'
+    unknown = re.match(r"Unknown command line flag '(\w+)'", message)
+    if unknown and wanted(unknown[1]):
+        return f'there is no flag --{unknown[1]}; did you mean --config.{unknown[1]}?'
+    key = re.match(r"^['\"]?\\?'?([\w.]+)\\?'?(?:\\n|\n|['\"]|$)", message)
+    overrides = [m[1] for arg in argv if (m := re.match(r'--?config\.([\w.]+)', arg))]
+    if isinstance(error, AttributeError | KeyError) and key:
+        name = next((name for name in overrides if name.split('.')[-1] == key[1]), key[1])
+        near = re.search(r'Did you mean "([^"]+)"', message)
+        return f'the config has no key {name}' + (f'; did you mean {near[1]}?' if near else '')
+    # The parser wraps what a config file raises in its whole trace, the message last.
+    return re.sub(r'^(\w+Error|FATAL Flags parsing error): ', '', message.splitlines()[-1] if message else repr(error))
+
+
+def no_such_config(path: str) -> str:
+    """What is wrong where that is no config file, with the nearest ones that are; '' where none was named."""
+    import difflib
+
+    if not path:
+        return 'which config? Pass one with --config, as --config=configs/shufflenet.py'
+    folder = pathlib.Path(path) if os.path.isdir(path) else pathlib.Path(path).parent
+    there = sorted(file.name for file in folder.glob('*.py')) if folder.is_dir() else []
+    near = difflib.get_close_matches(pathlib.Path(path).name, there, n=3, cutoff=0.5) or there
+    hint = f'; in {folder} there are {", ".join(near)}' if near else ''
+    return f'there is no config file {path}{hint}'

@@ -1,0 +1,151 @@
+"""Compiling ahead of time, for the devices here or for TPUs that are not: what the executable costs, and sends."""
+
+import dataclasses
+import importlib.util
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+from jax.experimental import topologies
+
+from efficiency.errors import UserError
+from efficiency.flops.xla import flops_when_compiled
+
+# Slices of chips that can be had, by generation (cloud.google.com/tpu/docs, the page of each).
+_FLAT = ('2x2', '4x4', '4x8', '8x8', '8x16', '16x16')
+_CUBES = ('2x2x1', '2x2x2', '2x2x4', '2x4x4', '4x4x4', '4x4x8', '4x8x8', '8x8x8', '8x8x16', '8x16x16')
+TOPOLOGIES: Mapping[str, Sequence[str]] = {
+    'v2': _FLAT,
+    'v3': (*_FLAT, '16x32', '32x32'),
+    'v4': (*_CUBES, '8x8x12'),
+    'v5e': ('1x1', '2x4', *_FLAT),
+    'v5p': (*_CUBES, '16x16x16', '16x16x24'),
+    'v6e': ('1x1', '2x4', *_FLAT),
+    'tpu7x': _CUBES,
+}
+# libtpu looks for a machine otherwise; it reads these when it is loaded.
+_ENVIRONMENT = {
+    'TPU_SKIP_MDS_QUERY': '1',
+    'TPU_WORKER_HOSTNAMES': 'localhost',
+    'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Ahead:
+    """An executable that was compiled and not run.
+
+    Attributes:
+        devices: how many it is for.
+        flops: XLA's, over all devices, a loop's body counted once; None where XLA does not say.
+        bytes_per_device: the most memory that it holds: its arguments, results and what lies between.
+        collectives: by kind ('all-reduce'), how many the program has and how many bytes a device's results of them
+            take, a loop's body counted once.
+        seconds: that compiling took.
+    """
+
+    devices: int
+    flops: float | None
+    bytes_per_device: int
+    collectives: dict[str, tuple[int, int]]
+    seconds: float
+
+
+def compile_ahead(
+    step: Callable, state: Any, batch: Any, replicated: jax.sharding.Sharding, split: jax.sharding.Sharding
+) -> Ahead:
+    """Compiles a train step for the devices of its shardings; nothing is run, and no array is made.
+
+    Args:
+        step: (state, batch) -> anything.
+        state, batch: as shapes.
+        replicated, split: shardings of the state and of the batch, over the same devices.
+    """
+
+    def placed(tree, sharding):
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
+
+    lowered = jax.jit(step, out_shardings=replicated).lower(placed(state, replicated), placed(batch, split))
+    before = time.perf_counter()
+    compiled = lowered.compile()
+    seconds = time.perf_counter() - before
+    devices = len(replicated.device_set)
+    memory = compiled.memory_analysis()
+    held = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+    return Ahead(
+        devices=devices,
+        flops=flops_when_compiled(compiled, devices),
+        bytes_per_device=held - memory.alias_size_in_bytes,
+        collectives=collectives(compiled.as_text()),
+        seconds=seconds,
+    )
+
+
+def leave_tpus_alone() -> None:
+    """Has libtpu compile without a TPU, and jax keep to the CPU; best before jax is asked for anything."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    jax.config.update('jax_platforms', 'cpu')
+
+
+def topology_devices(name: str) -> tuple[Sequence[Any], int]:
+    """The devices of a slice of TPU chips that is not here, and how many chips they are on.
+
+    Args:
+        name: generation and shape, as 'v5e:16x16'; see `TOPOLOGIES`.
+
+    Raises:
+        UserError: if there is no such slice, or libtpu is not installed.
+    """
+    check_topology(name)
+    leave_tpus_alone()
+    shape = [int(side) for side in name.partition(':')[2].split('x')]
+    # A slice of one chip is a part of a host, which libtpu does not guess.
+    options = {'chips_per_host_bounds': (1, 1, 1)} if math.prod(shape) == 1 else {}
+    return topologies.get_topology_desc(name, 'tpu', **options).devices, math.prod(shape)
+
+
+def check_topology(name: str) -> None:
+    """Raises UserError if there is no such slice, with those that there are, or if libtpu is not installed."""
+    generation, _, shape = name.partition(':')
+    if generation not in TOPOLOGIES:
+        examples = ', '.join(f'{known}:{shapes[0]} to {shapes[-1]}' for known, shapes in TOPOLOGIES.items())
+        raise UserError(f'there is no TPU topology {name!r}; there are {examples}')
+    if shape not in TOPOLOGIES[generation]:
+        known = ', '.join(f'{generation}:{shape}' for shape in TOPOLOGIES[generation])
+        raise UserError(f'there is no TPU topology {name!r}; of {generation} there are {known}')
+    if importlib.util.find_spec('libtpu') is None:
+        raise UserError('compiling for a TPU needs libtpu: pip install "efficiency[tpu_aot]"')
+
+
+# (f32[64]{0:T(256)}, f32[]) all-reduce-start(...): types, then the operation.
+_COLLECTIVE = re.compile(
+    r'= (.*?) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute|collective-broadcast)(-start)?\('
+)
+_ARRAY = re.compile(r'\b(pred|[a-z]+(\d+)\w*)\[([\d,]*)\]')
+
+
+def collectives(hlo: str) -> dict[str, tuple[int, int]]:
+    """How many collectives of each kind an HLO module has, and how many bytes their results take on a device."""
+    found: dict[str, tuple[int, int]] = {}
+    for line in hlo.splitlines():
+        operation = _COLLECTIVE.search(line)
+        if operation is None:
+            continue
+        types, kind, asynchronous = operation.groups()
+        sizes = [math.prod(map(int, filter(None, dims.split(',')))) * _width(kind_of, bits)
+                 for kind_of, bits, dims in _ARRAY.findall(types)]  # fmt: skip
+        if asynchronous and kind != 'all-reduce':
+            # What starts holds its operands as well as its results, as many of each, and maybe two contexts.
+            sizes = sizes[1:2] if kind == 'collective-permute' else sizes[len(sizes) // 2 :]
+        number, total = found.get(kind, (0, 0))
+        found[kind] = number + 1, total + sum(sizes)
+    return dict(sorted(found.items()))
+
+
+def _width(name: str, bits: str) -> float:
+    return 1 if name == 'pred' else int(bits) / 8
