@@ -6,8 +6,9 @@ takes the smaller map. ShuffleNet v1, which neither has, is written out.
 """
 
 import torch
-import torchvision
 from torch import nn
+
+from efficiency.models.torch_networks import published
 
 # Module paths: convolutions whose stride becomes 1, pools that go away.
 SMALL_FORMS = {
@@ -25,22 +26,6 @@ SMALL_FORMS = {
     'squeezenet1_1': ((), ('features.8',)),
     'vgg11': ((), ('features.15', 'features.20')),
 }
-
-
-def published(name: str, num_classes: int = 1000, auxiliary_heads: bool = False) -> nn.Module:
-    """Torch's network of that name as it is: torchvision's, or timm's where torchvision has none."""
-    if name.startswith('mobilenet_v1'):
-        from timm.models.efficientnet import _gen_mobilenet_v1
-
-        # Its widths have no public names, but for those above 1.
-        _, _, width = name.partition('_x')
-        multiplier = float(width.replace('_', '.') or 1)
-        return _gen_mobilenet_v1('mobilenetv1_100', channel_multiplier=multiplier, num_classes=num_classes)
-    options = {'aux_logits': auxiliary_heads, 'init_weights': True} if name == 'googlenet' else {}
-    if name.startswith('mobilenet_v2_x'):
-        name, width = name.split('_x')
-        options = {'width_mult': float(width.replace('_', '.'))}
-    return getattr(torchvision.models, name)(num_classes=num_classes, **options)
 
 
 def create(name: str, num_classes: int, image_size: int) -> nn.Module:

@@ -16,8 +16,12 @@ multiply-add, and of the whole batch.
 """
 
 import argparse
+import functools
+import multiprocessing
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +36,8 @@ COLUMNS = (
     'train_real_macs', 'train_over_forward', 'reason',
 )  # fmt: skip
 _Row = dict[str, Any]
+# A process takes two seconds to start, and 320 MiB.
+_NETWORKS_A_WORKER, _MOST_WORKERS = 4, 3
 
 
 def count_network(
@@ -55,6 +61,27 @@ def count_network(
     from efficiency.costs import network_program
 
     return _row(name, image_size, lambda: network_program(name, image_size, num_classes, options))
+
+
+def count_networks(names: Sequence[str], image_size: int | None = None, num_classes: int = 1000) -> list[_Row]:
+    """As `count_network`, of many: by a process for each of three cores at most, where that pays.
+
+    A script that calls this must do so under `if __name__ == '__main__':`.
+    """
+    one = functools.partial(count_network, image_size=image_size, num_classes=num_classes)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    workers = min(cores, _MOST_WORKERS, len(names) // _NETWORKS_A_WORKER)
+    if workers < 2:
+        return [one(name) for name in _with_progress(names)]
+    with ProcessPoolExecutor(workers, multiprocessing.get_context('spawn')) as pool:
+        return list(_with_progress(pool.map(one, names), len(names)))
+
+
+def _with_progress(items: Iterable, total: int | None = None) -> Iterable:
+    """With a bar on a terminal."""
+    from tqdm import tqdm
+
+    return tqdm(items, total=total, unit=' networks', leave=False, disable=None)
 
 
 def _row(
@@ -85,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         prog='python -m efficiency.count', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )  # fmt: skip
-    parser.add_argument('--models', help='a shell pattern of names, as resnet*; all by default')
+    parser.add_argument('--models', help='names or shell patterns, as alexnet,resnet*; all by default')
     parser.add_argument('--image_size', type=int, help="pixels a side; each network's own by default")
     parser.add_argument('--num_classes', type=int, help="width of the last layer; 1000, or a config's data set's")
     parser.add_argument('--batch_size', type=int, help='of what is compiled; 1 by default')
@@ -95,6 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--xla', action='store_true', help="add XLA's count of what is lowered")
     parser.add_argument('--compiled', action='store_true', help="add XLA's count of what is compiled for this machine")
     parser.add_argument('--topology', help='add what is compiled for TPUs that are not here, as v5e:16x16')
+    parser.add_argument(
+        '--against', help="set other frameworks' counts beside ours: torch,fvcore,thop, or some of them"
+    )
     parser.add_argument('--format', choices=FORMATS, default='table')
     return parser
 
@@ -113,6 +143,10 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError("--data_dir is for a --config's data set; networks need none")
     if arguments.by_layer and (arguments.xla or arguments.compiled or arguments.topology):
         raise UserError('--by_layer has no figures of a compiler, which fuses layers; ask for one of them at a time')
+    alone = ('config', 'batch_size', 'by_layer', 'xla', 'compiled', 'topology')
+    together = next((option for option in alone if getattr(arguments, option)), None)
+    if arguments.against is not None and together:
+        raise UserError(f"--against sets networks' counts for one example beside others'; leave --{together} out")
 
 
 def _config(path: str, overrides: Sequence[str]) -> Any:
@@ -130,25 +164,39 @@ def _config(path: str, overrides: Sequence[str]) -> Any:
     return config.value
 
 
+def _names(arguments: argparse.Namespace) -> list[str]:
+    from efficiency.models import list_models, model_entry
+
+    patterns = '*' if arguments.models is None else arguments.models
+    # One that matches none is taken for a name, whose error tells the nearest.
+    names = [name for pattern in patterns.split(',') for name in list_models(pattern) or [model_entry(pattern).name]]
+    return list(dict.fromkeys(names))
+
+
 def _programs(arguments: argparse.Namespace, overrides: list[str]) -> list[tuple[str, Callable[[], 'Program']]]:
     """The names of the networks to be counted, and what makes the program of each."""
     from efficiency.costs import network_program, recipe_program
-    from efficiency.models import list_models, model_entry
 
     if arguments.config is not None:
         config = _config(arguments.config, overrides)
         program = recipe_program(config, arguments.num_classes, arguments.data_dir)
         return [(config.model.name, lambda: program)]
-    pattern = arguments.models or '*'
-    names = list_models(pattern) or [model_entry(pattern).name]
     settings = arguments.image_size, arguments.num_classes or 1000, {}, arguments.batch_size or 1
-    return [(name, lambda name=name: network_program(name, *settings)) for name in names]
+    return [(name, lambda name=name: network_program(name, *settings)) for name in _names(arguments)]
 
 
 def _counted(arguments: argparse.Namespace, overrides: list[str]) -> list[_Row]:
     """The rows of the command."""
     from efficiency import costs
 
+    if arguments.against is not None:
+        from efficiency.against import compare_networks
+
+        frameworks = arguments.against.split(',')
+        return compare_networks(_names(arguments), frameworks, arguments.image_size, arguments.num_classes or 1000)
+    compilers = arguments.xla or arguments.compiled or arguments.topology
+    if not (compilers or arguments.by_layer or arguments.config):
+        return count_networks(_names(arguments), arguments.image_size, arguments.num_classes or 1000)
     programs = _programs(arguments, overrides)
     if arguments.by_layer:
         if len(programs) != 1:
@@ -161,7 +209,7 @@ def _counted(arguments: argparse.Namespace, overrides: list[str]) -> list[_Row]:
         more.append(costs.compiled_costs)
     if arguments.topology:
         more.append(lambda program: costs.topology_costs(program, arguments.topology))
-    rows = [_row(name, arguments.image_size, program, more) for name, program in programs]
+    rows = [_row(name, arguments.image_size, program, more) for name, program in _with_progress(programs)]
     columns = dict.fromkeys(column for row in rows for column in row)
     return [dict.fromkeys(columns) | row for row in rows]
 
@@ -194,6 +242,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.by_layer and arguments.format in ('table', 'markdown'):
         rows = _with_total(rows)
     print(render(rows, arguments.format))
+    if arguments.against is None:
+        return 0
+    from efficiency.flops.frameworks import UNEXPLAINED
+
+    if strange := [row['model'] for row in rows if UNEXPLAINED in row['reason']]:
+        print(f'efficiency: no rule explains all of the difference for {", ".join(strange)}', file=sys.stderr)
+        return 1
     return 0
 
 

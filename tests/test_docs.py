@@ -36,3 +36,22 @@ def test_the_table_of_train_steps_is_the_measured_one():
     (path,) = (ROOT / 'benchmarks' / 'results').glob('train_step-torch-32px-*.csv')
     with open(path, newline='', encoding='utf-8') as file:
         assert train_steps(csv.DictReader(file)) in (ROOT / 'README.md').read_text()
+
+
+COUNTING = (ROOT / 'docs' / 'counting.md').read_text()
+# What follows a heading shares its names, as a reader has run what stands above.
+SECTIONS = re.split(r'^\*\*|^#+ ', COUNTING, flags=re.MULTILINE)
+PROGRAMS = ['\n'.join(blocks) for text in SECTIONS if (blocks := re.findall(r'```python\n(.*?)```', text, re.DOTALL))]
+
+
+@pytest.mark.parametrize('program', [program for program in PROGRAMS if 'torch' not in program])
+def test_the_programs_on_counting_hold(program):
+    exec(compile(program, 'docs/counting.md', 'exec'), {})
+
+
+@pytest.mark.crosscheck
+@pytest.mark.parametrize('program', [program for program in PROGRAMS if 'torch' in program])
+def test_the_programs_on_other_frameworks_hold(program):
+    for module in ('torch', 'fvcore', 'thop'):
+        pytest.importorskip(module, reason='needs the extra crosscheck')
+    exec(compile(program, 'docs/counting.md', 'exec'), {})

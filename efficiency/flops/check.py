@@ -33,7 +33,7 @@ def check_against_xla(count: Count, cache_dir: str | os.PathLike | None = None) 
     Raises:
         DisagreementError: for the first operation that differs.
     """
-    distinct = {_key(op): op for op in count.operations}
+    distinct = {key(op): op for op in count.operations}
     identity = '\n'.join(sorted(f'{key} {op.real_macs}' for key, op in distinct.items()))
     digest = hashlib.sha256(f'{jax.__version__} {jax.lib.__version__}\n{identity}'.encode()).hexdigest()
     agreed = pathlib.Path(cache_dir, digest) if cache_dir else None
@@ -74,7 +74,8 @@ def lowered_flops(op: Operation) -> float:
     return analysis.get('flops', 0.0)
 
 
-def _key(op: Operation) -> str:
+def key(op: Operation) -> str:
+    """What tells operations apart: two of the same cost the same."""
     operands = ' '.join(v.aval.str_short() for v in op.eqn.invars)
     params = {name: str(value) for name, value in sorted(op.eqn.params.items())}
     return f'{op.eqn.primitive.name} {operands} {params}'

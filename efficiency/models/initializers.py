@@ -19,6 +19,7 @@ from jax.interpreters import partial_eval as pe
 from jax.typing import DTypeLike
 
 from efficiency.errors import UserError, shown
+from efficiency.models import ops
 
 Initializer = Callable[..., jax.Array]
 
@@ -100,7 +101,8 @@ def kaiming_uniform_fan_in() -> Initializer:
 def variable_shapes(model: nn.Module, image_size: int) -> dict:
     """The variables of a network as `jax.ShapeDtypeStruct`s: {'params': ..., 'batch_stats': ...}; none is made."""
     image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-    return jax.eval_shape(partial(model.init, train=False), jax.random.key(0), image)
+    with ops.override('stock'):  # the shortest to trace
+        return jax.eval_shape(partial(model.init, train=False), jax.random.key(0), image)
 
 
 def initialise(model: nn.Module, key: jax.Array, image_size: int) -> dict:
@@ -123,7 +125,8 @@ def initialise(model: nn.Module, key: jax.Array, image_size: int) -> dict:
     """
     image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
     init = partial(model.init_with_output, train=False)
-    closed, (logits, shapes) = jax.make_jaxpr(init, return_shape=True)(key, image)
+    with ops.override('stock'):  # the shortest to trace, of which nothing is kept
+        closed, (logits, shapes) = jax.make_jaxpr(init, return_shape=True)(key, image)
     if getattr(logits, 'shape', None) != (1, model.num_classes):
         raise UserError(
             f'for one image {type(model).__name__} gives {shown(jax.tree.map(lambda leaf: leaf.shape, logits))}; '
