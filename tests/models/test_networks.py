@@ -63,6 +63,7 @@ FAMILIES = (
     'alexnet', 'vgg11', 'googlenet', 'inception_bn', 'resnet18', 'resnet50_fixup', 'densenet121', 'squeezenet1_1',
     'mobilenet_v1', 'mobilenet_v2', 'shufflenet_v1_x1_0', 'shufflenet_v2_x1_0', 'efficientnet_b0', 'lenet5',
 )  # fmt: skip
+DEEP = ('densenet121', 'efficientnet_b0', 'googlenet', 'inception_bn')
 LARGE = ('b2', 'b3', 'b4', 'b5', 'b6', 'b7')
 ALL = [name if name in FAMILIES else pytest.param(name, marks=pytest.mark.slow) for name in list_models()]
 
@@ -118,7 +119,14 @@ def test_networks_fit_small_images_and_end_in_a_map_of_two_pixels_or_more(name, 
     assert 2 <= maps[-1] <= (4 if size <= 32 else 8) * (4 if name == 'lenet5' else 1)
 
 
-@pytest.mark.parametrize('name', ALL)
+# Those whose step takes longest to compile are left to the slow tests.
+@pytest.mark.parametrize(
+    'name',
+    [
+        name if name in FAMILIES and name not in DEEP else pytest.param(name, marks=pytest.mark.slow)
+        for name in list_models()
+    ],
+)
 def test_a_network_learns_a_small_batch(name):
     model = create_model(name, 10, 32)
     variables = initialise(model, jax.random.key(0), 32)
