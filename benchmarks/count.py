@@ -18,13 +18,13 @@ from benchmarks import machine
 
 RESULT = 'count'
 
-# The peak of memory is its own, and that of as many processes as there are cores.
+# The peak of memory is its own, and that of as many processes as it starts.
 _OURS = """
 if __name__ == '__main__':
     import resource
-    from efficiency.count import main
+    from efficiency.count import _MOST_WORKERS, main
     main(['--models=' + ','.join(NAMES)])
-    more = CORES * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    more = min(CORES, _MOST_WORKERS) * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 """
 _TORCHS = """
 import torch

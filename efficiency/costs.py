@@ -34,6 +34,7 @@ class Program:
         image_size: pixels a side.
         step: (state, batch) -> the new state or gradients, and the loss.
         state, batch: what it takes, as shapes; the leaves of `batch` have the examples first.
+        trains: whether what the step gives is the next state.
     """
 
     model: nn.Module
@@ -42,6 +43,7 @@ class Program:
     step: Callable
     state: Shapes
     batch: dict[str, jax.ShapeDtypeStruct]
+    trains: bool = False
 
     @property
     def batch_size(self) -> int:
@@ -142,7 +144,7 @@ def recipe_program(config: ConfigDict, num_classes: int | None = None, data_dir:
         opt_state=jax.eval_shape(optimizer.init, variables['params']),
     )
     batch = _batch(config.batch_size, config.image_size, jnp.uint8, channels)
-    return Program(model, variables, config.image_size, step, state, batch)
+    return Program(model, variables, config.image_size, step, state, batch, trains=True)
 
 
 def _batch(batch_size, image_size, dtype, channels=3):
@@ -168,8 +170,13 @@ def costs(program: Program) -> dict[str, Any]:
         'forward_real_macs': forward.real_macs,
         'train_dense_macs': train_dense,
         'train_real_macs': train_real,
-        'train_over_forward': train_dense / forward.dense_macs,
+        'train_over_forward': _ratio(train_dense, forward.dense_macs),
     }
+
+
+def _ratio(part: float | None, whole: float) -> float | None:
+    """None where there is nothing to compare, or nothing to compare with."""
+    return part / whole if part is not None and whole else None
 
 
 def _each(total: int, batch_size: int) -> int | float:
@@ -201,7 +208,7 @@ def layer_costs(program: Program) -> list[dict[str, Any]]:
                 'params': params,
                 'forward_dense_macs': once.dense_macs,
                 'forward_real_macs': once.real_macs,
-                'share': once.dense_macs / program.forward.dense_macs,
+                'share': _ratio(once.dense_macs, program.forward.dense_macs),
                 'train_dense_macs': _each(step.dense_macs, program.batch_size),
                 'train_real_macs': _each(step.real_macs, program.batch_size),
             })  # fmt: skip
@@ -215,8 +222,9 @@ def _output_shapes(program: Program) -> dict[str, str]:
     def note(next_method, args, kwargs, context):
         output = next_method(*args, **kwargs)
         if context.method_name == '__call__':
-            first = jax.tree.leaves(output)[0]
-            shapes['/'.join(context.module.path)] = 'x'.join(map(str, first.shape[1:]))
+            first = next(iter(jax.tree.leaves(output)), None)
+            shape = None if first is None else 'x'.join(map(str, first.shape[1:]))
+            shapes['/'.join(context.module.path)] = shape
         return output
 
     def apply(variables, images):
@@ -267,7 +275,7 @@ def xla_costs(program: Program) -> dict[str, Any]:
     for name, (function, shapes, counted) in traces.items():
         with ops.override('stock'):
             flops = flops_when_lowered(jax.jit(function).trace(*shapes))
-        found |= {f'xla_{name}_flops': flops, f'xla_{name}_over_real': flops / 2 / counted.real_macs}
+        found |= {f'xla_{name}_flops': flops, f'xla_{name}_over_real': _ratio(flops, 2 * counted.real_macs)}
     return found
 
 
@@ -283,12 +291,12 @@ def compiled_costs(program: Program) -> dict[str, Any]:
         UserError: if the batch does not divide over the devices.
     """
     devices = DataParallel(program.batch_size)
-    ahead = compile_ahead(program.step, program.state, program.batch, devices.replicated, devices.split)
+    ahead = compile_ahead(program.step, program.state, program.batch, devices.replicated, devices.split, program.trains)
     flops = ahead.flops
     return {
         'devices': ahead.devices,
         'compiled_train_flops': flops,
-        'compiled_over_real': flops and flops / 2 / program.train.real_macs,
+        'compiled_over_real': _ratio(flops, 2 * program.train.real_macs),
         'compiled_mib_per_device': ahead.bytes_per_device / 2**20,
         'compile_seconds': ahead.seconds,
     }
@@ -300,19 +308,19 @@ def topology_costs(program: Program, topology: str) -> dict[str, Any]:
     Returns:
         'topology', 'chips', 'flops_per_chip' (XLA's float), 'compiled_over_real' (half of that times chips, over the
         real multiply-adds of the step), 'mib_per_chip', 'collectives' (how many of each kind a step has),
-        'collective_mib' (that a device gives to them in a step), 'compile_seconds'.
+        'collective_mib' (what a device gets of them in a step), 'compile_seconds'.
 
     Raises:
         UserError: if there is no such slice, the batch does not divide over its devices, or libtpu is not installed.
     """
     there, chips = topology_devices(topology)
     devices = DataParallel(program.batch_size, there)
-    ahead = compile_ahead(program.step, program.state, program.batch, devices.replicated, devices.split)
+    ahead = compile_ahead(program.step, program.state, program.batch, devices.replicated, devices.split, program.trains)
     return {
         'topology': topology,
         'chips': chips,
-        'flops_per_chip': ahead.flops / chips,
-        'compiled_over_real': ahead.flops / 2 / program.train.real_macs,
+        'flops_per_chip': _ratio(ahead.flops, chips),
+        'compiled_over_real': _ratio(ahead.flops, 2 * program.train.real_macs),
         'mib_per_chip': ahead.bytes_per_device * ahead.devices / chips / 2**20,
         'collectives': ', '.join(f'{number} {kind}' for kind, (number, _) in ahead.collectives.items()) or None,
         'collective_mib': sum(size for _, size in ahead.collectives.values()) / 2**20,

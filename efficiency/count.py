@@ -141,10 +141,12 @@ def _check(arguments: argparse.Namespace) -> None:
                 raise UserError(f'--{option} and --config do not go together; pass --{own} instead')
     elif arguments.data_dir is not None:
         raise UserError("--data_dir is for a --config's data set; networks need none")
-    if arguments.by_layer and (arguments.xla or arguments.compiled or arguments.topology):
+    if arguments.compiled and arguments.topology is not None:
+        raise UserError('--compiled is for this machine and --topology for another; ask for one of them at a time')
+    if arguments.by_layer and (arguments.xla or arguments.compiled or arguments.topology is not None):
         raise UserError('--by_layer has no figures of a compiler, which fuses layers; ask for one of them at a time')
     alone = ('config', 'batch_size', 'by_layer', 'xla', 'compiled', 'topology')
-    together = next((option for option in alone if getattr(arguments, option)), None)
+    together = next((option for option in alone if getattr(arguments, option) not in (None, False)), None)
     if arguments.against is not None and together:
         raise UserError(f"--against sets networks' counts for one example beside others'; leave --{together} out")
 
@@ -194,8 +196,8 @@ def _counted(arguments: argparse.Namespace, overrides: list[str]) -> list[_Row]:
 
         frameworks = arguments.against.split(',')
         return compare_networks(_names(arguments), frameworks, arguments.image_size, arguments.num_classes or 1000)
-    compilers = arguments.xla or arguments.compiled or arguments.topology
-    if not (compilers or arguments.by_layer or arguments.config):
+    compilers = arguments.xla or arguments.compiled or arguments.topology is not None
+    if not (compilers or arguments.by_layer or arguments.config is not None):
         return count_networks(_names(arguments), arguments.image_size, arguments.num_classes or 1000)
     programs = _programs(arguments, overrides)
     if arguments.by_layer:
@@ -207,7 +209,7 @@ def _counted(arguments: argparse.Namespace, overrides: list[str]) -> list[_Row]:
         more.append(costs.xla_costs)
     if arguments.compiled:
         more.append(costs.compiled_costs)
-    if arguments.topology:
+    if arguments.topology is not None:
         more.append(lambda program: costs.topology_costs(program, arguments.topology))
     rows = [_row(name, arguments.image_size, program, more) for name, program in _with_progress(programs)]
     columns = dict.fromkeys(column for row in rows for column in row)
@@ -225,17 +227,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
-    overrides = [argument for argument in rest if argument.startswith('--config.')] if arguments.config else []
-    if strange := [argument for argument in rest if argument not in overrides]:
-        parser.error(f'unrecognized arguments: {" ".join(strange)}')
     try:
+        if rest and arguments.config is None:
+            raise UserError(f'there is no option {rest[0]}; --help lists those that there are')
         _check(arguments)
-        if arguments.topology:
+        if arguments.topology is not None:
             from efficiency.flops import ahead
 
             ahead.check_topology(arguments.topology)
             ahead.leave_tpus_alone()
-        rows = _counted(arguments, overrides)
+        rows = _counted(arguments, rest)
     except UserError as error:
         print('efficiency:', ' '.join(str(error).splitlines()), file=sys.stderr)
         return 2

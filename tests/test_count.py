@@ -7,11 +7,16 @@ import os
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from efficiency import count
 from efficiency.costs import layer_costs, network_program, recipe_program
+from efficiency.flops import count as count_program
+from efficiency.models import ops
 from efficiency.tables import render
+from efficiency.training.programs import without_optimizer
 from tests.conftest import ROOT
 
 
@@ -82,6 +87,12 @@ def test_a_network_that_does_not_exist_at_a_size_keeps_its_row(rows, run):
         (['--config=configs/alexnet.py:birds', '--num_classes=9'], 'pass --config.image_size'),
         (['--config=configs/alexnet.py', '--config.image_size=4'], 'images of 4 pixels are too small'),
         (['--models=lenet5', '--topology=v5e:3x5'], 'of v5e there are v5e:1x1, '),
+        (['--models=lenet5', '--compiled', '--topology=v5e:1x1'], '--compiled is for this machine'),
+        (['--models=lenet5', '--topology='], "there is no TPU topology ''"),
+        (['--config='], 'Pass one with --config'),
+        (['--config.seed=1'], 'there is no option --config.seed=1'),
+        (['--config=configs/alexnet.py', '--config.precision', 'float16'], 'config.precision'),
+        (['--config=configs/alexnet.py', '--depth=3'], "'depth'"),
         (['--models=lenet5', '--topology=gpu'], "there is no TPU topology 'gpu'; there are v2:2x2 to "),
     ],
 )
@@ -91,6 +102,18 @@ def test_mistakes_are_one_sentence(args, says, run):
     assert out == ''
     assert says in errors
     assert len(errors.splitlines()) == 1
+
+
+def test_a_network_that_cannot_be_counted_names_the_operation_and_the_layer(run, monkeypatch):
+    def spectrum(x, *_, **__):
+        return jnp.abs(jnp.fft.fft(x)).astype(x.dtype)
+
+    monkeypatch.setattr(ops, 'max_pool', spectrum)
+    code, out, errors = run('--models=alexnet')
+    assert code == 2
+    assert out == ''
+    assert "cannot count 'fft' in AlexNet" in errors
+    assert 'write it with matrix multiplies or convolutions' in errors
 
 
 def test_libtpu_that_is_not_there_is_said(run, monkeypatch):
@@ -196,6 +219,17 @@ def test_what_is_compiled_is_counted_over_all_devices():
         assert 1 < row['compiled_over_real'] < 1.2
     # Each of four adds up its own part of the gradients, and then theirs.
     assert four['compiled_train_flops'] == pytest.approx(one['compiled_train_flops'], rel=0.05)
+
+
+def test_a_layer_may_be_called_as_the_optimizer_is():
+    def named(name):
+        def step(x, w):
+            with jax.named_scope('Network'), jax.named_scope(name):
+                return x @ w
+
+        return count_program(step, *[jax.ShapeDtypeStruct((4, 4), jnp.float32)] * 2)
+
+    assert without_optimizer(named('optimizer')).dense_macs == without_optimizer(named('fc')).dense_macs == 64
 
 
 def test_optimizers_that_multiply_are_a_layer_of_their_own(monkeypatch):

@@ -119,8 +119,8 @@ def _give_back_at_once() -> None:
 
     thread = SharedMemoryArray._del_thread_pool
     if thread:
+        SharedMemoryArray._del_thread_pool = None
         thread.apply(int)  # it takes what it was given in turn
-        SharedMemoryArray._disable_async_del()
 
 
 def eval_stream(batches: EvalBatches) -> Iterator[Batch]:

@@ -56,7 +56,12 @@ class Ahead:
 
 
 def compile_ahead(
-    step: Callable, state: Any, batch: Any, replicated: jax.sharding.Sharding, split: jax.sharding.Sharding
+    step: Callable,
+    state: Any,
+    batch: Any,
+    replicated: jax.sharding.Sharding,
+    split: jax.sharding.Sharding,
+    donate: bool = False,
 ) -> Ahead:
     """Compiles a train step for the devices of its shardings; nothing is run, and no array is made.
 
@@ -64,14 +69,25 @@ def compile_ahead(
         step: (state, batch) -> anything.
         state, batch: as shapes.
         replicated, split: shardings of the state and of the batch, over the same devices.
+        donate: whether the step's results take the place of the state, as in training.
+
+    Raises:
+        UserError: if it does not fit into the memory of a device.
     """
 
     def placed(tree, sharding):
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
 
-    lowered = jax.jit(step, out_shardings=replicated).lower(placed(state, replicated), placed(batch, split))
+    lowered = jax.jit(step, out_shardings=replicated, donate_argnums=(0,) if donate else ()).lower(
+        placed(state, replicated), placed(batch, split)
+    )
     before = time.perf_counter()
-    compiled = lowered.compile()
+    try:
+        compiled = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        if 'RESOURCE_EXHAUSTED' not in str(error):
+            raise
+        raise UserError(f'it does not fit: {str(error).splitlines()[0]}; take a smaller batch') from error
     seconds = time.perf_counter() - before
     devices = len(replicated.device_set)
     memory = compiled.memory_analysis()
@@ -86,7 +102,7 @@ def compile_ahead(
 
 
 def leave_tpus_alone() -> None:
-    """Has libtpu compile without a TPU, and jax keep to the CPU; best before jax is asked for anything."""
+    """Has libtpu compile without a TPU, and jax keep to the CPU from here on; best before it is asked for anything."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     jax.config.update('jax_platforms', 'cpu')
@@ -96,7 +112,7 @@ def topology_devices(name: str) -> tuple[Sequence[Any], int]:
     """The devices of a slice of TPU chips that is not here, and how many chips they are on.
 
     Args:
-        name: generation and shape, as 'v5e:16x16'; see `TOPOLOGIES`.
+        name: generation and shape, as 'v5e:16x16'; see `TOPOLOGIES`. jax keeps to the CPU afterwards.
 
     Raises:
         UserError: if there is no such slice, or libtpu is not installed.
@@ -124,7 +140,8 @@ def check_topology(name: str) -> None:
 
 # (f32[64]{0:T(256)}, f32[]) all-reduce-start(...): types, then the operation.
 _COLLECTIVE = re.compile(
-    r'= (.*?) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute|collective-broadcast)(-start)?\('
+    r'= (.*?) (all-reduce|all-gather|reduce-scatter|(?:ragged-)?all-to-all|collective-permute|collective-broadcast)'
+    r'(-start)?\('
 )
 _ARRAY = re.compile(r'\b(pred|[a-z]+(\d+)\w*)\[([\d,]*)\]')
 
@@ -137,11 +154,13 @@ def collectives(hlo: str) -> dict[str, tuple[int, int]]:
         if operation is None:
             continue
         types, kind, asynchronous = operation.groups()
+        if asynchronous and kind != 'all-reduce':
+            # What starts holds its operands, as many results, and maybe contexts.
+            types = types.replace('u32[]', '')
         sizes = [math.prod(map(int, filter(None, dims.split(',')))) * _width(kind_of, bits)
                  for kind_of, bits, dims in _ARRAY.findall(types)]  # fmt: skip
         if asynchronous and kind != 'all-reduce':
-            # What starts holds its operands as well as its results, as many of each, and maybe two contexts.
-            sizes = sizes[1:2] if kind == 'collective-permute' else sizes[len(sizes) // 2 :]
+            sizes = sizes[len(sizes) // 2 :]
         number, total = found.get(kind, (0, 0))
         found[kind] = number + 1, total + sum(sizes)
     return dict(sorted(found.items()))

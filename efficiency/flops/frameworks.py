@@ -31,7 +31,7 @@ def compare(
 
     Args:
         network: makes it; its forward pass takes (n, 3, size, size) and returns logits. It is made without memory for
-            its parameters.
+            its parameters, which fvcore alone is then given.
         image_size: pixels a side.
         forward, train: our counts, of one example's forward pass and of its train step without an optimizer.
         frameworks: names of `FRAMEWORKS`.

@@ -16,13 +16,14 @@ import jax
 import jax.extend.core.primitives as standard
 from jax.interpreters import partial_eval as pe
 
+from efficiency.errors import UserError
 from efficiency.flops import convolution
 
 Kind = Literal['forward', 'input_gradient', 'weight_gradient', 'matmul']
 KINDS: tuple[Kind, ...] = ('forward', 'input_gradient', 'weight_gradient', 'matmul')
 
 
-class CountError(Exception):
+class CountError(UserError):
     """A program that cannot be counted; the message names the operation and the layer."""
 
 
@@ -87,12 +88,15 @@ def count(fn: Callable, *args: Any, trip_count: int | None = None, **kwargs: Any
 
     Raises:
         CountError: for a loop of unknown length, or an operation whose cost is not known here.
+        ValueError: if trip_count is negative.
     """
     return count_jaxpr(jax.make_jaxpr(fn)(*args, **kwargs), trip_count)
 
 
 def count_jaxpr(closed_jaxpr: Any, trip_count: int | None = None) -> Count:
     """As `count`, of a jaxpr (of `jax.make_jaxpr(fn)(...)` or `jax.jit(fn).trace(...).jaxpr`)."""
+    if trip_count is not None and trip_count < 0:
+        raise ValueError(f'trip_count is {trip_count}; a loop runs 0 times or more')
     jaxpr, _ = pe.dce_jaxpr(closed_jaxpr.jaxpr, [True] * len(closed_jaxpr.jaxpr.outvars))
     return Count(tuple(_walk(jaxpr, (), 1, trip_count)))
 
@@ -108,6 +112,8 @@ _LIGHT -= {
     'cholesky', 'custom_linear_solve', 'eig', 'eigh', 'fft', 'hessenberg', 'householder_product', 'lu', 'qr',
     'schur', 'svd', 'triangular_solve', 'tridiagonal', 'tridiagonal_solve',
 }  # fmt: skip
+# Between the reversal of a kernel and the convolution with it, in an input gradient: vmap folds examples into channels.
+_SAME_VALUES = {'broadcast_in_dim', 'convert_element_type', 'copy', 'reshape', 'squeeze', 'transpose'}
 # Their inner programs are one combining operation on scalars.
 _SCALAR_BODIES = {'reduce', 'reduce_window', 'select_and_scatter', 'sort', 'reduce_precision'}
 
@@ -124,7 +130,7 @@ def _walk(jaxpr: Any, scopes: tuple[str, ...], times: int, trip_count: int | Non
         def fail(why, layer=layer, name=name):
             return CountError(f'cannot count {name!r} in {"/".join(layer) or "the program"}: {why}')
 
-        if name == 'rev' or (name == 'convert_element_type' and id(eqn.invars[0]) in reversed_values):
+        if name == 'rev' or (name in _SAME_VALUES and id(eqn.invars[0]) in reversed_values):
             reversed_values.update(map(id, eqn.outvars))
         if name == 'dot_general':
             yield _matmul(eqn, '/'.join(layer), times)
@@ -133,10 +139,12 @@ def _walk(jaxpr: Any, scopes: tuple[str, ...], times: int, trip_count: int | Non
         elif name == 'scan':
             yield from inner(eqn.params['jaxpr'], eqn.params['length'])
         elif name == 'while':
-            body = [*inner(eqn.params['cond_jaxpr']), *inner(eqn.params['body_jaxpr'])]
-            if body and trip_count is None:
+            condition, body = list(inner(eqn.params['cond_jaxpr'])), list(inner(eqn.params['body_jaxpr']))
+            if (condition or body) and trip_count is None:
                 raise fail('it multiplies, and how often it runs is not known before it runs; pass trip_count')
-            yield from (dataclasses.replace(op, times=op.times * trip_count) for op in body)
+            # The condition is asked once more than the body runs.
+            for ops, turns in ((condition, (trip_count or 0) + 1), (body, trip_count or 0)):
+                yield from (dataclasses.replace(op, times=op.times * turns) for op in ops)
         elif name == 'cond':
             yield from _branch(eqn, inner, fail)
         elif name == 'shard_map':

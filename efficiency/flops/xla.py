@@ -1,4 +1,4 @@
-"""What XLA says of whole programs: its own floats, of one device, a loop's body counted once."""
+"""What XLA says of whole programs: its own floats, a loop's body counted once."""
 
 import jax
 
@@ -6,7 +6,7 @@ import jax
 def flops_when_lowered(traced: jax.stages.Traced) -> float | None:
     """XLA's flops of a traced program before it compiles, over all devices, in the formulations of accelerators.
 
-    Twice the real multiply-adds, and element-wise work. None where XLA does not say.
+    Twice the real multiply-adds, those in a loop once, and element-wise work. None where XLA does not say.
     """
     # As for a TPU, which takes no TPU; a CPU has formulations of its own.
     analysis = traced.lower(lowering_platforms=('tpu',)).cost_analysis()

@@ -48,7 +48,7 @@ def without_optimizer(step: Count) -> Count:
 
 
 def _is_the_optimizers(op: Operation) -> bool:
-    return OPTIMIZER_SCOPE in op.layer.split('/')
+    return op.layer.split('/')[0] == OPTIMIZER_SCOPE
 
 
 def compile_train_step(

@@ -47,19 +47,25 @@ def test_collectives_are_read_in_every_form():
   %ags = (bf16[4]{0}, bf16[16]{0}) all-gather-start(%d), dimensions={0}
   %agd = bf16[16]{0} all-gather-done(%ags)
   %cps = (s8[7]{0}, s8[7]{0}, u32[]{:S(2)}, u32[]{:S(2)}) collective-permute-start(%e)
+  %ag2 = (bf16[4]{0}, bf16[16]{0}, u32[], u32[]) all-gather-start(%d), dimensions={0}
+  %cp2 = ((f32[4]{0}, f32[8]{0}), (f32[4]{0}, f32[8]{0}), u32[], u32[]) collective-permute-start(%d, %e)
+  %ra = f32[3]{0} ragged-all-to-all(%g, %h)
   %rs = pred[] reduce-scatter(%f), dimensions={0}
   %fusion = f32[9]{0} fusion(%all-reduce.1), kind=kLoop
 """
     assert collectives(hlo) == {
-        'all-gather': (1, 32),
+        'all-gather': (2, 64),
         'all-reduce': (3, 4 * 64 * 3 + 4 * 10 + 2 * 4 + 4 * 5),
-        'collective-permute': (1, 7),
+        'collective-permute': (2, 7 + 48),
+        'ragged-all-to-all': (1, 12),
         'reduce-scatter': (1, 1),
     }
 
 
 @pytest.mark.tpu_aot
-@pytest.mark.parametrize('topology', ['v5e:1x1', 'v5e:2x2', 'v4:2x2x1', 'tpu7x:2x2x1'])
+@pytest.mark.parametrize(
+    'topology', [pytest.param('v5e:1x1', marks=pytest.mark.slow), 'v5e:2x2', 'v4:2x2x1', 'tpu7x:2x2x1']
+)
 def test_a_step_is_compiled_for_tpus_that_are_not_here(topology, capsys):
     pytest.importorskip('libtpu', reason='needs the extra tpu_aot')
     assert main(['--models=lenet5', '--batch_size=64', f'--topology={topology}', '--format=json']) == 0

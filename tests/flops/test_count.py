@@ -107,6 +107,27 @@ def test_vmap_counts_every_example():
     assert count(jax.vmap(lambda x, w: x @ w, (0, None)), f32(3, 4, 8), W).dense_macs == 3 * ONE
 
 
+def test_vmap_of_a_convolutions_gradients_counts_every_example():
+    def loss(x, w):
+        return jnp.sum(lax.conv(x, w, (1, 1), 'VALID') ** 2)
+
+    both = jax.grad(loss, (0, 1))
+    one = count(both, f32(2, 3, 9, 9), f32(4, 3, 3, 3))
+    three = count(jax.vmap(both, (None, 0)), f32(2, 3, 9, 9), f32(3, 4, 3, 3, 3))
+    assert three.dense_macs == 3 * one.dense_macs
+    assert three.real_macs == 3 * one.real_macs
+    assert three.by_kind()['input_gradient'].dense_macs == 3 * one.by_kind()['input_gradient'].dense_macs > 0
+
+
+def test_the_condition_of_a_while_runs_once_more_than_its_body():
+    def loop(x, w):
+        return lax.while_loop(lambda x: jnp.sum(x @ w) > 0, lambda x: x @ w, x)
+
+    assert count(loop, X, W, trip_count=3).dense_macs == (4 + 3) * ONE
+    with pytest.raises(ValueError, match='trip_count is -1'):
+        count(loop, X, W, trip_count=-1)
+
+
 def test_shard_map_counts_all_devices():
     mesh = jax.sharding.AbstractMesh((2,), ('data',))
     sharded = jax.shard_map(lambda x, w: x @ w, mesh=mesh, in_specs=(P('data'), P()), out_specs=P('data'))
