@@ -141,7 +141,11 @@ def test_every_formulation_at_batches_that_do_not_divide(batch, size, channels, 
     def conv(x, weights):
         return ops.conv2d(x, weights, strides=(stride, stride), padding=pad, groups=groups)
 
-    assert_same(conv, x, weights)
+    # In float64, as stock's own sums of so many products are off by more than is allowed here.
+    with jax.enable_x64(True):
+        exact = results(conv, 'stock', *(operand.astype(jnp.float64) for operand in (x, weights)))
+    for ours, true in zip(results(conv, 'cpu', x, weights), exact, strict=True):
+        np.testing.assert_allclose(ours, true, atol=1e-5 * np.abs(true).max(), rtol=0)
 
 
 @settings(max_examples=20, deadline=None)
