@@ -39,7 +39,7 @@ def test_the_committed_baseline_is_made_from_the_committed_records():
     assert baseline_for('mnist5k', target.metric, target.value) == row
 
 
-@pytest.mark.parametrize('path', sorted(RESULTS.glob('*.json')), ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', sorted(RESULTS.rglob('*.json')), ids=lambda path: f'{path.parent.name}-{path.stem}')
 def test_the_committed_records_are_valid_and_summarised(path):
     record = records.read(path)
     assert record['git']['dirty'] is False
@@ -57,8 +57,9 @@ def test_every_config_names_its_model_and_every_preset_loads():
         spec.loader.exec_module(module)
         for preset in (None, *common.PRESETS):
             config = module.get_config(preset)
-            # The paper's rule: 0.01 "for pre-batch-norm architectures (GoogLeNet and VGG)", AlexNet and SqueezeNet too.
-            before = ('alexnet', 'vgg11', 'googlenet', 'squeezenet1_1')
+            # The paper's rule: 0.01 "for pre-batch-norm architectures (GoogLeNet and VGG)", and so for those
+            # that it does not name and that have none.
+            before = ('alexnet', 'vgg11', 'googlenet', 'lenet5', 'squeezenet1_1')
             assert config.learning_rate == (0.01 if config.model.name in before else 0.1)
             assert config.dataset == (preset or 'mnist5k')
     paper = common.paper_recipe('resnet', 'imagenet2012', 0.1)
