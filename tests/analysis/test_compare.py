@@ -1,0 +1,141 @@
+"""Whether a point beats another is what all ways to deal its seeds say."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from efficiency.analysis.compare import compare, summary_over_seeds
+from efficiency.errors import UserError
+
+SEEDS = st.lists(st.integers(1, 30).map(float) | st.just(math.inf), min_size=3, max_size=5)
+
+
+def test_summaries_count_what_never_reached_as_infinite():
+    summary = summary_over_seeds([3, 1, 2])
+    assert (summary.median, summary.low, summary.high, summary.n, summary.n_reached) == (2, 1, 3, 3, 3)
+    assert summary_over_seeds([1, 2]).median == 1.5
+    assert summary_over_seeds([1, math.inf]).median == math.inf
+    assert summary_over_seeds([1, 2, math.inf]).median == 2
+    never = summary_over_seeds([math.inf] * 2)
+    assert (never.median, never.low, never.n_reached) == (math.inf, math.inf, 0)
+    for values, says in [([], 'no seeds'), ([0], 'not positive'), ([math.nan], 'not positive'), (['x'], 'no number')]:
+        with pytest.raises(UserError, match=says):
+            summary_over_seeds(values)
+
+
+def by_enumeration(a, b):
+    """Twice the smaller tail of all ways to deal the seeds to two sides."""
+    values = np.array([*a, *b])
+    values = np.log2(values) if np.isfinite(values).all() else stats.rankdata(values)
+    differences = []
+    for chosen in itertools.combinations(range(len(values)), len(a)):
+        rest = [i for i in range(len(values)) if i not in chosen]
+        differences.append(values[rest].mean() - values[list(chosen)].mean())
+    differences = np.array(differences)
+    seen = differences[0]
+    tails = [(differences <= seen + 1e-9).mean(), (differences >= seen - 1e-9).mean()]
+    return min(1, 2 * min(tails))
+
+
+@settings(deadline=None)
+@given(SEEDS, SEEDS)
+def test_the_permutation_p_is_that_of_brute_force(a, b):
+    result = compare(a, b)
+    if not np.isfinite([*a, *b]).any():
+        assert result.permutation_p is None
+        return
+    assert result.permutation_p == pytest.approx(by_enumeration(a, b))
+    assert result.smallest_p == 2 / math.comb(len(a) + len(b), len(a)) <= result.permutation_p + 1e-12
+    assert result.statistic == ('mean log2 compute' if np.isfinite([*a, *b]).all() else 'mean rank')
+
+
+@settings(deadline=None)
+@given(SEEDS, SEEDS)
+@example([1.0, 3.0, 7.0], [3.0, 6.0, 1.0])  # 1 x 6 = 2 x 3: differences that are equal but for rounding
+def test_sides_can_be_exchanged_and_units_do_not_matter(a, b):
+    there, back, scaled = compare(a, b), compare(b, a), compare([2**40 * x for x in a], [2**40 * x for x in b])
+    assert back.permutation_p == pytest.approx(there.permutation_p)
+    assert scaled.permutation_p == pytest.approx(there.permutation_p)
+    assert not (there.beats and back.beats)
+    for name in ('hedges_g', 'ratio'):
+        ours, other, large = (getattr(result, name) for result in (there, back, scaled))
+        assert large == pytest.approx(ours)
+        if ours not in (None, 0, math.inf):
+            assert other == pytest.approx(-ours if name == 'hedges_g' else 1 / ours)
+
+
+def test_three_against_three_cannot_show_it_by_permutation_and_says_so():
+    result = compare([1, 1.1, 1.2], [4, 4.4, 4.1], ('a', 'b'))
+    assert result.permutation_p == result.smallest_p == pytest.approx(0.1)
+    assert result.ratio == pytest.approx(4.1 / 1.1)
+    assert (result.decided_by, result.beats) == ('welch', True)
+    logs = np.log2([1, 1.1, 1.2]), np.log2([4, 4.4, 4.1])
+    assert result.welch_p == pytest.approx(stats.ttest_ind(*logs, equal_var=False).pvalue)
+    # Hedges's correction for 4 degrees of freedom is Gamma(2) / (sqrt(2) Gamma(1.5)).
+    pooled = math.sqrt((logs[0].var(ddof=1) + logs[1].var(ddof=1)) / 2)
+    plain = (logs[1].mean() - logs[0].mean()) / pooled
+    assert result.hedges_g == pytest.approx(plain / (math.sqrt(2) * math.gamma(1.5)))
+    assert result.verdict == (
+        'a takes 3.73 x less compute than b in the median; the seeds show a difference at 0.05 (permutation test on '
+        f"mean log2 compute, p = 0.1, where 3 against 3 seeds cannot give less than 0.1; Welch's t on log2 compute, "
+        f'p = {result.welch_p:.2g}, which takes log2 compute for normal).'
+    )
+
+
+def test_five_against_five_are_decided_by_permutation():
+    a, b = [1, 2, 3, 4, 5], [6, 7, 8, 9, 10]
+    result = compare(a, b, ('mine', 'theirs'))
+    assert (result.decided_by, result.beats) == ('permutation', True)
+    assert result.permutation_p == pytest.approx(2 / 252)
+    assert result.verdict.startswith('mine takes 2.67 x less compute than theirs in the median; the seeds show a diff')
+    assert compare(b, a).beats is False
+    assert compare(a, a).permutation_p == 1
+    assert compare(a, a).verdict.startswith('a and b take the same compute in the median; the seeds do not show')
+
+
+def test_seeds_that_never_reached_count_as_worst():
+    result = compare([1, 2, 3, 4], [5, math.inf, math.inf, math.inf], ('a', 'b'))
+    assert (result.ratio, result.statistic, result.welch_p, result.hedges_g) == (math.inf, 'mean rank', None, None)
+    assert (result.permutation_p, result.beats) == (pytest.approx(2 / 70), True)
+    assert 'a reaches the target in the median and b does not, 4 of 4 seeds of a do and 1 of 4' in result.verdict
+    three = compare([1, 2, 3], [math.inf] * 3, ('a', 'b'))
+    assert (three.permutation_p, three.decided_by, three.beats) == (pytest.approx(0.1), None, None)
+    assert 'but 3 against 3 seeds cannot show a difference at 0.05' in three.verdict
+    neither = compare([math.inf] * 3, [math.inf] * 4, ('a', 'b'))
+    assert (neither.ratio, neither.permutation_p) == (None, None)
+    assert neither.verdict == 'No seed of a or b reaches the target.'
+    most = compare([1, math.inf, math.inf], [2, math.inf, math.inf], ('a', 'b'))
+    assert most.ratio is None
+    assert most.verdict.startswith('neither reaches the target in the median')
+
+
+def test_seeds_that_do_not_vary_leave_nothing_for_welch():
+    result = compare([2, 2, 2], [3, 3, 3])
+    assert (result.welch_p, result.hedges_g, result.beats) == (None, None, None)
+    assert compare([2, 2, 2], [3, 3, 4]).decided_by == 'welch'
+
+
+def test_fewer_than_three_seeds_are_not_tested():
+    result = compare([1, 2], [4, 5, 6], ('lenet5', 'alexnet'))
+    assert (result.permutation_p, result.welch_p, result.hedges_g, result.beats) == (None,) * 4
+    assert result.ratio == pytest.approx(5 / 1.5)
+    assert result.verdict == (
+        'lenet5 takes 3.33 x less compute than alexnet in the median, untested: a test needs 3 seeds a side, and '
+        'lenet5 has 2.'
+    )
+    with pytest.raises(UserError, match='alexnet has no seeds'):
+        compare([1], [], ('lenet5', 'alexnet'))
+
+
+def test_many_seeds_are_dealt_at_random_but_the_same_each_time():
+    generator = np.random.default_rng(0)
+    a, b = 2 ** generator.normal(0, 1, 20), 2 ** generator.normal(1, 1, 20)
+    result = compare(a, b)
+    assert result == compare(a, b)
+    assert result.permutation_p == pytest.approx(result.welch_p, abs=0.02)
+    assert result.smallest_p == 2 / 20_001
