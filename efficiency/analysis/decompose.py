@@ -1,0 +1,239 @@
+"""Where a factor comes from: fewer examples or cheaper ones, better hardware or better use of it, money or algorithms.
+
+Hernandez & Brown (2020, arXiv:2005.04305), table 1, split the efficiency factor of each network into one of epochs and
+one of compute per epoch; section 5.4 and figure 5 multiply hardware, spending and algorithms into effective compute.
+Compute is in multiply-adds (macs) of one convention throughout, time in seconds, rates in macs a second.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from efficiency.analysis.curves import checked_curve
+from efficiency.analysis.trends import DAYS_PER_MONTH, as_date
+from efficiency.errors import UserError, shown
+
+# How far a stated total may be from examples x macs per example: what is counted agrees to the last digits.
+_TOLERANCE = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What one point took to reach the target. Two of the first three are enough; if all are given, they have to agree.
+
+    Attributes:
+        examples: seen in training, each time anew.
+        macs_per_example: of training on one.
+        total_macs: examples x macs per example.
+        seconds: of the wall clock, if known.
+        peak_macs_per_second: of all devices together, if known.
+
+    Raises:
+        UserError: if fewer than two of the first three are given, they do not agree, or one is not positive.
+    """
+
+    examples: float | None = None
+    macs_per_example: float | None = None
+    total_macs: float | None = None
+    seconds: float | None = None
+    peak_macs_per_second: float | None = None
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not 0 < value < math.inf:
+                raise UserError(f'{field.name} of a cost is positive and finite, not {shown(value)}')
+        if [self.examples, self.macs_per_example, self.total_macs].count(None) > 1:
+            raise UserError('a cost needs two of examples, macs_per_example and total_macs')
+        if self.examples is None:
+            object.__setattr__(self, 'examples', self.total_macs / self.macs_per_example)
+        if self.total_macs is None:
+            object.__setattr__(self, 'total_macs', self.examples * self.macs_per_example)
+        per_example = self.total_macs / self.examples
+        if not math.isclose(per_example, self.macs_per_example or per_example, rel_tol=_TOLERANCE):
+            raise UserError(
+                f'{self.examples:g} examples of {self.macs_per_example:g} macs are '
+                f'{self.examples * self.macs_per_example:g} macs, not {self.total_macs:g}'
+            )
+        object.__setattr__(self, 'macs_per_example', per_example)
+
+    @property
+    def utilisation(self) -> float | None:
+        """The share of the devices' peak that the run made use of; None without seconds and peak."""
+        if self.seconds is None or self.peak_macs_per_second is None:
+            return None
+        return self.total_macs / (self.seconds * self.peak_macs_per_second)
+
+
+@dataclasses.dataclass(frozen=True)
+class Decomposition:
+    """How many times less one point took than another, and by what; products hold to the last bits of a float.
+
+    Attributes:
+        factor: of compute; examples_factor x macs_per_example_factor.
+        examples_factor: how many times fewer examples.
+        macs_per_example_factor: how many times less compute an example; below 1 where each costs more.
+        seconds_factor: of the wall clock; factor x hardware_factor x utilisation_factor. None, as those two, unless
+            both costs have seconds and a peak.
+        hardware_factor: how many times higher the devices' peak.
+        utilisation_factor: how many times higher the share of it that was used.
+    """
+
+    factor: float
+    examples_factor: float
+    macs_per_example_factor: float
+    seconds_factor: float | None = None
+    hardware_factor: float | None = None
+    utilisation_factor: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class EffectiveCompute:
+    """Growth of what the largest runs can do (section 5.4), as factors over one period.
+
+    Attributes:
+        hardware: operations that a unit of money buys.
+        spending: money and parallelisation.
+        algorithms: efficiency, at a level known at the beginning.
+    """
+
+    hardware: float
+    spending: float
+    algorithms: float
+
+    @property
+    def compute(self) -> float:
+        """Operations of the largest runs: hardware x spending."""
+        return self.hardware * self.spending
+
+    @property
+    def effective(self) -> float:
+        """Operations that the algorithms of the beginning would need: compute x algorithms."""
+        return self.compute * self.algorithms
+
+
+@dataclasses.dataclass(frozen=True)
+class WithinBudget:
+    """How far one system gets with a budget.
+
+    Attributes:
+        name: of the system.
+        level: its best accuracy at evaluations within the budget, the median over seeds; None where half of them have
+            no evaluation so early.
+        epochs, macs: where each seed had its best first, the medians over the seeds that have one; None as `level`.
+        seeds: how many.
+        seeds_ended: how many of them ended before the budget was spent; a longer run might have got further.
+    """
+
+    name: str
+    level: float | None
+    epochs: float | None
+    macs: float | None
+    seeds: int
+    seeds_ended: int
+
+
+def decompose(a: Cost, b: Cost) -> Decomposition:
+    """How many times less b took than a, and by what, as the paper's table 1.
+
+    Args:
+        a: the one that factors compare with, as AlexNet.
+        b: the other one.
+    """
+    result = Decomposition(
+        factor=a.total_macs / b.total_macs,
+        examples_factor=a.examples / b.examples,
+        macs_per_example_factor=a.macs_per_example / b.macs_per_example,
+    )
+    if a.utilisation is None or b.utilisation is None:
+        return result
+    return dataclasses.replace(
+        result,
+        seconds_factor=a.seconds / b.seconds,
+        hardware_factor=b.peak_macs_per_second / a.peak_macs_per_second,
+        utilisation_factor=b.utilisation / a.utilisation,
+    )
+
+
+def effective_compute(hardware: float, spending: float, algorithms: float) -> EffectiveCompute:
+    """Effective compute from three factors.
+
+    The paper's example: `effective_compute(hardware=8, spending=37_500, algorithms=25)` is 300,000 x in compute, of the
+    largest runs from 2012 to 2018, and 7.5 million x in effect. The 25 is that of ShuffleNet v2 over AlexNet; the 8 is
+    hardware that doubles every 2 years for 6, and 37,500 what it leaves of 300,000: the paper prints neither.
+
+    Raises:
+        UserError: if a factor is not positive and finite.
+    """
+    for name, factor in {'hardware': hardware, 'spending': spending, 'algorithms': algorithms}.items():
+        if not 0 < factor < math.inf:
+            raise UserError(f'the factor of {name} is positive and finite, not {shown(factor)}')
+    return EffectiveCompute(hardware, spending, algorithms)
+
+
+def effective_compute_over(
+    start: Any, end: Any, hardware_months: float, spending_months: float, algorithms_months: float
+) -> EffectiveCompute:
+    """Effective compute over a period, of steady doublings.
+
+    Args:
+        start, end: dates, see `efficiency.analysis.trends`.
+        hardware_months, spending_months, algorithms_months: the doubling time of each; infinite for what does not grow.
+
+    Raises:
+        UserError: if the period ends before it begins, or a doubling time is not positive.
+    """
+    period = (as_date(end) - as_date(start)).days / DAYS_PER_MONTH
+    if period < 0:
+        raise UserError(f'the period from {start} to {end} ends before it begins')
+    doublings = {'hardware': hardware_months, 'spending': spending_months, 'algorithms': algorithms_months}
+    for name, months in doublings.items():
+        if not months > 0:
+            raise UserError(f'the doubling time of {name} is positive, not {shown(months)}')
+    return effective_compute(**{name: 2 ** (period / months) for name, months in doublings.items()})
+
+
+def within_budget(
+    candidates: Mapping[str, Sequence[tuple[Sequence[float], Sequence[float], Sequence[float]]]], budget_macs: float
+) -> list[WithinBudget]:
+    """What reaches which level within a budget.
+
+    Args:
+        candidates: of each system and each seed the accuracies of its evaluations, and the macs and epochs up to each.
+        budget_macs: macs that may be spent on training.
+
+    Returns:
+        The best first; of equal levels the cheaper; last, by name, those that say nothing of so small a budget.
+
+    Raises:
+        UserError: if the budget is not positive, a system has no curves, or a curve is not one.
+    """
+    if not 0 < budget_macs < math.inf:
+        raise UserError(f'a budget is a positive number of macs, not {shown(budget_macs)}')
+    rows = [_within_budget(name, seeds, budget_macs) for name, seeds in candidates.items()]
+    return sorted(rows, key=lambda row: (row.level is None, -(row.level or 0), row.macs or 0, row.name))
+
+
+def _within_budget(name: str, seeds: Sequence[Sequence[Sequence[float]]], budget_macs: float) -> WithinBudget:
+    if not seeds:
+        raise UserError(f'{name} has no curves')
+    levels, best, ended = [], [], 0
+    for i, (*curve, epochs) in enumerate(seeds):
+        accuracies, macs = checked_curve(f'{name}, seed {i}', *curve)
+        if len(epochs) != len(macs):
+            raise UserError(f'the curve of {name}, seed {i} has {len(epochs)} epochs for {len(macs)} macs')
+        affordable = int((macs <= budget_macs).sum())
+        levels.append(-math.inf)
+        if affordable:
+            at = int(accuracies[:affordable].argmax())
+            levels[-1] = float(accuracies[at])
+            best.append((float(epochs[at]), float(macs[at])))
+        ended += affordable == len(macs)
+    level = float(np.median(levels))
+    if math.isinf(level):
+        return WithinBudget(name, None, None, None, len(seeds), ended)
+    epochs, macs = (float(values) for values in np.median(best, axis=0))
+    return WithinBudget(name, level, epochs, macs, len(seeds), ended)
