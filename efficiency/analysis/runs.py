@@ -1,0 +1,274 @@
+"""Run records below a folder: those that can be used, as systems of several seeds, and the others with their reason."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from efficiency import records
+from efficiency.errors import UserError, shown
+
+# What may differ between runs of one recipe: none of it changes a step before the target is met.
+_NOT_THE_RECIPE = ('seed', 'target', 'stop_at_target', 'tensorboard', 'preset', 'eval_only', 'eval_batch_size')
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Target:
+    """A level to reach: a metric's value on the very images of one evaluation split."""
+
+    dataset: str
+    fingerprint: str
+    metric: str
+    value: float
+
+    def __str__(self):
+        return f'{self.metric} >= {self.value:g} on {self.dataset}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Crossing:
+    """What one run took to its first evaluation at or above a level; infinite where it was trained to the end below.
+
+    Attributes:
+        examples, epochs: seen in training.
+        paper_macs: 3 x forward dense macs x examples.
+        train_macs: dense macs of the train step x steps.
+        train_seconds: spent in training steps.
+    """
+
+    examples: float
+    epochs: float
+    paper_macs: float
+    train_macs: float
+    train_seconds: float
+
+    @property
+    def reached(self) -> bool:
+        return math.isfinite(self.train_macs)
+
+
+NEVER = Crossing(*[math.inf] * 5)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """One run, as much of its record as the analysis needs.
+
+    Attributes:
+        path: of the record, as it was found.
+        recipe: its config without seed, target and what cannot change a step, as a hash.
+        curve: by name, one array over the evaluations: `epochs`, `examples`, `paper_macs`, `train_macs`,
+            `train_seconds`, `loss`, `top1`, `top5`.
+        forward_dense_macs: of the network, one example.
+        train_dense_macs: of the train step, one example.
+        matmul_peak_macs_per_second: of the machine that it ran on, None where it was not measured.
+    """
+
+    path: str
+    model: str
+    seed: int
+    target: Target
+    status: str
+    config: Mapping
+    recipe: str
+    curve: Mapping[str, np.ndarray]
+    forward_dense_macs: float
+    train_dense_macs: float
+    image_size: int | None
+    precision: str
+    device: str
+    matmul_peak_macs_per_second: float | None
+
+    def crossing(self, metric: str, value: float) -> Crossing | None:
+        """What it took to reach a level, or None where the run was stopped before anyone could know."""
+        met = np.flatnonzero(self.curve[metric] >= value)
+        if met.size:
+            return Crossing(**{field.name: float(self.curve[field.name][met[0]]) for field in _CROSSING_FIELDS})
+        return NEVER if self.status == 'exhausted' or not self.config.get('stop_at_target', True) else None
+
+
+_CROSSING_FIELDS = dataclasses.fields(Crossing)
+_CURVE = (*(field.name for field in _CROSSING_FIELDS), 'loss', *records.METRICS)
+
+
+@dataclasses.dataclass(frozen=True)
+class LeftOut:
+    """A file that is not part of the analysis, and why."""
+
+    path: str
+    reason: str
+
+
+def read_runs(
+    folder: str | os.PathLike, progress: Callable[[str], None] = lambda text: None
+) -> tuple[list[Run], list[LeftOut]]:
+    """The finished runs below a folder, one for each recipe and seed, and every other record with its reason.
+
+    Every `*.json` below the folder is taken for a record, but for what checkpoints keep and what is hidden.
+
+    Raises:
+        UserError: if there is no such folder, or nothing in it is a JSON file.
+    """
+    if not os.path.isdir(folder):
+        raise UserError(f'there is no folder {folder}; --runs is a folder with run records below it')
+    runs, left_out, seen, files = [], [], {}, 0
+    for path in _record_files(folder):
+        files += 1
+        progress(f'{files} records read')
+        try:
+            run = as_run(records.read(path), path)
+        except (records.RecordError, OSError) as error:
+            left_out.append(LeftOut(path, _reason(error, path)))
+            continue
+        identity = (run.model, run.target.dataset, run.target.fingerprint, run.recipe, run.seed)
+        if run.status not in ('reached', 'exhausted'):
+            left_out.append(LeftOut(path, f'is incomplete: its status is {run.status}'))
+        elif identity in seen:
+            left_out.append(LeftOut(path, f'is of the same recipe and seed as {seen[identity]}'))
+        else:
+            seen[identity] = path
+            runs.append(run)
+    if not files:
+        raise UserError(f'no file below {folder} ends in .json; run records are run.json, one in each workdir')
+    return runs, left_out
+
+
+def _record_files(folder) -> Iterator[str]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name != 'checkpoints' and not name.startswith('.'))
+        for name in sorted(names):
+            if name.endswith('.json') and not name.startswith('.'):
+                yield os.path.join(parent, name)
+
+
+def _reason(error: Exception, path: str) -> str:
+    if isinstance(error, OSError):
+        return f'cannot be read: {error.strerror}'
+    return str(error).removeprefix(path).strip()
+
+
+def as_run(record: records.Record, path: str) -> Run:
+    """A valid record, as much of it as the analysis needs."""
+    config = record['config']
+    curve, dataset = record['curve'], record['dataset']
+    return Run(
+        path=path,
+        model=record['model'],
+        seed=record['seed'],
+        target=Target(dataset['name'], dataset['fingerprint'], record['target']['metric'], record['target']['value']),
+        status=record['status'],
+        config=config,
+        recipe=_recipe(config),
+        curve={key: np.array([point[key] for point in curve], float) for key in _CURVE},
+        forward_dense_macs=record['macs_per_example']['forward_dense'],
+        train_dense_macs=record['macs_per_example']['train_dense'],
+        image_size=record['programs'][-1]['image_size'] if record['programs'] else None,
+        precision=record['precision'],
+        device=f'{record["devices"]["count"]} x {record["devices"]["kind"]}',
+        matmul_peak_macs_per_second=record['throughput'].get('matmul_peak_macs_per_second'),
+    )
+
+
+def _recipe(config: Mapping) -> str:
+    return hashlib.sha256(json.dumps(_settings(config), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _settings(config: Mapping) -> dict:
+    return {key: value for key, value in config.items() if key not in _NOT_THE_RECIPE}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class System:
+    """One network under one recipe on one data set: its runs differ in their seed.
+
+    Attributes:
+        name: the network's, with what tells this recipe from others of the same network.
+    """
+
+    name: str
+    model: str
+    runs: Sequence[Run]
+
+    def crossings(self, target: Target) -> list[tuple[Run, Crossing]]:
+        """Of each run that was trained until it met the level or to its end, by what it took."""
+        found = [(run, run.crossing(target.metric, target.value)) for run in self.runs]
+        known = [(run, crossing) for run, crossing in found if crossing is not None]
+        return sorted(known, key=lambda item: (item[1].train_macs, item[0].seed))
+
+
+def systems(runs: Sequence[Run]) -> list[System]:
+    """Runs of one data set by network and recipe, in the order of their names."""
+    groups = defaultdict(list)
+    for run in runs:
+        groups[run.model, run.recipe].append(run)
+    recipes = defaultdict(list)
+    for (model, _), group in groups.items():
+        recipes[model].append(dict(_flat(_settings(group[0].config))))
+    differing = {model: _differing_keys(configs) for model, configs in recipes.items()}
+    return sorted(
+        (
+            System(_name(model, group[0].config, differing[model]), model, sorted(group, key=lambda run: run.seed))
+            for (model, _), group in groups.items()
+        ),
+        key=lambda system: system.name,
+    )
+
+
+def _differing_keys(configs: Sequence[Mapping]) -> list[str]:
+    """Keys that are not the same in all recipes for one network."""
+    values = defaultdict(set)
+    for config in configs:
+        for key, value in config.items():
+            values[key].add(shown(value))
+    everywhere = {key for key in values if all(key in config for config in configs)}
+    return sorted(key for key in values if len(values[key]) > 1 or key not in everywhere)
+
+
+def _name(model: str, config: Mapping, differing: Sequence[str]) -> str:
+    """The network's name, followed by what tells its recipe from the others for it."""
+    if not differing:
+        return model
+    ours = dict(_flat(_settings(config)))
+    return f'{model} ({", ".join(f"{key}={ours.get(key)}" for key in differing)})'
+
+
+def _flat(config: Mapping, prefix: str = '') -> Iterator[tuple[str, object]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f'{prefix}{key}.')
+        else:
+            yield prefix + key, value
+
+
+def shared_targets(runs: Sequence[Run]) -> list[Target]:
+    """The targets of the runs that at least two networks have as their own, those of most runs first.
+
+    Where no two networks share one, every target.
+    """
+    networks, counts = defaultdict(set), defaultdict(int)
+    for run in runs:
+        networks[run.target].add(run.model)
+        counts[run.target] += 1
+    shared = [target for target in networks if len(networks[target]) > 1]
+    return sorted(shared or networks, key=lambda target: (-counts[target], target))
+
+
+def parse_target(text: str) -> tuple[str, float]:
+    """'top1:0.954' as metric and value.
+
+    Raises:
+        UserError: if it is not of that form.
+    """
+    metric, _, value = text.partition(':')
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if metric not in records.METRICS or not 0 < number <= 1:
+        raise UserError(f'--target={shown(text)} is not a metric and its value, as top1:0.954 or top5:0.791')
+    return metric, number

@@ -1,0 +1,87 @@
+"""Every record below a folder is used or listed with its reason, and a crossing is what the curve says."""
+
+import json
+import math
+
+import pytest
+
+from efficiency.analysis.runs import Target, parse_target, read_runs, shared_targets, systems
+from efficiency.errors import UserError
+from tests.analysis.conftest import make_record
+
+TARGET = Target('data', 'f' * 8, 'top1', 0.8)
+
+
+def test_runs_of_one_recipe_are_one_system_by_seed(save):
+    save('a', model='net', seed=1, accuracies=(0.9,), target=0.7)
+    save('b', model='net', seed=0, accuracies=(0.5, 0.85), batch_size=8)
+    folder = save('c', model='net', seed=0, accuracies=(0.8, 0.9))
+    runs, left_out = read_runs(folder)
+    assert not left_out
+    one, other = systems(runs)
+    assert [run.seed for run in one.runs] == [0]
+    assert one.name == 'net (batch_size=8)'
+    assert [run.seed for run in other.runs] == [0, 1]
+    assert [crossing.epochs for _, crossing in other.crossings(TARGET)] == [1, 1]
+    assert [crossing.train_macs for _, crossing in one.crossings(TARGET)] == [2000]
+
+
+def test_a_run_that_ended_below_the_target_never_reached_it_and_one_that_was_stopped_is_unknown(save):
+    save('ended', model='a', accuracies=(0.5, 0.6))
+    save('to-the-end', model='b', accuracies=(0.75, 0.7), target=0.7)
+    folder = save('stopped', model='c', accuracies=(0.75,), target=0.7, stop=True)
+    crossings = {system.model: system.crossings(TARGET) for system in systems(read_runs(folder)[0])}
+    assert [crossing.train_macs for _, crossing in crossings['a']] == [math.inf]
+    assert [crossing.reached for _, crossing in crossings['b']] == [False]
+    assert crossings['c'] == []
+
+
+def test_what_cannot_be_used_is_listed_with_its_reason(save):
+    folder = save('good', seed=0)
+    save('same', seed=0)
+    for name, change in {
+        'running': {'status': 'running'},
+        'failed': {'status': 'failed', 'failure': 'no'},
+        'schema': {'schema_version': 2},
+        'number': {'seed': 'x'},
+    }.items():
+        record = make_record(seed=1) | change
+        (folder / f'{name}.json').write_text(json.dumps(record))
+    (folder / 'cut.json').write_text('{"schema_version": 1')
+    (folder / 'list.json').write_text('[]')
+    (folder / 'bytes.json').write_bytes(b'\xff\xfe\x00')
+    (folder / 'good' / 'checkpoints').mkdir()
+    (folder / 'good' / 'checkpoints' / 'progress.json').write_text('{}')
+    runs, left_out = read_runs(folder)
+    assert len(runs) == 1
+    reasons = {entry.path.rsplit('/', 1)[1]: entry.reason for entry in left_out}
+    assert len(left_out) == 8
+    assert 'incomplete' in reasons['running.json']
+    assert 'failed' in reasons['failed.json']
+    assert 'schema_version' in reasons['schema.json']
+    assert 'seed' in reasons['number.json']
+    assert 'same recipe and seed' in reasons['run.json']
+    assert all('not JSON' in reasons[name] for name in ('cut.json', 'bytes.json'))
+    assert not any(str(folder) in reason for name, reason in reasons.items() if name != 'run.json')
+
+
+def test_targets_are_those_that_two_networks_share(save):
+    save('a', model='a', target=0.7)
+    save('b', model='b', target=0.7)
+    folder = save('c', model='c', target=0.8)
+    assert [target.value for target in shared_targets(read_runs(folder)[0])] == [0.7]
+    only = [run for run in read_runs(folder)[0] if run.model == 'c']
+    assert [target.value for target in shared_targets(only)] == [0.8]
+
+
+@pytest.mark.parametrize('text', ['top1', 'top1:', 'top1:2', 'top2:0.5', 'top1:nan', ':', 'top1:0'])
+def test_a_target_that_is_none_is_one_sentence(text):
+    with pytest.raises(UserError, match=r'as top1:0\.954'):
+        parse_target(text)
+
+
+def test_a_folder_without_records_is_said_so(tmp_path):
+    with pytest.raises(UserError, match='no file'):
+        read_runs(tmp_path)
+    with pytest.raises(UserError, match='no folder'):
+        read_runs(tmp_path / 'x')
