@@ -1,0 +1,75 @@
+"""What a figure shows, apart from how it is drawn: the same chart goes to print and onto the page."""
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+
+Value = float | datetime.date
+
+# Colours that people with any colour vision tell apart (Okabe & Ito, 2008), dark ones first; black is for frontiers.
+COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
+BLACK, GRAY = '#000000', '#767676'
+MARKERS = ('circle', 'square', 'diamond', 'triangle-up', 'triangle-down', 'cross')
+DASHES = ('solid', 'dash', 'dot', 'dashdot')
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Series:
+    """One line, or points of one kind.
+
+    Attributes:
+        name: in the legend.
+        x, y: the values, dates among them; None in `y` breaks a line.
+        marker: one of `MARKERS`, or '' for a bare line.
+        dash: one of `DASHES`, or '' for points alone.
+        step: the line keeps its value until the next point, as a running minimum does.
+        hollow: markers are outlines: published points, where filled ones are measured.
+        labels: a text beside each point, '' for none.
+        hover: lines of text for each point, on the page.
+        low, high: ends of an interval of y for each point, or None.
+    """
+
+    name: str
+    x: Sequence[Value]
+    y: Sequence[float | None]
+    colour: str = COLOURS[0]
+    marker: str = 'circle'
+    dash: str = ''
+    step: bool = False
+    hollow: bool = False
+    labels: Sequence[str] = ()
+    hover: Sequence[str] = ()
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Chart:
+    """A figure.
+
+    Attributes:
+        name: of its files.
+        title, x_label, y_label: with units.
+        text: what it shows and where it is from, for the caption.
+        log_x, log_y: whether an axis is logarithmic.
+        y_range: where the y axis begins and ends; None leaves it to the data.
+    """
+
+    name: str
+    title: str
+    x_label: str
+    y_label: str
+    series: Sequence[Series]
+    text: str = ''
+    log_x: bool = False
+    log_y: bool = False
+    y_range: tuple[float, float] | None = None
+
+
+def style(i: int) -> dict:
+    """Colour, marker and dash of the i-th of many series: no two of 36 are alike, in print without colour too."""
+    return {
+        'colour': COLOURS[i % len(COLOURS)],
+        'marker': MARKERS[(i + i // len(COLOURS)) % len(MARKERS)],
+        'dash': DASHES[(i // len(COLOURS)) % len(DASHES)],
+    }

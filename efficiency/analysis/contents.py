@@ -1,0 +1,78 @@
+"""All that a report says, in the order in which a reader wants it."""
+
+import os
+import pathlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from efficiency.analysis.document import Column, Section, Table
+from efficiency.analysis.measured import measured_section
+from efficiency.analysis.published_sections import published_sections
+from efficiency.analysis.questions import Questions
+from efficiency.analysis.runs import LeftOut, Run, Target, read_runs, shared_targets
+from efficiency.published import points as published
+
+_TARGETS = 4
+
+
+def contents(
+    runs_folder: str | None, out: pathlib.Path, questions: Questions, progress: Callable[[str], None]
+) -> list[Section]:
+    """The sections of a report.
+
+    Args:
+        runs_folder: of run records, None for the published ledger alone.
+        out: where the page will be; records are linked to from there.
+        questions: what else was asked.
+        progress: told what was done last.
+
+    Raises:
+        UserError: if there are no records to report on, or a question cannot be answered.
+    """
+
+    def link(path: str) -> str:
+        return os.path.relpath(path, out)
+
+    points, networks = published.points(), published.networks()
+    sections = published_sections(points, published.targets(), networks, published.claims())
+    if runs_folder is not None:
+        runs, left_out = read_runs(runs_folder, progress)
+        dates = {network.model: network.published for network in networks.values()}
+        targets, others = _targets(runs, questions)
+        measured = []
+        for target in targets:
+            progress(f'runs for {target}')
+            if section := measured_section(target, runs, dates, link):
+                measured.append(section)
+        measured.append(_records_section(runs, left_out, others, link))
+        sections = measured + questions.sections(runs, link) + sections
+    return sections
+
+
+def _targets(runs: Sequence[Run], questions: Questions) -> tuple[list[Target], list[Target]]:
+    """The targets to report on, and those of the runs that are left."""
+    if questions.levels:
+        images = sorted({(run.target.dataset, run.target.fingerprint) for run in runs})
+        return [Target(*image, *level) for image in images for level in questions.levels], []
+    targets = shared_targets(runs)
+    others = sorted({run.target for run in runs} - set(targets[:_TARGETS]))
+    return targets[:_TARGETS], others
+
+
+def _records_section(
+    runs: Sequence[Run], left_out: Sequence[LeftOut], others: Sequence[Target], link: Callable[[str], str]
+) -> Section:
+    """Which records there were, and which of them the figures leave out and why."""
+    text = [f'{len(runs)} finished runs were read, and {len(left_out)} files left out.']
+    if others:
+        counts = Counter(run.target for run in runs)
+        listed = ', '.join(f'{target} ({counts[target]} runs)' for target in others[:_TARGETS])
+        more = f' and {len(others) - _TARGETS} more' if len(others) > _TARGETS else ''
+        text.append(
+            f'Targets of these runs without a section of their own: {listed}{more}; --target={others[0].metric}:'
+            f'{others[0].value:g} reports on one. Their runs count under other targets wherever the curve says enough.'
+        )
+    rows = [{'path': entry.path, 'reason': entry.reason, 'href': link(entry.path)} for entry in left_out]
+    columns = (Column('path', 'file', link='href'), Column('reason', 'why it is left out'))
+    tables = [Table('left-out', 'Left out', columns, rows)] if rows else []
+    return Section('records', 'Records', text, tables=tables)

@@ -1,0 +1,136 @@
+"""Draws charts with matplotlib, for print: SVG with its text as text, and PNG."""
+
+import datetime
+import io
+import pathlib
+import textwrap
+
+from efficiency.analysis.charts import DASHES, MARKERS, Chart, Series
+from efficiency.records import write_atomically
+
+_MARKERS = dict(zip((*MARKERS, ''), ('o', 's', 'D', '^', 'v', 'X', ''), strict=True))
+_DASHES = dict(zip((*DASHES, ''), ('-', '--', ':', '-.', ''), strict=True))
+_INCHES = (7.0, 4.4)
+_PNG_DOTS_PER_INCH = 200
+_LEGEND_INSIDE = 6
+_MANY = 20
+_MOST_LABELS = 40
+_MANY_POINTS = 1000  # where looking for the best place takes longer than drawing
+_TITLE_WIDTH = 85
+# Away from one another and from points, for at most so long; a line leads back where one had to go far.
+_LABELS = {
+    'time_lim': 0.25,
+    'expand': (1.15, 1.7),
+    'force_static': (0.2, 0.4),
+    'ensure_inside_axes': True,
+    'arrowprops': {'arrowstyle': '-', 'color': '#b0b0b0', 'linewidth': 0.5},
+}
+_STYLE = {
+    'font.size': 9,
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'axes.grid': True,
+    'grid.color': '#e4e4e4',
+    'grid.linewidth': 0.6,
+    'legend.frameon': False,
+    'legend.fontsize': 8,
+    'svg.fonttype': 'none',
+    'svg.hashsalt': 'efficiency',  # the same chart is the same file
+}
+
+
+def draw(chart: Chart, folder: pathlib.Path) -> list[str]:
+    """Writes `<name>.svg` and `<name>.png` into a folder; returns the names of the files."""
+    import matplotlib as mpl
+    import matplotlib.dates
+    import matplotlib.ticker
+    from adjustText import adjust_text
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_STYLE):
+        # No pyplot: nothing looks for a display, and no figure is kept.
+        figure = Figure(figsize=_INCHES, layout='constrained')
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        few = sum(map(bool, (label for series in chart.series for label in series.labels))) <= _MOST_LABELS
+        labels = [label for series in chart.series for label in _draw_series(axes, series, few)]
+        axes.set_title(textwrap.fill(_plain(chart.title), _TITLE_WIDTH), loc='left', fontsize=10, fontweight='bold')
+        axes.set_xlabel(_plain(chart.x_label))
+        axes.set_ylabel(_plain(chart.y_label))
+        axes.set_axisbelow(True)
+        if chart.log_x:
+            axes.set_xscale('log')
+        if chart.log_y:
+            axes.set_yscale('log')
+        for is_log, axis in ((chart.log_x, axes.xaxis), (chart.log_y, axes.yaxis)):
+            if is_log and _within_a_few_decades(axis.get_view_interval()):
+                axis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
+                axis.set_major_formatter(mpl.ticker.StrMethodFormatter('{x:g}'))
+                axis.set_minor_formatter(mpl.ticker.NullFormatter())
+        if chart.y_range:
+            axes.set_ylim(*chart.y_range)
+        axes.margins(x=0.09, y=0.1)
+        if chart.series and chart.series[0].x and isinstance(chart.series[0].x[0], datetime.date):
+            axes.xaxis.set_major_formatter(mpl.dates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
+        named = [series for series in chart.series if series.name]
+        if len(named) > _LEGEND_INSIDE:
+            axes.legend(loc='center left', bbox_to_anchor=(1.0, 0.5))
+        elif len(named) > 1:
+            axes.legend(loc='best' if sum(len(series.x) for series in named) < _MANY_POINTS else 'upper right')
+        if labels:
+            points = [label.get_position() for label in labels]
+            adjust_text(labels, *zip(*points, strict=True), ax=axes, **_LABELS)
+        figure.draw_without_rendering()
+        figure.set_layout_engine('none')  # found once for both files
+        files = []
+        for kind, options in (('svg', {'metadata': {'Date': None}}), ('png', {'dpi': _PNG_DOTS_PER_INCH})):
+            file = io.BytesIO()
+            figure.savefig(file, format=kind, **options)
+            files.append(f'{chart.name}.{kind}')
+            write_atomically(folder / files[-1], file.getvalue())
+    return files
+
+
+def _draw_series(axes, series: Series, labelled: bool) -> list:
+    """Draws one series; returns its labels."""
+    if not len(series.x):
+        return []
+    y = [float('nan') if value is None else value for value in series.y]
+    axes.plot(
+        series.x,
+        y,
+        color=series.colour,
+        marker=_MARKERS[series.marker],
+        linestyle=_DASHES[series.dash],
+        drawstyle='steps-post' if series.step else 'default',
+        markerfacecolor='white' if series.hollow else series.colour,
+        markersize=4.5 if len(series.x) < _MANY else 2.5,
+        markeredgewidth=1.0,
+        linewidth=1.4,
+        label=_plain(series.name) or '_',  # which legends leave out
+        zorder=3 if series.marker else 2,
+    )
+    if series.low is not None and series.high is not None:
+        axes.vlines(series.x, series.low, series.high, color=series.colour, linewidth=1.0, alpha=0.7)
+    return [
+        axes.text(x, value, _plain(label), fontsize=7.5, color=series.colour)
+        for x, value, label in zip(_numbers(axes.xaxis, series.x), y, series.labels, strict=False)
+        if label and labelled
+    ]
+
+
+def _numbers(axis, values) -> list[float]:
+    """What the axis makes of dates."""
+    return [float(value) for value in axis.convert_units(list(values))]
+
+
+def _within_a_few_decades(interval) -> bool:
+    """Whether numbers say more than powers of ten: few of them, and near 1."""
+    low, high = sorted(interval)
+    return low > 1e-5 and high < 1e5 and high / low < 1e4
+
+
+def _plain(text: str) -> str:
+    """Text that matplotlib shows as it is: a dollar sign would begin a formula."""
+    return text.replace('$', r'\$')

@@ -1,0 +1,154 @@
+"""Writes a report: the page, its Markdown, a CSV file a table, an SVG and a PNG file a chart.
+
+All text that comes from records and ledgers is escaped: on the page by Jinja, in Markdown here, in charts where they
+are drawn.
+"""
+
+import base64
+import csv
+import importlib.resources
+import io
+import math
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import jinja2
+import markupsafe
+
+from efficiency.analysis import figures, interactive
+from efficiency.analysis.document import Column, Row, Section, Table
+from efficiency.errors import UserError
+from efficiency.records import write_atomically
+
+# Tables that are longer can be searched, and are shown a page at a time.
+ROWS_A_PAGE = 25
+_MARKDOWN_ROWS = 50
+_LONG = 40  # characters of a text that takes more than one line
+# More would make the page slow to open; the CSV file has all.
+MOST_ROWS = 2000
+
+
+def write_report(
+    title: str, sections: Sequence[Section], out: pathlib.Path, progress: Callable[[str], None] = lambda text: None
+) -> None:
+    """Writes `index.html`, `report.md`, `tables/` and `figures/` into a folder, each file whole or not at all.
+
+    Args:
+        progress: told the name of each file that was written.
+
+    Raises:
+        UserError: if the folder cannot be made or written to.
+    """
+    try:
+        for folder in (out / 'tables', out / 'figures'):
+            folder.mkdir(parents=True, exist_ok=True)
+        files = {}
+        for section in sections:
+            for table in section.tables:
+                write_atomically(out / 'tables' / f'{table.name}.csv', csv_text(table).encode())
+                progress(f'tables/{table.name}.csv')
+            for chart in section.charts:
+                files[chart.name] = figures.draw(chart, out / 'figures')
+                progress(f'figures/{chart.name}')
+        write_atomically(out / 'report.md', markdown(title, sections).encode())
+        write_atomically(out / 'index.html', page(title, sections, files).encode())
+    except OSError as error:
+        raise UserError(f'cannot write to {error.filename or out}: {error.strerror}; take another --out') from error
+
+
+def csv_text(table: Table) -> str:
+    """The table as CSV, numbers with all their digits."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator='\n')
+    writer.writerow(column.key for column in table.columns)
+    for row in table.rows:
+        writer.writerow('' if row[column.key] is None else row[column.key] for column in table.columns)
+    return file.getvalue()
+
+
+def page(title: str, sections: Sequence[Section], files: Mapping[str, Sequence[str]]) -> str:
+    """The page, with all that it needs inside.
+
+    Args:
+        files: for each chart, the names of its files in `figures/`.
+    """
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string(
+        importlib.resources.files('efficiency.analysis').joinpath('page.html.j2').read_text(encoding='utf-8')
+    )
+    library = importlib.resources.files('itables').joinpath('html')
+    return template.render(
+        title=title,
+        sections=sections,
+        files=files,
+        cell=_cell,
+        figure_html=interactive.figure_html,
+        rows_a_page=ROWS_A_PAGE,
+        most_rows=MOST_ROWS,
+        chart_library=interactive.library(),
+        table_css=library.joinpath('dt_bundle.css').read_text(encoding='utf-8'),
+        table_library=base64.b64encode(library.joinpath('dt_bundle.js').read_bytes()).decode(),
+    )
+
+
+def _cell(row: Row, column: Column) -> markupsafe.Markup:
+    value, address = row[column.key], row.get(column.link) if column.link else None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    content = text = markupsafe.escape(column.shown(row))
+    if address:
+        content = markupsafe.Markup('<a href="{}">{}</a>').format(_safe(address), content)
+    if not is_number:
+        kind = 'text long' if len(text) > _LONG else 'text'
+        return markupsafe.Markup('<td class="{}">{}</td>').format(kind, content)
+    order = value if math.isfinite(value) else math.copysign(1e308, value)
+    return markupsafe.Markup('<td class="number" data-order="{}">{}</td>').format(order, content)
+
+
+def _safe(address: str) -> str:
+    """An address that leads to a page or a file, whatever a ledger says."""
+    scheme, colon, _ = address.partition(':')
+    return address if scheme in ('http', 'https') or not colon else f'./{address}'
+
+
+def markdown(title: str, sections: Sequence[Section]) -> str:
+    """The report as Markdown: its text, its pictures, and the first rows of its tables."""
+    lines = [f'# {_escaped(title)}', '']
+    for section in sections:
+        lines += [f'## {_escaped(section.title)}', '']
+        for paragraph in section.text:
+            lines += [_escaped(paragraph), '']
+        for chart in section.charts:
+            lines += [f'![{_escaped(chart.title)}](figures/{chart.name}.svg)', '', _escaped(chart.text), '']
+        for table in section.tables:
+            lines += [f'### {_escaped(table.title)}', '', *([_escaped(table.text), ''] if table.text else [])]
+            lines += [*_markdown_table(table), '']
+    return '\n'.join(lines)
+
+
+def _markdown_table(table: Table) -> list[str]:
+    if not table.rows:
+        return ['None.']
+    columns = table.columns
+    numbers = {c.key for c in columns if any(isinstance(row[c.key], (int, float)) for row in table.rows)}
+    lines = [
+        f'| {" | ".join(_escaped(column.label) for column in columns)} |',
+        f'| {" | ".join("---:" if column.key in numbers else "---" for column in columns)} |',
+    ]
+    for row in table.rows[:_MARKDOWN_ROWS]:
+        lines.append(f'| {" | ".join(_markdown_cell(row, column) for column in columns)} |')
+    if len(table.rows) > _MARKDOWN_ROWS:
+        lines += ['', f'{len(table.rows) - _MARKDOWN_ROWS} more in tables/{table.name}.csv.']
+    return lines
+
+
+def _markdown_cell(row: Row, column: Column) -> str:
+    text = _escaped(column.shown(row))
+    address = row.get(column.link) if column.link else None
+    return f'[{text}](<{_safe(address).replace("<", "%3C").replace(">", "%3E")}>)' if address else text
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    for character in '\\`*_[]<>|':
+        text = text.replace(character, f'\\{character}')
+    return ' '.join(text.split())

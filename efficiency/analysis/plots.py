@@ -1,0 +1,269 @@
+"""The figures of the paper and those past it, as charts: what is on which axis, and what stands out."""
+
+import dataclasses
+import datetime
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from efficiency.analysis.charts import BLACK, COLOURS, GRAY, Chart, Series, style
+from efficiency.analysis.document import shown
+from efficiency.analysis.schedules import learning_rate
+from efficiency.analysis.trends import DAYS_PER_MONTH, frontier_indices
+
+MOORE_MONTHS = 24  # Hernandez & Brown (2020), footnote to Moore's law: dollars per flop halve in two years
+_LINES = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class DatedPoint:
+    """A point of a figure over date.
+
+    Attributes:
+        macs: compute to the target.
+        low, high: of its seeds, or None.
+        measured: by a run of ours; otherwise published.
+        source: where it is from.
+    """
+
+    system: str
+    date: datetime.date
+    macs: float
+    source: str
+    measured: bool = False
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def hover(self) -> str:
+        interval = '' if self.low is None else f' [{shown(self.low)}, {shown(self.high)}]'
+        kind = 'measured' if self.measured else 'published'
+        return f'{self.system}\n{self.date}, {kind}\n{shown(self.macs)} macs{interval}\n{self.source}'
+
+
+def compute_over_date(name: str, title: str, points: Sequence[DatedPoint], baseline: str, text: str) -> Chart:
+    """Compute to a target against publication date, with the frontier and Moore's line (the paper's figure 3).
+
+    Args:
+        baseline: the system that the frontier and Moore's line begin at; earlier points are shown, and on no line.
+    """
+    points = sorted((point for point in points if math.isfinite(point.macs)), key=lambda point: point.date)
+    start = next((point for point in points if point.system == baseline), None)
+    later = [point for point in points if start and point.date >= start.date]
+    frontier = [later[i] for i in frontier_indices([p.date for p in later], [p.macs for p in later])] if later else []
+    series = []
+    if start and later[-1].date > start.date:
+        months = (later[-1].date - start.date).days / DAYS_PER_MONTH
+        end = start.macs * 2 ** (-months / MOORE_MONTHS)
+        series.append(
+            Series(
+                "Moore's law: half in two years",
+                [start.date, later[-1].date],
+                [start.macs, end],
+                colour=GRAY,
+                marker='',
+                dash='dot',
+            )
+        )
+    if len(frontier) > 1:
+        last = [*frontier, dataclasses.replace(frontier[-1], date=later[-1].date)]
+        series.append(
+            Series(
+                'frontier', [p.date for p in last], [p.macs for p in last], BLACK, marker='', dash='solid', step=True
+            )
+        )
+    for measured, label, colour in ((False, 'published', COLOURS[0]), (True, 'measured', COLOURS[1])):
+        for on_frontier in (True, False):
+            some = [p for p in points if p.measured == measured and (p in frontier) == on_frontier]
+            if some:
+                series.append(
+                    _dated(some, f'{label}, {"on" if on_frontier else "off"} the frontier', colour, on_frontier)
+                )
+    return Chart(name, title, 'publication date', 'compute, dense macs', series, text, log_y=True)
+
+
+def _dated(points: Sequence[DatedPoint], name: str, colour: str, on_frontier: bool) -> Series:
+    many = len(points) > 2 * _LINES
+    seeds = not many and any(point.low is not None for point in points)
+    return Series(
+        name,
+        [point.date for point in points],
+        [point.macs for point in points],
+        colour=colour if on_frontier else GRAY,
+        marker='circle' if points[0].measured else 'diamond',
+        hollow=not points[0].measured,
+        labels=['' if many and not on_frontier else point.system for point in points],
+        hover=[point.hover for point in points],
+        low=[point.macs if point.low is None else point.low for point in points] if seeds else None,
+        high=[_finite(point.high, point.macs) for point in points] if seeds else None,
+    )
+
+
+def _finite(value: float | None, otherwise: float) -> float:
+    return value if value is not None and math.isfinite(value) else otherwise
+
+
+def accuracy_over_compute(
+    name: str, title: str, metric: str, curves: Mapping[str, Mapping[str, np.ndarray]], target: float, text: str
+) -> Chart:
+    """Accuracy against training compute (the paper's figure 4).
+
+    Args:
+        curves: by system, a run's curve with `train_macs`, `epochs` and the metric; at most twelve are drawn.
+    """
+    return _curves(
+        name, title, metric, curves, target, text, ('train_macs', 'training compute, dense macs'), log_x=True
+    )
+
+
+def accuracy_over_epochs(
+    name: str, title: str, metric: str, curves: Mapping[str, Mapping[str, np.ndarray]], target: float, text: str
+) -> Chart:
+    """The curves of runs; see `accuracy_over_compute`."""
+    return _curves(name, title, metric, curves, target, text, ('epochs', 'epochs'), log_x=False)
+
+
+def _curves(name, title, metric, curves, target, text, x, log_x) -> Chart:
+    key, label = x
+    series = []
+    for i, (system, curve) in enumerate(list(curves.items())[:_LINES]):
+        hover = [
+            f'{system}\n{value:.4f} {metric} after {epochs:g} epochs\n{shown(float(macs))} macs'
+            for value, epochs, macs in zip(curve[metric], curve['epochs'], curve['train_macs'], strict=True)
+        ]
+        look = style(i)
+        series.append(
+            Series(
+                system,
+                curve[key].tolist(),
+                curve[metric].tolist(),
+                look['colour'],
+                look['marker'],
+                'solid',
+                hover=hover,
+            )
+        )
+    if len(curves) > _LINES:
+        text = f'{text} The first {_LINES} of {len(curves)} are drawn.'
+    if series:
+        ends = [min(s.x[0] for s in series), max(s.x[-1] for s in series)]
+        series.append(Series(f'target, {target:g}', ends, [target, target], GRAY, marker='', dash='dot'))
+    return Chart(name, title, label, f'{metric} accuracy', series, text, log_x=log_x)
+
+
+def factor_over_level(name: str, title: str, metric: str, rows: Sequence, target: float | None, text: str) -> Chart:
+    """How the efficiency factor and the doubling time move with the accuracy asked for.
+
+    Args:
+        rows: of `efficiency.analysis.curves.sensitivity`.
+    """
+    known = [row for row in rows if row.factor is not None]
+    hover = [f'{metric} >= {row.level:g}\nfactor {row.factor:.2f}\n{row.note}'.strip() for row in known]
+    series = [
+        Series(
+            'baseline to the end of the frontier',
+            [row.level for row in known],
+            [row.factor for row in known],
+            dash='solid',
+            hover=hover,
+        )
+    ]
+    for i, system in enumerate(sorted({s.name for row in known for s in row.systems if s.on_frontier})[:8]):
+        values = [(row.level, s.factor_to_baseline) for row in known for s in row.systems if s.name == system]
+        look = style(i + 1)
+        series.append(
+            Series(system, [x for x, _ in values], [y for _, y in values], look['colour'], look['marker'], 'dot')
+        )
+    if target is not None and known:
+        top = max(row.factor for row in known)
+        series.append(Series('the target', [target, target], [min(1.0, top), top], GRAY, marker='', dash='dash'))
+    return Chart(
+        name, title, f'{metric} accuracy asked for', 'efficiency factor over the baseline', series, text, log_y=True
+    )
+
+
+def epochs_against_macs(name: str, title: str, points: Sequence[tuple[str, float, float, str]], text: str) -> Chart:
+    """The factor in epochs against that in macs an epoch (the paper's table 1), with lines of equal efficiency.
+
+    Args:
+        points: system, epochs factor, macs factor, source.
+    """
+    points = [point for point in points if math.isfinite(point[1]) and math.isfinite(point[2])]
+    xs, ys = [p[1] for p in points], [p[2] for p in points]
+    series = [
+        Series(
+            'networks',
+            xs,
+            ys,
+            labels=[p[0] for p in points],
+            hover=[
+                f'{s}\nepochs factor {x:.2f}\nmacs factor {y:.2f}\nefficiency factor {x * y:.2f}\n{w}'
+                for s, x, y, w in points
+            ],
+        )
+    ]
+    if points:
+        (left, right), (low, high) = ((min(values) / 1.4, max(values) * 1.4) for values in (xs, ys))
+        products = [x * y for x, y in zip(xs, ys, strict=True)]
+        for power in range(math.floor(math.log10(min(products))), math.ceil(math.log10(max(products))) + 1):
+            # From where the line of equal efficiency enters the figure to where it leaves it.
+            ends = max(left, 10.0**power / high), min(right, 10.0**power / low)
+            if ends[0] < ends[1]:
+                at = [10.0**power / x for x in ends]
+                series.append(Series('', ends, at, GRAY, '', 'dot', labels=['', f'{10.0**power:g} x in all']))
+    return Chart(
+        name, title, 'epochs factor (baseline / network)', 'macs factor an epoch (baseline / network)', series, text,
+        log_x=True, log_y=True,
+    )  # fmt: skip
+
+
+def learning_rates(
+    name: str, title: str, schedules: Sequence[tuple[str, str, float, float, float]], text: str
+) -> Chart:
+    """Learning-rate schedules over epochs (the paper's figure 2).
+
+    Args:
+        schedules: a label, the schedule's name, its peak, its epochs and its warm-up epochs.
+    """
+    series = []
+    for i, (label, schedule, peak, epochs, warmup) in enumerate(schedules):
+        x = np.linspace(0, epochs, 361)[:-1]
+        look = style(i)
+        y = learning_rate(schedule, peak, epochs, warmup, x)
+        series.append(
+            Series(
+                label,
+                x.tolist(),
+                [v or None for v in y.tolist()],
+                look['colour'],
+                '',
+                ('solid', 'dash', 'dot', 'dashdot')[i % 4],
+            )
+        )
+    return Chart(name, title, 'epochs', 'learning rate', series, text, log_y=True)
+
+
+def effective_compute(
+    name: str, title: str, start: datetime.date, end: datetime.date, factors: Mapping[str, float], text: str
+) -> Chart:
+    """How hardware, spending and algorithms multiply over a period (the paper's figure 5), each growing evenly.
+
+    Args:
+        factors: of each cause over the whole period, in the order in which they are stacked.
+    """
+    days = (end - start).days
+    dates = [start + datetime.timedelta(days=round(days * i / 24)) for i in range(25)]
+    series, product = [], 1.0
+    for i, (cause, factor) in enumerate(factors.items()):
+        product *= factor
+        y = [product ** ((date - start).days / days) for date in dates]
+        look = style(i)
+        hover = [f'{cause}: {factor:,.0f} x by {end}\n{date}\n{shown(v)} x' for date, v in zip(dates, y, strict=True)]
+        label = cause if i == 0 else f'x {cause}'
+        series.append(
+            Series(
+                f'{label}: {product:,.0f} x', dates, y, look['colour'], '', ('solid', 'dash', 'dot')[i % 3], hover=hover
+            )
+        )
+    return Chart(name, title, 'date', 'growth since the start', series, text, log_y=True)

@@ -1,0 +1,102 @@
+"""What many runs say, beside what others have published: tables, figures and one page.
+
+    python -m efficiency.report --out=report
+    python -m efficiency.report --runs=results/mnist5k --out=report
+
+Writes `index.html`, `report.md`, `tables/*.csv` and `figures/*.svg, *.png` into --out. Without --runs, the published
+ledger alone. Exit codes: 0 the report was written, or the submission holds; 1 the submission has problems, which are
+listed; 2 a mistake in the command.
+"""
+
+import argparse
+import contextlib
+import pathlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from tqdm import tqdm
+
+from efficiency.errors import UserError
+
+TITLE = 'How much compute it takes to reach a known capability'
+_SECONDS_BETWEEN_LINES = 10
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    options = _parse(argv)
+    try:
+        if options.check_submission:
+            return _check(options.check_submission)
+        _report(options)
+    except UserError as error:
+        print('efficiency:', ' '.join(str(error).split()), file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--runs', metavar='DIR', help='folder with run records below it')
+    parser.add_argument('--out', metavar='DIR', type=pathlib.Path, help='folder for the report')
+    parser.add_argument(
+        '--target', metavar='METRIC:VALUE', action='append', default=[],
+        help='a level to report on, as top1:0.954; by default the targets that the runs share',
+    )  # fmt: skip
+    parser.add_argument(
+        '--budget_macs', metavar='MACS', help='list what reaches which level within so much training compute'
+    )
+    parser.add_argument(
+        '--compare', nargs=2, metavar='RECORD', help='split the factor between two run records into its causes'
+    )
+    parser.add_argument('--check_submission', metavar='FILE', help='check a run record or ledger rows, write nothing')
+    options = parser.parse_args(argv)
+    if not options.check_submission and not options.out:
+        parser.error('--out=DIR is missing: where the report is to be written')
+    return options
+
+
+def _check(path: str) -> int:
+    from efficiency.analysis.submission import check
+
+    problems = check(path)
+    for problem in problems:
+        print(f'efficiency: {problem}', file=sys.stderr)
+    if not problems:
+        print(f'{path}: nothing is wrong with it')
+    return 1 if problems else 0
+
+
+def _report(options: argparse.Namespace) -> None:
+    # Nothing heavy before the options are known to be right.
+    from efficiency.analysis.contents import contents
+    from efficiency.analysis.page import write_report
+    from efficiency.analysis.questions import Questions
+
+    questions = Questions.parse(options.target, options.budget_macs, options.compare)
+    with _progress() as progress:
+        sections = contents(options.runs, options.out, questions, progress)
+        write_report(TITLE, sections, options.out, progress)
+    print(f'{options.out / "index.html"}: {len(sections)} sections')
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Shows what was done last: in place on a terminal, plain lines elsewhere, not more than one in ten seconds."""
+    on_terminal = sys.stderr.isatty()
+    with tqdm(disable=not on_terminal, bar_format='{desc} ({elapsed})') as bar:
+        shown_at = time.monotonic()
+
+        def show(text: str) -> None:
+            nonlocal shown_at
+            bar.set_description_str(text)
+            if not on_terminal and time.monotonic() - shown_at > _SECONDS_BETWEEN_LINES:
+                shown_at = time.monotonic()
+                print(text, file=sys.stderr, flush=True)
+
+        yield show
+
+
+if __name__ == '__main__':
+    sys.exit(main())
