@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -31,7 +32,7 @@ def contents(
     """
 
     def link(path: str) -> str:
-        return os.path.relpath(path, out)
+        return urllib.parse.quote(os.path.relpath(path, out))
 
     points, networks = published.points(), published.networks()
     sections = published_sections(points, published.targets(), networks, published.claims())

@@ -16,10 +16,10 @@ _LEGEND_INSIDE = 6
 _MANY = 20
 _MOST_LABELS = 40
 _MANY_POINTS = 1000  # where looking for the best place takes longer than drawing
-_TITLE_WIDTH = 85
-# Away from one another and from points, for at most so long; a line leads back where one had to go far.
+_TITLE_WIDTH, _LABEL_WIDTH = 85, 40
+# Away from one another and from points, in at most so many rounds; a line leads back where one had to go far.
 _LABELS = {
-    'time_lim': 0.25,
+    'iter_lim': 60,  # no limit of time: a figure does not depend on how fast it was made
     'expand': (1.15, 1.7),
     'force_static': (0.2, 0.4),
     'ensure_inside_axes': True,
@@ -114,7 +114,13 @@ def _draw_series(axes, series: Series, labelled: bool) -> list:
     if series.low is not None and series.high is not None:
         axes.vlines(series.x, series.low, series.high, color=series.colour, linewidth=1.0, alpha=0.7)
     return [
-        axes.text(x, value, _plain(label), fontsize=7.5, color=series.colour)
+        axes.text(
+            x,
+            value,
+            _plain(textwrap.shorten(label, _LABEL_WIDTH, placeholder='...')),
+            fontsize=7.5,
+            color=series.colour,
+        )
         for x, value, label in zip(_numbers(axes.xaxis, series.x), y, series.labels, strict=False)
         if label and labelled
     ]

@@ -17,9 +17,9 @@ def check(path: str | os.PathLike) -> list[str]:
     """What is wrong with a submission, a sentence each; nothing if it can go into the ledger.
 
     A run record (`.json`) has to be whole, to have met its target, and to have compute that is its macs an example
-    x its examples, ours where the network is one of ours. Rows (`.csv`, with the columns of `points.csv`) have to keep the
-    ledger's schema: a known target, what was printed with unit and convention, compute that is 3 x epochs x examples x
-    macs an example, and a source; of a submission, the epochs or the compute may not be missing.
+    x its examples, ours where the network is one of ours. Rows (`.csv`, with the columns of `points.csv`) have to
+    keep the ledger's schema: a known target, what was printed with unit and convention, compute that is 3 x epochs
+    x examples x macs an example, and a source; of a submission, the epochs or the compute may not be missing.
 
     Raises:
         UserError: if the file cannot be read, or is neither.

@@ -8,8 +8,7 @@ accelerator it is a few per cent, and no convention in use counts it).
 import collections
 import dataclasses
 import math
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from typing import Any, Literal
 
 import jax
@@ -18,6 +17,7 @@ from jax.interpreters import partial_eval as pe
 
 from efficiency.errors import UserError
 from efficiency.flops import convolution
+from efficiency.flops.names import Place
 
 Kind = Literal['forward', 'input_gradient', 'weight_gradient', 'matmul']
 KINDS: tuple[Kind, ...] = ('forward', 'input_gradient', 'weight_gradient', 'matmul')
@@ -98,7 +98,7 @@ def count_jaxpr(closed_jaxpr: Any, trip_count: int | None = None) -> Count:
     if trip_count is not None and trip_count < 0:
         raise ValueError(f'trip_count is {trip_count}; a loop runs 0 times or more')
     jaxpr, _ = pe.dce_jaxpr(closed_jaxpr.jaxpr, [True] * len(closed_jaxpr.jaxpr.outvars))
-    return Count(tuple(_walk(jaxpr, (), 1, trip_count)))
+    return Count(tuple(_walk(jaxpr, Place(), 1, trip_count)))
 
 
 # Cost linear in their operands, or run on anything but multipliers.
@@ -118,24 +118,31 @@ _SAME_VALUES = {'broadcast_in_dim', 'convert_element_type', 'copy', 'reshape', '
 _SCALAR_BODIES = {'reduce', 'reduce_window', 'select_and_scatter', 'sort', 'reduce_precision'}
 
 
-def _walk(jaxpr: Any, scopes: tuple[str, ...], times: int, trip_count: int | None) -> Iterator[Operation]:
-    reversed_values = set()
+def _walk(
+    jaxpr: Any, around: Place, times: int, trip_count: int | None, reversed_values: Set[int] = frozenset()
+) -> Iterator[Operation]:
+    reversed_values = set(reversed_values)
     for eqn in jaxpr.eqns:
         name = eqn.primitive.name
-        layer = (*scopes, *_scopes(eqn))
+        place = around.of(eqn)
+        layer = '/'.join(place.scopes)
 
-        def inner(body, more=1, layer=layer):
-            return _walk(getattr(body, 'jaxpr', body), layer, times * more, trip_count)
+        def inner(body, more=1, place=place, eqn=eqn):
+            body = getattr(body, 'jaxpr', body)
+            # What an equation gives to its body comes last, behind a switch's index.
+            given = zip(reversed(body.invars), reversed(eqn.invars), strict=False)
+            reversed_there = {id(theirs) for theirs, ours in given if id(ours) in reversed_values}
+            return _walk(body, place, times * more, trip_count, reversed_there)
 
         def fail(why, layer=layer, name=name):
-            return CountError(f'cannot count {name!r} in {"/".join(layer) or "the program"}: {why}')
+            return CountError(f'cannot count {name!r} in {layer or "the program"}: {why}')
 
         if name == 'rev' or (name in _SAME_VALUES and id(eqn.invars[0]) in reversed_values):
             reversed_values.update(map(id, eqn.outvars))
         if name == 'dot_general':
-            yield _matmul(eqn, '/'.join(layer), times)
+            yield _matmul(eqn, layer, times)
         elif name == 'conv_general_dilated':
-            yield _convolution(eqn, '/'.join(layer), times, id(eqn.invars[1]) in reversed_values)
+            yield _convolution(eqn, layer, times, place, id(eqn.invars[1]) in reversed_values)
         elif name == 'scan':
             yield from inner(eqn.params['jaxpr'], eqn.params['length'])
         elif name == 'while':
@@ -190,38 +197,9 @@ def _matmul(eqn, layer: str, times: int) -> Operation:
     return Operation('matmul', layer, times, macs, macs, eqn)
 
 
-def _convolution(eqn, layer: str, times: int, rhs_is_reversed: bool) -> Operation:
-    kind = convolution.gradient_kind(eqn.params, rhs_is_reversed)
-    dense = convolution.dense_macs(eqn.params, *_shapes(eqn), kind)
+def _convolution(eqn, layer: str, times: int, place: Place, rhs_is_reversed: bool) -> Operation:
+    transposes = None if place.by_rule else place.transposes
+    roles = convolution.roles(eqn.params, transposes, rhs_is_reversed)
+    dense = convolution.dense_macs(eqn.params, *_shapes(eqn), roles)
     real = convolution.real_macs(eqn.params, *_shapes(eqn))
-    return Operation(kind, layer, times, dense, real, eqn)
-
-
-# Around scopes' names, as transpose(jvp(a/b)).
-_TRANSFORMATION = re.compile(r'(?:jvp|transpose|vmap)\((.*)\)')
-
-
-def _scopes(eqn) -> list[str]:
-    """The scopes around an equation, inside its jaxpr; a layer's forward and backward pass share their names."""
-    scopes: list[str] = []
-    began: dict[str, int] = {}
-    for part in _parts(str(eqn.source_info.name_stack)):
-        name = part
-        while transformed := _TRANSFORMATION.fullmatch(name):
-            name = transformed[1]
-        if name != part:
-            # A gradient of what is rematerialised names its scopes twice over, transpose(jvp(a))/jvp(a).
-            del scopes[began.setdefault(name, len(scopes)) :]
-        scopes += [scope for scope in name.split('/') if scope and scope != 'rematted_computation']
-    return scopes
-
-
-def _parts(stack: str) -> Iterator[str]:
-    """What slashes divide, but for those in brackets."""
-    depth = start = 0
-    for i, letter in enumerate(stack):
-        depth += (letter == '(') - (letter == ')')
-        if letter == '/' and depth == 0:
-            yield stack[start:i]
-            start = i + 1
-    yield stack[start:]
+    return Operation(convolution.KIND_OF_RESULT[roles[2]], layer, times, dense, real, eqn)

@@ -1,0 +1,130 @@
+"""What the command reports is what the records say, and it answers what it is asked."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+import urllib.parse
+
+import pytest
+
+from efficiency import report
+from tests.conftest import ROOT
+
+RESULTS = ROOT / 'results' / 'mnist5k'
+
+
+def table(out, name):
+    (path,) = out.glob(f'tables/{name}')
+    with open(path, newline='') as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope='module')
+def measured(tmp_path_factory):
+    """The report on the committed records, made by a process that says whether it has imported jax."""
+    out = tmp_path_factory.mktemp('report')
+    program = (
+        'import sys; from efficiency import report; code = report.main(sys.argv[1:]); '
+        'print("jax" in sys.modules, "tensorflow" in sys.modules); sys.exit(code)'
+    )
+    first = sorted(RESULTS.glob('*/seed0.json'))[0]
+    options = [
+        f'--runs={RESULTS}', f'--out={out}', '--budget_macs=1e12', '--compare', str(RESULTS / 'lenet5' / 'seed0.json'),
+        str(RESULTS / 'shufflenet_v1_x1_0' / 'seed0.json'),
+    ]  # fmt: skip
+    assert first.exists()
+    done = subprocess.run(
+        [sys.executable, '-c', program, *options], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == 'False False'
+    return out
+
+
+def test_factors_are_those_of_the_records(measured):
+    rows = {row['system']: row for row in table(measured, 'systems-*')}
+    macs = []
+    for seed in range(3):
+        curve = json.loads((RESULTS / 'shufflenet_v1_x1_0' / f'seed{seed}.json').read_text())['curve']
+        macs.append(next(point['train_macs'] for point in curve if point['top1'] >= 0.954))
+    ours, base = rows['shufflenet_v1_x1_0'], rows['alexnet']
+    assert float(ours['train_macs']) == sorted(macs)[1]
+    assert float(ours['train_factor']) == pytest.approx(float(base['train_macs']) / sorted(macs)[1])
+    parts = float(ours['examples_factor']) * float(ours['train_macs_factor'])
+    assert parts == pytest.approx(float(ours['train_factor']))
+    assert (base['seeds'], base['seeds_reached']) == ('5', '4')
+
+
+def test_every_link_of_the_page_leads_to_a_file_or_a_public_page(measured):
+    page = (measured / 'index.html').read_text()
+    links = set(re.findall(r'<a href="([^"#]+)"', re.sub(r'<script.*?</script>', '', page, flags=re.DOTALL)))
+    local = {link for link in links if not link.startswith(('http://', 'https://', 'data:'))}
+    assert any('seed0.json' in link for link in local)
+    for link in local:
+        assert (measured / urllib.parse.unquote(link)).is_file(), link
+
+
+def test_what_a_budget_buys_is_read_from_the_curves(measured):
+    rows = {row['system']: row for row in table(measured, 'budget-*')}
+    curve = json.loads((RESULTS / 'lenet5' / 'seed0.json').read_text())['curve']
+    assert max(point['train_macs'] for point in curve) < 1e12
+    levels = sorted(
+        max(p['top1'] for p in json.loads((RESULTS / 'lenet5' / f'seed{seed}.json').read_text())['curve'])
+        for seed in range(3)
+    )
+    assert float(rows['lenet5']['level']) == levels[1]
+    assert rows['lenet5']['ended'] == '3 of 3'
+
+
+def test_a_pair_of_records_is_split_into_causes_whose_product_is_the_whole(measured):
+    rows = {row['cause'].split(':')[0]: float(row['factor']) for row in table(measured, 'pair.csv')}
+    compute = rows['fewer examples'] * rows['fewer macs an example']
+    assert compute == pytest.approx(rows['both'])
+    hardware = rows['faster hardware (peak of a matrix multiply)'] * rows['better use of its peak']
+    assert compute * hardware == pytest.approx(rows['all'])
+
+
+def test_the_paper_is_there_with_and_without_runs(measured, tmp_path):
+    assert report.main([f'--out={tmp_path}']) == 0
+    for out in (measured, tmp_path):
+        rows = {row['claim']: row for row in table(out, 'claims.csv')}
+        assert rows['headline.factor']['printed_text'] == '44x'
+        assert float(rows['headline.factor']['derived']) == pytest.approx(44.42, abs=0.01)
+        assert len(table(out, 'table-3.csv')) == 16
+        assert len(table(out, 'ledger.csv')) > 200
+    # The same input gives the same files.
+    for path in tmp_path.glob('figures/*.svg'):
+        assert path.read_bytes() == (measured / 'figures' / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize(
+    ('options', 'sentence'),
+    [
+        (['--runs=/nowhere'], 'there is no folder'),
+        (['--budget_macs=many'], 'number of multiply-adds'),
+        (['--budget_macs=-1'], 'number of multiply-adds'),
+        (['--target=top1'], 'top1:0.954'),
+        (['--compare', 'a.json', 'b.json'], 'a.json'),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path, capsys, options, sentence):
+    assert report.main([f'--out={tmp_path / "out"}', *options]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_pair_of_other_images_or_one_that_never_got_there_is_said_so(save, tmp_path, capsys):
+    save('a', model='a', accuracies=(0.9,))
+    folder = save('b', model='b', accuracies=(0.5,))
+    pair = ['--compare', str(folder / 'a'), str(folder / 'b')]
+    assert report.main([f'--out={tmp_path / "out"}', f'--runs={folder}', *pair]) == 2
+    assert 'does not reach' in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_said_so(tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    assert report.main([f'--out={tmp_path / "file"}']) == 2
+    assert 'cannot write to' in capsys.readouterr().err
