@@ -1,5 +1,6 @@
 """What networks and recipes cost, found from shapes alone: nothing is trained, and no parameter is made."""
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
@@ -190,22 +191,22 @@ def layer_costs(program: Program) -> list[dict[str, Any]]:
     Returns:
         For each {'layer': its path in the network, 'output_shape': of one example, 'params', 'forward_dense_macs',
         'forward_real_macs', 'share': of the forward dense macs, 'train_dense_macs', 'train_real_macs': for one
-        example}. Their sums are the program's. What is multiplied outside the network, as by an optimizer, is a layer
-        of that name.
+        example}. Their sums are those of `costs`, which leaves the optimizer out, too. What is multiplied outside the
+        network is a layer of its scope's name.
     """
     shapes = _output_shapes(program)
     forward = _by_path(program.forward, shapes, program.model)
-    train = _by_path(program.train, shapes, program.model)
+    train = _by_path(without_optimizer(program.train), shapes, program.model)
+    params = _params_by_path(program.variables['params'], shapes)
     none = Count(())
     rows = []
-    for path in dict.fromkeys([*shapes, *train]):
-        params = _own_params(program.variables['params'], path)
+    for path in dict.fromkeys([*shapes, *params, *train]):
         once, step = forward.get(path, none), train.get(path, none)
-        if params or step.dense_macs:
+        if params[path] or step.dense_macs:
             rows.append({
                 'layer': path or '(top)',
                 'output_shape': shapes.get(path),
-                'params': params,
+                'params': params[path],
                 'forward_dense_macs': once.dense_macs,
                 'forward_real_macs': once.real_macs,
                 'share': _ratio(once.dense_macs, program.forward.dense_macs),
@@ -221,10 +222,12 @@ def _output_shapes(program: Program) -> dict[str, str]:
 
     def note(next_method, args, kwargs, context):
         output = next_method(*args, **kwargs)
-        if context.method_name == '__call__':
-            first = next(iter(jax.tree.leaves(output)), None)
+        if context.method_name != 'setup':
+            first = next((leaf for leaf in jax.tree.leaves(output) if hasattr(leaf, 'shape')), None)
             shape = None if first is None else 'x'.join(map(str, first.shape[1:]))
-            shapes['/'.join(context.module.path)] = shape
+            path = '/'.join(context.module.path)
+            # What a module is called for counts for more than what its other methods give.
+            shapes[path] = shape if context.method_name == '__call__' else shapes.get(path, shape)
         return output
 
     def apply(variables, images):
@@ -245,6 +248,9 @@ def _by_path(counted: Count, paths: Mapping[str, str], model: nn.Module) -> dict
         if top != (model.name or type(model).__name__):
             path = top
         else:
+            if path not in paths:
+                # A module's other methods have their name in the scope, as fc.encode.
+                path = '/'.join(part.partition('.')[0] for part in path.split('/'))
             # An operation may have scopes of its own within its module's.
             while path not in paths:
                 path = path.rpartition('/')[0]
@@ -252,10 +258,15 @@ def _by_path(counted: Count, paths: Mapping[str, str], model: nn.Module) -> dict
     return {path: Count(operations) for path, operations in found.items()}
 
 
-def _own_params(params, path):
-    for name in filter(None, path.split('/')):
-        params = params.get(name, {})
-    return sum(leaf.size for leaf in params.values() if hasattr(leaf, 'size'))
+def _params_by_path(params: Shapes, paths: Mapping[str, str]) -> collections.Counter[str]:
+    """How many parameters each module has of its own; those of one that was not seen to run, by where they are."""
+    found = collections.Counter()
+    for keys, leaf in jax.tree.leaves_with_path(params):
+        *modules, _ = (key.key for key in keys)
+        # A parameter may be a dict, which is a part of the module it belongs to.
+        known = ('/'.join(modules[:length]) for length in range(len(modules), 0, -1))
+        found[next((path for path in known if path in paths), '/'.join(modules))] += leaf.size
+    return found
 
 
 def xla_costs(program: Program) -> dict[str, Any]:

@@ -36,7 +36,7 @@ COLUMNS = (
     'train_real_macs', 'train_over_forward', 'reason',
 )  # fmt: skip
 _Row = dict[str, Any]
-# A process takes two seconds to start, and 320 MiB.
+# A process takes two seconds to start, and 320 MiB: three of them and this one stay below 1.5 GiB.
 _NETWORKS_A_WORKER, _MOST_WORKERS = 4, 3
 
 
@@ -115,7 +115,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--models', help='names or shell patterns, as alexnet,resnet*; all by default')
     parser.add_argument('--image_size', type=int, help="pixels a side; each network's own by default")
     parser.add_argument('--num_classes', type=int, help="width of the last layer; 1000, or a config's data set's")
-    parser.add_argument('--batch_size', type=int, help='of what is compiled; 1 by default')
+    parser.add_argument(
+        '--batch_size', type=int,
+        help='of the step that --xla lowers or a compiler compiles; one example by default, compiled one a device',
+    )  # fmt: skip
     parser.add_argument('--config', metavar='FILE[:PRESET]', help='a recipe instead of networks, as efficiency.main')
     parser.add_argument('--data_dir', help="where a config's data set is, as for efficiency.main")
     parser.add_argument('--by_layer', action='store_true', help='one network or config, layer by layer')
@@ -175,6 +178,19 @@ def _names(arguments: argparse.Namespace) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def _devices(arguments: argparse.Namespace) -> int:
+    """How many devices a step is compiled for, 1 where it is not."""
+    if arguments.compiled:
+        import jax
+
+        return jax.device_count()
+    if arguments.topology is not None:
+        from efficiency.flops.ahead import topology_devices
+
+        return len(topology_devices(arguments.topology)[0])
+    return 1
+
+
 def _programs(arguments: argparse.Namespace, overrides: list[str]) -> list[tuple[str, Callable[[], 'Program']]]:
     """The names of the networks to be counted, and what makes the program of each."""
     from efficiency.costs import network_program, recipe_program
@@ -183,7 +199,7 @@ def _programs(arguments: argparse.Namespace, overrides: list[str]) -> list[tuple
         config = _config(arguments.config, overrides)
         program = recipe_program(config, arguments.num_classes, arguments.data_dir)
         return [(config.model.name, lambda: program)]
-    settings = arguments.image_size, arguments.num_classes or 1000, {}, arguments.batch_size or 1
+    settings = arguments.image_size, arguments.num_classes or 1000, {}, arguments.batch_size or _devices(arguments)
     return [(name, lambda name=name: network_program(name, *settings)) for name in _names(arguments)]
 
 
@@ -218,6 +234,8 @@ def _counted(arguments: argparse.Namespace, overrides: list[str]) -> list[_Row]:
 
 def _with_total(layers: list[_Row]) -> list[_Row]:
     """A last row for reading, which would count everything twice where rows are summed."""
+    if not layers:
+        return []
     numbers = [column for column, value in layers[0].items() if isinstance(value, int | float)]
     total = {column: sum(row[column] for row in layers) for column in numbers}
     return [*layers, dict.fromkeys(layers[0]) | {'layer': 'total'} | total]

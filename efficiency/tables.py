@@ -30,6 +30,8 @@ def _cell(value):
 
 def _cells(rows: Rows) -> tuple[list[list[str]], list[bool]]:
     """A line of headings, then the rows; and which columns are texts."""
+    if not rows:
+        return [['nothing']], [True]
     columns = [column for column in rows[0] if any(row[column] is not None for row in rows)]
     lines = [columns, *([_cell(row[column]) for column in columns] for row in rows)]
     return lines, [any(isinstance(row[column], str) for row in rows) for column in columns]
@@ -57,7 +59,7 @@ def _markdown(rows):
 
 def _csv(rows):
     file = io.StringIO()
-    writer = csv.DictWriter(file, list(rows[0]), lineterminator='\n')
+    writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator='\n')
     writer.writeheader()
     writer.writerows(rows)
     return file.getvalue().rstrip('\n')

@@ -10,9 +10,10 @@ import sys
 import jax
 import jax.numpy as jnp
 import pytest
+from flax import linen as nn
 
 from efficiency import count
-from efficiency.costs import layer_costs, network_program, recipe_program
+from efficiency.costs import Program, costs, layer_costs, network_program, recipe_program
 from efficiency.flops import count as count_program
 from efficiency.models import ops
 from efficiency.tables import render
@@ -79,7 +80,7 @@ def test_a_network_that_does_not_exist_at_a_size_keeps_its_row(rows, run):
         (['--models=x*'], "no model is named 'x*'"),
         (['--models=resnet*', '--by_layer'], '--by_layer is of one network, and --models names'),
         (['--models=lenet5', '--by_layer', '--compiled'], '--by_layer has no figures of a compiler'),
-        (['--config=configs/lenet5.py'], 'there is no config file configs/lenet5.py; in configs there are'),
+        (['--config=configs/lenet9.py'], 'there is no config file configs/lenet9.py; in configs there are'),
         (['--config=configs/alexnet.py', '--models=lenet5'], 'pass --config.model.name instead'),
         (['--config=configs/alexnet.py', '--batch_size=3'], 'pass --config.batch_size instead'),
         (['--config=configs/alexnet.py', '--config.batch_size=0'], 'config.batch_size'),
@@ -202,9 +203,9 @@ def test_xla_lowers_what_is_counted_and_element_wise_work(rows):
 
 
 def test_what_is_compiled_is_counted_over_all_devices():
-    def compiled(devices):
+    def compiled(devices, *batch_size):
         environment = os.environ | {'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}'}
-        args = ['--models=lenet5', '--batch_size=64', '--compiled', '--format=json']
+        args = ['--models=lenet5', *batch_size, '--compiled', '--format=json']
         done = subprocess.run(
             [sys.executable, '-m', 'efficiency.count', *args], cwd=ROOT, env=environment, capture_output=True,
             text=True, check=False,
@@ -212,13 +213,15 @@ def test_what_is_compiled_is_counted_over_all_devices():
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)[0]
 
-    one, four = compiled(1), compiled(4)
+    one, four = compiled(1, '--batch_size=64'), compiled(4, '--batch_size=64')
     assert (one['devices'], four['devices']) == (1, 4)
     for row in (one, four):
         assert row['compiled_over_real'] == row['compiled_train_flops'] / 2 / (64 * row['train_real_macs'])
         assert 1 < row['compiled_over_real'] < 1.2
     # Each of four adds up its own part of the gradients, and then theirs.
     assert four['compiled_train_flops'] == pytest.approx(one['compiled_train_flops'], rel=0.05)
+    # Of itself, one example a device.
+    assert compiled(4)['compiled_train_flops'] < four['compiled_train_flops'] / 10
 
 
 def test_a_layer_may_be_called_as_the_optimizer_is():
@@ -232,7 +235,7 @@ def test_a_layer_may_be_called_as_the_optimizer_is():
     assert without_optimizer(named('optimizer')).dense_macs == without_optimizer(named('fc')).dense_macs == 64
 
 
-def test_optimizers_that_multiply_are_a_layer_of_their_own(monkeypatch):
+def test_optimizers_that_multiply_are_in_no_layer_as_in_no_recipes_row(monkeypatch):
     import optax
 
     from configs import shufflenet
@@ -242,8 +245,52 @@ def test_optimizers_that_multiply_are_a_layer_of_their_own(monkeypatch):
     config = shufflenet.get_config()
     program = recipe_program(config, num_classes=10)
     layers = {row['layer']: row for row in layer_costs(program)}
-    assert layers['optimizer']['train_dense_macs'] > 0
-    assert sum(row['train_dense_macs'] for row in layers.values()) == program.train.dense_macs / config.batch_size
+    assert 'optimizer' not in layers
+    total = sum(row['train_dense_macs'] for row in layers.values())
+    assert total == costs(program)['train_dense_macs'] < program.train.dense_macs / config.batch_size
+
+
+class Head(nn.Module):
+    """Parameters of all kinds that a module may have."""
+
+    def setup(self):
+        self.table = self.param('table', lambda key: {'a': jnp.zeros((3, 3)), 'b': {'c': jnp.zeros(5)}})
+        self.inner = nn.Dense(4)
+
+    def encode(self, x):
+        return self.inner(x) @ jnp.zeros((4, 3)) @ self.table['a']
+
+
+class Parts(nn.Module):
+    num_classes: int = 10
+    image_size: int = 8
+    dtype: type = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = x.reshape(len(x), -1)[:, :6]
+        x = Head(name='head').encode(x)
+        twice = nn.jit(nn.Dense)(3, name='twice')
+        return nn.Dense(self.num_classes, name='fc')(twice(twice(x)))
+
+
+def test_every_parameter_is_of_one_layer():
+    model = Parts()
+    image = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32)
+    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, False), image)
+
+    def step(state, batch):
+        return jax.grad(lambda params: jnp.sum(model.apply({'params': params}, batch['image'], True)))(state)
+
+    batch = {'image': jax.ShapeDtypeStruct((2, 8, 8, 3), jnp.float32), 'label': jax.ShapeDtypeStruct((2,), jnp.int32)}
+    program = Program(model, variables, 8, step, variables['params'], batch)
+    params = {row['layer']: row['params'] for row in layer_costs(program)}
+    assert params == {'head': 9 + 5, 'head/inner': 6 * 4 + 4, 'twice': 3 * 3 + 3, 'fc': 3 * 10 + 10}
+    assert sum(params.values()) == program.params
+
+
+def test_a_table_of_nothing_is_no_crash():
+    assert [render([], form) for form in ('table', 'csv', 'json')] == ['nothing', '', '[]']
 
 
 @pytest.mark.parametrize('form', ['csv', 'json'])
