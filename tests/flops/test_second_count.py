@@ -1,4 +1,4 @@
-"""The count of whole networks' train steps against two others that share no code with it: by text, and by execution."""
+"""The count of train steps against two others: of their text, sharing no code, and by running each listed operation."""
 
 import functools
 
