@@ -78,11 +78,11 @@ def draw(chart: Chart, folder: pathlib.Path) -> list[str]:
             axes.legend(loc='center left', bbox_to_anchor=(1.0, 0.5))
         elif len(named) > 1:
             axes.legend(loc='best' if sum(len(series.x) for series in named) < _MANY_POINTS else 'upper right')
+        figure.draw_without_rendering()
+        figure.set_layout_engine('none')  # found once for all that follows
         if labels:
             points = [label.get_position() for label in labels]
             adjust_text(labels, *zip(*points, strict=True), ax=axes, **_LABELS)
-        figure.draw_without_rendering()
-        figure.set_layout_engine('none')  # found once for both files
         files = []
         for kind, options in (('svg', {'metadata': {'Date': None}}), ('png', {'dpi': _PNG_DOTS_PER_INCH})):
             file = io.BytesIO()
