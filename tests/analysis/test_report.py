@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import urllib.parse
 import pytest
 
 from efficiency import report
+from efficiency.analysis.document import shown
+from efficiency.published.points import points
 from tests.conftest import ROOT
 
 RESULTS = ROOT / 'results' / 'mnist5k'
@@ -54,6 +57,20 @@ def test_factors_are_those_of_the_records(measured):
     parts = float(ours['examples_factor']) * float(ours['train_macs_factor'])
     assert parts == pytest.approx(float(ours['train_factor']))
     assert (base['seeds'], base['seeds_reached']) == ('5', '4')
+
+
+def test_the_table_of_readme_is_the_measured_one(measured):
+    readme = (ROOT / 'README.md').read_text()
+    names = {point.model: point.system for point in points() if point.series == 'hb2020-table3'} | {'lenet5': 'LeNet-5'}
+    for row in table(measured, 'systems-*'):
+        reached = f'{row["seeds_reached"]} of {row["seeds"]}'
+        epochs, macs = float(row['epochs']), float(row['train_macs'])
+        assert f'| {names[row["system"]]} | {reached} | {shown_or_never(epochs)} |' in readme
+        assert f'| {shown(macs)} | {row["train_macs_range"] or "-"} |' in readme
+
+
+def shown_or_never(epochs):
+    return 'never' if epochs == math.inf else f'{epochs:g}'
 
 
 def test_every_link_of_the_page_leads_to_a_file_or_a_public_page(measured):
