@@ -40,12 +40,14 @@ def contents(
         runs, left_out = read_runs(runs_folder, progress)
         dates = {network.model: network.published for network in networks.values()}
         targets, others = _targets(runs, questions)
-        measured = []
+        measured, silent = [], []
         for target in targets:
             progress(f'runs for {target}')
             if section := measured_section(target, runs, dates, link):
                 measured.append(section)
-        measured.append(_records_section(runs, left_out, others, link))
+            else:
+                silent.append(target)
+        measured.append(_records_section(runs, left_out, others, silent, link))
         sections = measured + questions.sections(runs, link) + sections
     return sections
 
@@ -61,7 +63,11 @@ def _targets(runs: Sequence[Run], questions: Questions) -> tuple[list[Target], l
 
 
 def _records_section(
-    runs: Sequence[Run], left_out: Sequence[LeftOut], others: Sequence[Target], link: Callable[[str], str]
+    runs: Sequence[Run],
+    left_out: Sequence[LeftOut],
+    others: Sequence[Target],
+    silent: Sequence[Target],
+    link: Callable[[str], str],
 ) -> Section:
     """Which records there were, and which of them the figures leave out and why."""
     text = [f'{len(runs)} finished runs were read, and {len(left_out)} files left out.']
@@ -73,6 +79,8 @@ def _records_section(
             f'Targets of these runs without a section of their own: {listed}{more}; --target={others[0].metric}:'
             f'{others[0].value:g} reports on one. Their runs count under other targets wherever the curve says enough.'
         )
+    if silent:
+        text.append(f'All runs were stopped before one could know of {", ".join(map(str, silent))}.')
     rows = [{'path': entry.path, 'reason': entry.reason, 'href': link(entry.path)} for entry in left_out]
     columns = (Column('path', 'file', link='href'), Column('reason', 'why it is left out'))
     tables = [Table('left-out', 'Left out', columns, rows)] if rows else []

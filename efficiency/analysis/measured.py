@@ -13,6 +13,7 @@ from efficiency.analysis.compare import compare, summary_over_seeds
 from efficiency.analysis.curves import sensitivity
 from efficiency.analysis.document import Column, Section, Table, shown
 from efficiency.analysis.runs import Crossing, Run, System, Target, systems
+from efficiency.errors import UserError
 from efficiency.published import baseline_for
 
 Link = Callable[[str], str]  # the address of a record's file, as seen from the page
@@ -217,11 +218,15 @@ def _trend(
     ]
     draws = min(_MOST_DRAWS, max(_LEAST_DRAWS, _DRAWN // len(later)))
     for what, interval in (
-        ('resampled frontier points', trends.bootstrap_points(days, macs, draws=draws)),
-        ('resampled points', trends.bootstrap_points(days, macs, of='all', draws=draws)),
-        ('resampled seeds', trends.bootstrap_seeds(days, seeds, draws=draws)),
+        ('frontier points', lambda: trends.bootstrap_points(days, macs, draws=draws)),
+        ('points', lambda: trends.bootstrap_points(days, macs, of='all', draws=draws)),
+        ('seeds', lambda: trends.bootstrap_seeds(days, seeds, draws=draws)),
     ):
-        rows.append({'what': f'95 % interval over {what}', 'months': None, 'interval': str(interval)})
+        try:
+            found = str(interval())
+        except UserError as error:  # no resample has a trend: the reason stands in the interval's place
+            found = str(error)
+        rows.append({'what': f'95 % interval over resampled {what}', 'months': None, 'interval': found})
     if len(later) <= _COMPARED:
         for left_out, months in trends.leave_one_out(days, macs, [s.name for s in later]):
             if left_out in frontier:
