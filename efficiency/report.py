@@ -48,7 +48,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         '--budget_macs', metavar='MACS', help='list what reaches which level within so much training compute'
     )
     parser.add_argument(
-        '--compare', nargs=2, metavar='RECORD', help='split the factor between two run records into its causes'
+        '--compare',
+        nargs=2,
+        metavar='RECORD',
+        help='split the factor between two run records, or points of the ledger by their name, into its causes',
     )
     parser.add_argument('--check_submission', metavar='FILE', help='check a run record or ledger rows, write nothing')
     options = parser.parse_args(argv)
@@ -74,7 +77,7 @@ def _report(options: argparse.Namespace) -> None:
     from efficiency.analysis.page import write_report
     from efficiency.analysis.questions import Questions
 
-    questions = Questions.parse(options.target, options.budget_macs, options.compare)
+    questions = Questions.parse(options.target, options.budget_macs, options.compare, options.runs is not None)
     with _progress() as progress:
         sections = contents(options.runs, options.out, questions, progress)
         write_report(TITLE, sections, options.out, progress)

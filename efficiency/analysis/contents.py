@@ -36,11 +36,11 @@ def contents(
 
     points, networks = published.points(), published.networks()
     sections = published_sections(points, published.targets(), networks, published.claims())
+    runs, measured, silent = [], [], []
     if runs_folder is not None:
         runs, left_out = read_runs(runs_folder, progress)
         dates = {network.model: network.published for network in networks.values()}
         targets, others = _targets(runs, questions)
-        measured, silent = [], []
         for target in targets:
             progress(f'runs for {target}')
             if section := measured_section(target, runs, dates, link):
@@ -48,8 +48,7 @@ def contents(
             else:
                 silent.append(target)
         measured.append(_records_section(runs, left_out, others, silent, link))
-        sections = measured + questions.sections(runs, link) + sections
-    return sections
+    return measured + questions.sections(runs) + sections
 
 
 def _targets(runs: Sequence[Run], questions: Questions) -> tuple[list[Target], list[Target]]:

@@ -102,6 +102,14 @@ def test_a_pair_of_records_is_split_into_causes_whose_product_is_the_whole(measu
     assert compute * hardware == pytest.approx(rows['all'])
 
 
+def test_two_points_of_the_ledger_are_a_pair_too(tmp_path):
+    pair = ['--compare', 'hb2020-table3-alexnet', 'hb2020-table3-efficientnet_b0']
+    assert report.main([f'--out={tmp_path}', *pair]) == 0
+    rows = {row['cause'].split(':')[0]: float(row['factor']) for row in table(tmp_path, 'pair.csv')}
+    assert rows['fewer examples'] == pytest.approx(90 / 4)
+    assert rows['fewer macs an example'] == pytest.approx(714_188_480 / 385_814_752)
+
+
 def test_the_paper_is_there_with_and_without_runs(measured, tmp_path):
     assert report.main([f'--out={tmp_path}']) == 0
     for out in (measured, tmp_path):
@@ -119,9 +127,12 @@ def test_the_paper_is_there_with_and_without_runs(measured, tmp_path):
     ('options', 'sentence'),
     [
         (['--runs=/nowhere'], 'there is no folder'),
-        (['--budget_macs=many'], 'number of multiply-adds'),
-        (['--budget_macs=-1'], 'number of multiply-adds'),
-        (['--target=top1'], 'top1:0.954'),
+        ([f'--runs={RESULTS}', '--budget_macs=many'], 'number of multiply-adds'),
+        ([f'--runs={RESULTS}', '--budget_macs=-1'], 'number of multiply-adds'),
+        ([f'--runs={RESULTS}', '--target=top1'], 'top1:0.954'),
+        (['--budget_macs=1e12'], 'pass --runs=DIR'),
+        (['--target=top1:0.9'], 'pass --runs=DIR'),
+        (['--compare', 'hb2020-table3-alexnet', 'hb2020-resnet50-level-resnet50'], '--compare'),
         (['--compare', 'a.json', 'b.json'], 'a.json'),
     ],
 )
