@@ -140,7 +140,7 @@ def _curves(name, title, metric, curves, target, text, x, log_x) -> Chart:
                 curve[metric].tolist(),
                 look['colour'],
                 look['marker'],
-                'solid',
+                look['dash'],
                 hover=hover,
             )
         )
