@@ -197,6 +197,16 @@ def test_a_loop_that_multiplies_nothing_needs_no_length():
     assert count(lambda x: lax.while_loop(lambda x: jnp.sum(x) > 0, lambda x: x - 1, x), X).dense_macs == 0
 
 
+def test_what_only_shows_values_is_allowed():
+    def shows(x, w):
+        jax.debug.print('{x}', x=x)
+        jax.debug.callback(lambda x: None, x)
+        return matmul(x, w)
+
+    assert count(shows, X, W).dense_macs == ONE
+    assert count(gradient(jax.jit(jax.checkpoint(shows))), X, W).dense_macs >= 3 * ONE
+
+
 @st.composite
 def convolutions(draw):
     dims = draw(st.integers(1, 3))
