@@ -14,7 +14,7 @@ from efficiency.summary import summary
 from tests.commands import Commands
 from tests.conftest import ROOT
 
-RECORD = sorted((ROOT / 'results' / 'mnist5k').glob('shufflenet*.json'))[0]
+RECORD = ROOT / 'results' / 'mnist5k' / 'shufflenet_v1_x1_0' / 'seed0.json'
 MANY = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
