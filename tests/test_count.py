@@ -15,9 +15,10 @@ from flax import linen as nn
 from efficiency import count
 from efficiency.costs import Program, costs, layer_costs, network_program, recipe_program
 from efficiency.flops import count as count_program
-from efficiency.models import ops
+from efficiency.models import list_models, ops
+from efficiency.models.initializers import shapes_and_forward
 from efficiency.tables import render
-from efficiency.training.programs import without_optimizer
+from efficiency.training.programs import forward_count, without_optimizer
 from tests.conftest import ROOT
 
 
@@ -250,6 +251,22 @@ def test_optimizers_that_multiply_are_in_no_layer_as_in_no_recipes_row(monkeypat
     assert total == costs(program)['train_dense_macs'] < program.train.dense_macs / config.batch_size
 
 
+@pytest.mark.parametrize(
+    'name',
+    [
+        name if name in ('alexnet', 'googlenet', 'shufflenet_v1_x1_0') else pytest.param(name, marks=pytest.mark.slow)
+        for name in list_models()
+    ],
+)
+def test_the_forward_pass_is_that_of_a_trace_of_its_own(name):
+    program = network_program(name)
+    with ops.override('stock'):
+        own = forward_count(program.model, program.variables, program.image_size)
+    assert [(op.kind, op.layer, op.times, op.dense_macs, op.real_macs) for op in program.forward.operations] == [
+        (op.kind, op.layer, op.times, op.dense_macs, op.real_macs) for op in own.operations
+    ]
+
+
 class Head(nn.Module):
     """Parameters of all kinds that a module may have."""
 
@@ -276,14 +293,13 @@ class Parts(nn.Module):
 
 def test_every_parameter_is_of_one_layer():
     model = Parts()
-    image = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32)
-    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, False), image)
+    variables, evaluation = shapes_and_forward(model, 8)
 
     def step(state, batch):
         return jax.grad(lambda params: jnp.sum(model.apply({'params': params}, batch['image'], True)))(state)
 
     batch = {'image': jax.ShapeDtypeStruct((2, 8, 8, 3), jnp.float32), 'label': jax.ShapeDtypeStruct((2,), jnp.int32)}
-    program = Program(model, variables, 8, step, variables['params'], batch)
+    program = Program(model, variables, evaluation, 8, step, variables['params'], batch)
     params = {row['layer']: row['params'] for row in layer_costs(program)}
     assert params == {'head': 9 + 5, 'head/inner': 6 * 4 + 4, 'twice': 3 * 3 + 3, 'fc': 3 * 10 + 10}
     assert sum(params.values()) == program.params

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax.core import ShapedArray
-from jax.extend.core import Primitive
+from jax.extend.core import ClosedJaxpr, Primitive, Var
 from jax.interpreters import mlir
 from jax.interpreters import partial_eval as pe
 from jax.typing import DTypeLike
@@ -100,9 +100,26 @@ def kaiming_uniform_fan_in() -> Initializer:
 
 def variable_shapes(model: nn.Module, image_size: int) -> dict:
     """The variables of a network as `jax.ShapeDtypeStruct`s: {'params': ..., 'batch_stats': ...}; none is made."""
+    return shapes_and_forward(model, image_size)[0]
+
+
+def shapes_and_forward(model: nn.Module, image_size: int) -> tuple[dict, ClosedJaxpr | None]:
+    """As `variable_shapes`, and by the same trace the forward pass over one image, as in evaluation.
+
+    Its jaxpr takes a key and an image, which tracing had, and then the variables: what makes these is left out. None
+    where that is not apart from the pass, as in a network that makes them inside of a jit or scan of its own.
+    """
+    init = partial(model.init_with_output, train=False)
     image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
     with ops.override('stock'):  # the shortest to trace
-        return jax.eval_shape(partial(model.init, train=False), jax.random.key(0), image)
+        closed, (logits, shapes) = jax.make_jaxpr(init, return_shape=True)(jax.random.key(0), image)
+    jaxpr, results = closed.jaxpr, len(jax.tree.leaves(logits))
+    variables = {var for var in jaxpr.outvars[results:] if isinstance(var, Var)}
+    rest = [eqn for eqn in jaxpr.eqns if not variables.issuperset(eqn.outvars)]
+    if not variables.isdisjoint(var for eqn in rest for var in eqn.outvars):
+        return shapes, None
+    forward = jaxpr.replace(invars=[*jaxpr.invars, *variables], outvars=jaxpr.outvars[:results], eqns=rest)
+    return shapes, ClosedJaxpr(forward, closed.consts)
 
 
 def initialise(model: nn.Module, key: jax.Array, image_size: int) -> dict:
