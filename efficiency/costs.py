@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from types import MappingProxyType
 from typing import Any
 
@@ -32,7 +32,7 @@ class Program:
     Attributes:
         model: the network.
         variables: its parameters and batch statistics, as shapes.
-        evaluation: its forward pass over one example, as in evaluation: a jaxpr, or None if there is none yet.
+        evaluation: its forward pass over one example, as in evaluation: a jaxpr; None where that takes a trace of its own.
         image_size: pixels a side.
         step: (state, batch) -> the new state or gradients, and the loss.
         state, batch: what it takes, as shapes; the leaves of `batch` have the examples first.
@@ -195,16 +195,18 @@ def layer_costs(program: Program) -> list[dict[str, Any]]:
     Returns:
         For each {'layer': its path in the network, 'output_shape': of one example, 'params', 'forward_dense_macs',
         'forward_real_macs', 'share': of the forward dense macs, 'train_dense_macs', 'train_real_macs': for one
-        example}. Their sums are those of `costs`, which leaves the optimizer out, too. What is multiplied outside the
-        network is a layer of its scope's name.
+        example}. Their sums are those of `costs`, without an optimizer as there. What is multiplied outside the network
+        is a layer of its scope's name; output_shape is None where it is not known.
     """
     shapes = _output_shapes(program)
-    forward = _by_path(program.forward, shapes, program.model)
-    train = _by_path(without_optimizer(program.train), shapes, program.model)
-    params = _params_by_path(program.variables['params'], shapes)
+    folders = _folders(program.variables['params'])
+    forward = _by_path(program.forward, shapes.keys() | folders, program.model)
+    train = _by_path(without_optimizer(program.train), shapes.keys() | folders, program.model)
+    modules = dict.fromkeys([*shapes, *forward, *train, ''])
+    params = _params_by_path(program.variables['params'], modules)
     none = Count(())
     rows = []
-    for path in dict.fromkeys([*shapes, *params, *train]):
+    for path in modules:
         once, step = forward.get(path, none), train.get(path, none)
         if params[path] or step.dense_macs:
             rows.append({
@@ -220,18 +222,16 @@ def layer_costs(program: Program) -> list[dict[str, Any]]:
     return rows
 
 
-def _output_shapes(program: Program) -> dict[str, str]:
+def _output_shapes(program: Program) -> dict[str, str | None]:
     """What each module gives for one example in training, by its path: '56x56x64'."""
     shapes = {}
 
     def note(next_method, args, kwargs, context):
         output = next_method(*args, **kwargs)
-        if context.method_name != 'setup':
-            first = next((leaf for leaf in jax.tree.leaves(output) if hasattr(leaf, 'shape')), None)
-            shape = None if first is None else 'x'.join(map(str, first.shape[1:]))
-            path = '/'.join(context.module.path)
-            # What a module is called for counts for more than what its other methods give.
-            shapes[path] = shape if context.method_name == '__call__' else shapes.get(path, shape)
+        path = '/'.join(context.module.path)
+        if context.method_name == '__call__' or (context.method_name != 'setup' and path not in shapes):
+            first = next(iter(jax.tree.leaves(output)), None)
+            shapes[path] = 'x'.join(map(str, first.shape[1:])) if hasattr(first, 'shape') else None
         return output
 
     def apply(variables, images):
@@ -244,33 +244,39 @@ def _output_shapes(program: Program) -> dict[str, str]:
     return shapes
 
 
-def _by_path(counted: Count, paths: Mapping[str, str], model: nn.Module) -> dict[str, Count]:
+def _folders(params: Any, path: str = '') -> set[str]:
+    """The paths of all that holds parameters: modules, and parameters of several arrays."""
+    if not isinstance(params, Mapping):
+        return set()
+    within = (_folders(held, f'{path}/{name}'.lstrip('/')) for name, held in params.items())
+    return {path}.union(*within)
+
+
+def _by_path(counted: Count, paths: Set[str], model: nn.Module) -> dict[str, Count]:
     """A count by modules' paths; what runs in none of them by the outermost scope's name."""
     found: dict[str, tuple] = {}
     for name, part in counted.by_layer().items():
-        top, _, path = name.partition('/')
-        if top != (model.name or type(model).__name__):
-            path = top
-        else:
-            if path not in paths:
-                # A module's other methods have their name in the scope, as fc.encode.
-                path = '/'.join(part.partition('.')[0] for part in path.split('/'))
-            # An operation may have scopes of its own within its module's.
-            while path not in paths:
-                path = path.rpartition('/')[0]
+        top, *scopes = name.split('/')
+        path = top
+        if top.partition('.')[0] == (model.name or type(model).__name__):
+            path = ''
+            for scope in scopes:
+                # Of a method other than __call__ the scope is module.method; others may be anywhere between.
+                there = (f'{path}/{each}'.lstrip('/') for each in (scope, scope.rpartition('.')[0]) if each)
+                path = next((each for each in there if each in paths), path)
         found[path] = (*found.get(path, ()), *part.operations)
     return {path: Count(operations) for path, operations in found.items()}
 
 
-def _params_by_path(params: Shapes, paths: Mapping[str, str]) -> collections.Counter[str]:
-    """How many parameters each module has of its own; those of one that was not seen to run, by where they are."""
-    found = collections.Counter()
+def _params_by_path(params: Any, modules: Iterable[str]) -> collections.Counter[str]:
+    """How many parameters are each module's own; those of one that never ran are of the nearest around it that did."""
+    own = collections.Counter()
     for keys, leaf in jax.tree.leaves_with_path(params):
-        *modules, _ = (key.key for key in keys)
-        # A parameter may be a dict, which is a part of the module it belongs to.
-        known = ('/'.join(modules[:length]) for length in range(len(modules), 0, -1))
-        found[next((path for path in known if path in paths), '/'.join(modules))] += leaf.size
-    return found
+        path = jax.tree_util.keystr(keys, simple=True, separator='/')
+        while path not in modules:
+            path = path.rpartition('/')[0]
+        own[path] += leaf.size
+    return own
 
 
 def xla_costs(program: Program) -> dict[str, Any]:

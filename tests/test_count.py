@@ -292,17 +292,83 @@ class Parts(nn.Module):
 
 
 def test_every_parameter_is_of_one_layer():
-    model = Parts()
-    variables, evaluation = shapes_and_forward(model, 8)
-
-    def step(state, batch):
-        return jax.grad(lambda params: jnp.sum(model.apply({'params': params}, batch['image'], True)))(state)
-
-    batch = {'image': jax.ShapeDtypeStruct((2, 8, 8, 3), jnp.float32), 'label': jax.ShapeDtypeStruct((2,), jnp.int32)}
-    program = Program(model, variables, evaluation, 8, step, variables['params'], batch)
+    program = program_of(Parts())
     params = {row['layer']: row['params'] for row in layer_costs(program)}
     assert params == {'head': 9 + 5, 'head/inner': 6 * 4 + 4, 'twice': 3 * 3 + 3, 'fc': 3 * 10 + 10}
     assert sum(params.values()) == program.params
+
+
+class Embedding(nn.Module):
+    """Called by another method than __call__."""
+
+    def setup(self):
+        self.dense = nn.Dense(4)
+
+    def embed(self, x):
+        return self.dense(x)
+
+
+class Affine(nn.Module):
+    """Its parameters are one, of several arrays."""
+
+    @nn.compact
+    def __call__(self, x):
+        held = self.param('held', lambda key: {'scale': jnp.ones((4, 4)), 'more': [jnp.ones(4), jnp.ones(3)]})
+        return x @ held['scale'] + held['more'][0]
+
+
+class Normalised(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.LayerNorm()(nn.Dense(4)(x))
+
+
+class Odd(nn.Module):
+    """All ways of having parameters that a network of this project has not."""
+
+    def setup(self):
+        self.embedding, self.affine, self.twice = Embedding(), Affine(), nn.jit(Normalised)()
+        self.again = nn.remat(Normalised)()
+        self.own = self.param('own', lambda key: jnp.ones(4))
+
+    def __call__(self, images, train):
+        x = self.embedding.embed(images.mean((1, 2))) * self.own
+        with jax.named_scope('between'):
+            return self.again(self.twice(self.twice(self.affine(x))))
+
+
+def program_of(model):
+    variables, evaluation = shapes_and_forward(model, 8)
+
+    def step(state, batch):
+        def loss(variables):
+            return jnp.sum(model.apply(variables, batch['image'], train=True) ** 2)
+
+        return jax.grad(loss)(state)
+
+    batch = {'image': jnp.ones((2, 8, 8, 3)), 'label': jnp.ones(2)}
+    return Program(model, {'params': {}} | variables, evaluation, 8, step, {'params': {}} | variables, batch)
+
+
+def test_every_parameter_and_product_is_a_layers_however_it_is_made():
+    program = program_of(Odd())
+    for _ in range(2):  # what jax remembers of the first time makes no difference to the sums
+        layers = {row['layer']: row for row in layer_costs(program)}
+        assert {name: row['params'] for name, row in layers.items()} == {
+            '(top)': 4,
+            'embedding/dense': 3 * 4 + 4,
+            'affine': 16 + 4 + 3,
+            'twice/Dense_0': 20,
+            'twice/LayerNorm_0': 8,
+            'again/Dense_0': 20,
+            'again/LayerNorm_0': 8,
+        }
+        assert sum(row['params'] for row in layers.values()) == program.params
+        # Each for one example, the layer that is used twice twice.
+        assert {name: row['forward_dense_macs'] for name, row in layers.items() if row['forward_dense_macs']} == {
+            'embedding/dense': 3 * 4, 'affine': 16, 'twice/Dense_0': 2 * 16, 'again/Dense_0': 16,
+        }  # fmt: skip
+        assert sum(row['train_dense_macs'] for row in layers.values()) == program.train.dense_macs / 2
 
 
 def test_a_table_of_nothing_is_no_crash():
