@@ -32,7 +32,7 @@ class Program:
     Attributes:
         model: the network.
         variables: its parameters and batch statistics, as shapes.
-        evaluation: its forward pass over one example, as in evaluation: a jaxpr; None where that takes a trace of its own.
+        evaluation: the jaxpr of its forward pass over one example, as in evaluation; None where that has to be traced.
         image_size: pixels a side.
         step: (state, batch) -> the new state or gradients, and the loss.
         state, batch: what it takes, as shapes; the leaves of `batch` have the examples first.

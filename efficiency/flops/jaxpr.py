@@ -8,11 +8,13 @@ accelerator it is a few per cent, and no convention in use counts it).
 import collections
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import jax
 import jax.extend.core.primitives as standard
+from jax.extend.core import Var
 from jax.interpreters import partial_eval as pe
 
 from efficiency.errors import UserError
@@ -118,10 +120,13 @@ _SAME_VALUES = {'broadcast_in_dim', 'convert_element_type', 'copy', 'reshape', '
 _SCALAR_BODIES = {'reduce', 'reduce_window', 'select_and_scatter', 'sort', 'reduce_precision'}
 
 
+_Origin = Literal['reversed', 'gradient']
+
+
 def _walk(
-    jaxpr: Any, around: Place, times: int, trip_count: int | None, reversed_values: Set[int] = frozenset()
+    jaxpr: Any, around: Place, times: int, trip_count: int | None, origins: Mapping[int, _Origin] = MappingProxyType({})
 ) -> Iterator[Operation]:
-    reversed_values = set(reversed_values)
+    origins = dict(origins)
     for eqn in jaxpr.eqns:
         name = eqn.primitive.name
         place = around.of(eqn)
@@ -131,18 +136,18 @@ def _walk(
             body = getattr(body, 'jaxpr', body)
             # What an equation gives to its body comes last, behind a switch's index.
             given = zip(reversed(body.invars), reversed(eqn.invars), strict=False)
-            reversed_there = {id(theirs) for theirs, ours in given if id(ours) in reversed_values}
-            return _walk(body, place, times * more, trip_count, reversed_there)
+            there = {id(theirs): origins[id(ours)] for theirs, ours in given if id(ours) in origins}
+            return _walk(body, place, times * more, trip_count, there)
 
         def fail(why, layer=layer, name=name):
             return CountError(f'cannot count {name!r} in {layer or "the program"}: {why}')
 
-        if name == 'rev' or (name in _SAME_VALUES and id(eqn.invars[0]) in reversed_values):
-            reversed_values.update(map(id, eqn.outvars))
+        if origin := _origin(eqn, place, origins):
+            origins.update((id(var), origin) for var in eqn.outvars)
         if name == 'dot_general':
             yield _matmul(eqn, layer, times)
         elif name == 'conv_general_dilated':
-            yield _convolution(eqn, layer, times, place, id(eqn.invars[1]) in reversed_values)
+            yield _convolution(eqn, layer, times, place, origins.get(id(eqn.invars[1])) == 'reversed')
         elif name == 'scan':
             yield from inner(eqn.params['jaxpr'], eqn.params['length'])
         elif name == 'while':
@@ -168,6 +173,17 @@ def _walk(
                 yield from inner(body)
         elif name not in _LIGHT:
             raise fail('what it multiplies is not known here; write it with matrix multiplies or convolutions')
+
+
+def _origin(eqn, place: Place, origins: Mapping[int, _Origin]) -> _Origin | None:
+    """Whether what an equation gives is a kernel that was reversed, or a gradient, which may be reversed as well."""
+    if eqn.primitive.name == 'rev' or eqn.primitive.name in _SAME_VALUES:
+        known = origins.get(id(eqn.invars[0]))
+        if eqn.primitive.name == 'rev' and (known is None or place.by_rule):
+            return 'reversed'
+        if known is not None or isinstance(eqn.invars[0], Var):
+            return known
+    return 'gradient' if place.transposes else None
 
 
 def _subjaxprs(params: dict[str, Any]) -> Iterator[Any]:

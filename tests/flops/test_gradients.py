@@ -76,13 +76,24 @@ def gradients(function):
     return jax.grad(squares(function), (0, 1))
 
 
+def scanned(conv):
+    return lambda x, w: lax.scan(lambda _, image: (None, conv(image, w)), None, x[None])[1]
+
+
+def reversing_results(conv):
+    """Whose gradients are reversed, as kernels are in gradients."""
+    sides = [conv.image_layout.index(side) for side in 'HW']
+    return lambda x, w: lax.rev(conv(x, w), sides)
+
+
 @pytest.mark.parametrize('image_layout', IMAGE_LAYOUTS)
 @pytest.mark.parametrize('kernel_layout', KERNEL_LAYOUTS)
 @pytest.mark.parametrize('reverses', [False, True])
 def test_a_pass_and_its_gradients_are_told_apart_in_every_layout(image_layout, kernel_layout, reverses):
     conv = Convolution(image_layout, kernel_layout, reverses)
     assert all_cost(conv, conv) == ['forward']
-    assert sorted(all_cost(gradients(conv), conv)) == ['forward', 'input_gradient', 'weight_gradient']
+    for program in (conv, reversing_results(conv), jax.jit(reversing_results(conv)), scanned(reversing_results(conv))):
+        assert sorted(all_cost(gradients(program), conv)) == ['forward', 'input_gradient', 'weight_gradient']
 
 
 CONV = Convolution('NCHW', 'OIHW')
@@ -98,10 +109,6 @@ def by_hand(conv):
 def split(conv):
     mesh = jax.sharding.AbstractMesh((2,), ('data',))
     return jax.shard_map(conv, mesh=mesh, in_specs=(P('data'), P()), out_specs=P('data'))
-
-
-def scanned(conv):
-    return lambda x, w: lax.scan(lambda _, image: (None, conv(image, w)), None, x[None])[1]
 
 
 WRAPPERS = {
