@@ -10,16 +10,22 @@ import json
 import pathlib
 import re
 import sys
+import traceback
 
 from absl import app, flags, logging
 
 from efficiency.config_file import define_config, no_such_config, parse_flags
 from efficiency.errors import RunError, UserError
+from efficiency.training import hosts
 from efficiency.training.memory import restart_with_large_pages
 
 _CONFIG = define_config(flags.FLAGS)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; runs/<model>-<dataset>-<hash>-s<seed> by default.')
 _DATA_DIR = flags.DEFINE_string('data_dir', None, 'Where TensorFlow Datasets keeps its data, or an ImageFolder tree.')
+_COORDINATOR = flags.DEFINE_string('coordinator', None, 'HOST:PORT of host 0, for a run over several hosts.')
+_NUM_HOSTS = flags.DEFINE_integer('num_hosts', None, 'How many hosts there are; 1 to stay alone, whatever is detected.')
+_HOST = flags.DEFINE_integer('host', None, 'The number of this host, from 0.')
+_WAIT_FOR_HOSTS = flags.DEFINE_float('wait_for_hosts', 55.0, 'Seconds to wait for the others at the start.', 1.0)
 _DATA_WORKERS = flags.DEFINE_integer(
     'data_workers', None, 'Processes that decode images; one a core by default, up to 16.', lower_bound=0
 )
@@ -43,15 +49,18 @@ def main(argv: list[str]) -> int:
     from efficiency.training.workdir import existing_record
 
     check_config(config)
+    hosts.start(_COORDINATOR.value, _NUM_HOSTS.value, _HOST.value, _WAIT_FOR_HOSTS.value)
     if config.eval_only:
         from efficiency.training.loop import evaluate
 
-        print(json.dumps(evaluate(config, _DATA_DIR.value)))
+        result = evaluate(config, _DATA_DIR.value)
+        if hosts.leads():
+            print(json.dumps(result))
         return 0
     workdir = pathlib.Path(_WORKDIR.value or pathlib.Path('runs', run_name(config))).expanduser()
-    record = existing_record(workdir, config)
+    record = existing_record(workdir, config) if hosts.leads() else None
     # With a --data_dir, whether the record is of those very images is found out when they are opened.
-    if record is None or not is_finished(record) or _DATA_DIR.value:
+    if hosts.tell(lambda: record is None or not is_finished(record) or bool(_DATA_DIR.value)):
         from efficiency.training.loop import Stopped, train
 
         try:
@@ -59,9 +68,10 @@ def main(argv: list[str]) -> int:
         except Stopped as stopped:
             print(f'efficiency: {stopped}; the same command goes on', file=sys.stderr)
             return 128 + stopped.signal
-    else:
+    elif hosts.leads():
         print('efficiency: this run was finished before; nothing was trained', file=sys.stderr)
-    print(summary(record, workdir))
+    if hosts.leads():
+        print(summary(record, workdir))
     return 0
 
 
@@ -76,17 +86,32 @@ def run() -> None:
     """The command, its mistakes turned into one sentence and exit code 2."""
 
     def complain(error, code):
-        print('efficiency:', ' '.join(str(error).splitlines()), file=sys.stderr)
+        sentence = ' '.join(str(error).splitlines())
+        hosts.leave(code, sentence)
+        print('efficiency:', sentence, file=sys.stderr)
+        sys.exit(code)
+
+    def command(argv):
+        with hosts.losses_explained():
+            code = main(argv)
+            hosts.finish()
         sys.exit(code)
 
     try:
-        app.run(lambda argv: sys.exit(main(argv)), flags_parser=_parse_flags)
+        app.run(command, flags_parser=_parse_flags)
+    except hosts.HostLost as lost:
+        complain(lost, lost.code)
     except UserError as error:
         complain(error, EXIT_USAGE)
     except RunError as error:
         complain(error, EXIT_FAILED)
     except KeyboardInterrupt:
         complain('stopped; the same command goes on from what was saved', EXIT_INTERRUPTED)
+    except Exception as error:
+        if hosts.count() > 1:
+            traceback.print_exc()
+            hosts.leave(EXIT_FAILED, f'{type(error).__name__}: {error}'.splitlines()[0])
+        raise
 
 
 if __name__ == '__main__':

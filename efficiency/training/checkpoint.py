@@ -150,6 +150,31 @@ def _read_state(path: pathlib.Path, digest: str, like: Any) -> Any:
     return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in wanted])
 
 
+def to_bytes(state: Any, progress: dict) -> bytes:
+    """A state of host arrays and a run's progress, to be sent."""
+    arrays = {name: np.asarray(leaf) for name, leaf in _by_name(state).items()}
+    return safetensors.save(arrays, metadata={_PROGRESS: json.dumps(progress, allow_nan=False)})
+
+
+def from_bytes(content: bytes, like: Any) -> tuple[Any, dict]:
+    """What `to_bytes` was given; `like` is the state's structure."""
+    arrays = safetensors.load(content)
+    # The file's header, as long as its first 8 bytes say.
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], 'little')])
+    state = jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in _by_name(like)])
+    return state, json.loads(header['__metadata__'][_PROGRESS])
+
+
+def digest(state: Any) -> str:
+    """sha256 of the arrays of a state, with their names."""
+    found = hashlib.sha256()
+    for name, leaf in _by_name(state).items():
+        array = np.ascontiguousarray(leaf)
+        found.update(f'{name} {array.dtype} {array.shape}'.encode())
+        found.update(array.view(np.uint8))
+    return found.hexdigest()
+
+
 def _drop(folder: pathlib.Path) -> None:
     """Deletes a checkpoint, which at no moment is there in part."""
     if folder.exists():

@@ -19,6 +19,11 @@ class Clock:
         self._phase: str | None = None
         self._since = 0.0
 
+    @property
+    def phase_now(self) -> str | None:
+        """The phase that is being counted."""
+        return self._phase
+
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Counts the time inside it as the phase's; what was being counted pauses."""

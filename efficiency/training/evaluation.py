@@ -22,7 +22,8 @@ class Evaluator:
         count = devices.mesh.size
         batch_size = -(-min(batch_size, len(dataset.eval)) // count) * count
         self._batches = EvalBatches(dataset.eval, batch_size, devices.host)
-        self._step = jax.jit(make_eval_step(model, dataset.mean, dataset.std))
+        # What comes out is whole on every host.
+        self._step = jax.jit(make_eval_step(model, dataset.mean, dataset.std), out_shardings=devices.replicated)
         self._compiled = None
 
     def compile(self, state: TrainState) -> None:

@@ -6,8 +6,6 @@ import logging
 import math
 import os
 import pathlib
-import signal
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,26 +21,24 @@ from efficiency.data.datasets import Dataset
 from efficiency.data.pipeline import TrainStream, default_workers
 from efficiency.errors import DataError, RunError, UserError
 from efficiency.models.torch_weights import load_torch_weights
-from efficiency.training.checkpoint import Checkpoints
+from efficiency.training import hosts, provenance
+from efficiency.training.checkpoint import Checkpoints, digest, from_bytes, to_bytes
 from efficiency.training.clock import Clock
 from efficiency.training.evaluation import Evaluator
 from efficiency.training.memory import give_back_free_memory
 from efficiency.training.mesh import DataParallel
-from efficiency.training.metrics import MetricsLog
 from efficiency.training.peak import matmul_peak
 from efficiency.training.programs import compile_train_step
-from efficiency.training.progress import Progress
 from efficiency.training.recipe import network, network_and_options, opened, optimizer_of
 from efficiency.training.run import Run, check_identity, steps_of
 from efficiency.training.step import TrainState, init_state, make_train_step
 from efficiency.training.workdir import NO_ROOM, cache_dir, existing_record, locked, log_file
+from efficiency.training.writer import RunWriter
 
 _log = logging.getLogger('efficiency')
 
 # Steps that may be under way on the device while the host prepares the next.
 _STEPS_AHEAD = 2
-# Between two evaluations a run that takes long is saved as often.
-_SECONDS_BETWEEN_CHECKPOINTS = 600
 
 
 class Stopped(Exception):
@@ -62,7 +58,7 @@ def train(
     workdir: str | os.PathLike,
     data_dir: str | os.PathLike | None = None,
     data_workers: int | None = None,
-) -> records.Record:
+) -> records.Record | None:
     """Trains a network until it meets its target, or for all of its epochs; goes on where an earlier call stopped.
 
     Leaves in the workdir `run.json` (`efficiency.records`), `metrics.jsonl`, `run.log` and the newest checkpoints.
@@ -71,23 +67,25 @@ def train(
 
     Args:
         config: see `configs/common.py`.
-        workdir: the run's folder; made if it is not there.
+        workdir: the run's folder; made if it is not there. Of several hosts only host 0 uses it.
         data_dir: where TensorFlow Datasets keeps its data, or an ImageFolder tree.
         data_workers: processes that decode, 0 for threads of this one; by default one a core, up to 16. The result
             does not depend on it.
 
     Returns:
-        The run record; of a run that had finished before, the one it left.
+        The run record; of a run that had finished before, the one it left, which hosts other than host 0 do not have:
+        None there.
 
     Raises:
         UserError: for a mistake in the config or the workdir; nothing has been made then.
         RunError: if a loss was not finite, an example cannot be read, or there is no room to write; the record says
-            'failed' where that can be written.
+            'failed' where that can be written. `hosts.HostLost`, if another host ended.
         Stopped: on SIGTERM or SIGINT, after saving.
     """
     workdir = pathlib.Path(workdir)
     clock = Clock()
     use_compilation_cache()
+    hosts.agree({'config': config.to_dict(), 'versions': provenance.versions()})
     config, dataset, total_steps = opened(config, data_dir)
     if config.precision == 'float32' and jax.default_backend() != 'cpu':
         # An accelerator's default is to multiply float32 in fewer bits.
@@ -101,27 +99,25 @@ def train(
     state = init_state(model, optimizer, config.seed, config.image_size)
     if config.init_from:
         state = state.replace(**_weights(config, dataset))
+    if hosts.count() > 1:
+        hosts.agree({'the images': dataset.fingerprint, 'the initial state': digest(state)})
     state = devices.put_state(state)
 
-    with _room_to_write(workdir), locked(workdir), log_file(workdir):
-        # Asked again now that nobody else can write here.
-        earlier = existing_record(workdir, config)
-        if earlier and earlier['dataset']['fingerprint'] != dataset.fingerprint:
-            raise UserError(f'{workdir} holds a run on other images of {config.dataset}; take another --workdir')
-        if earlier and records.is_finished(earlier):
+    with _room_to_write(workdir), _folder(workdir, config, dataset) as earlier:
+        if hosts.tell(lambda: bool(earlier and records.is_finished(earlier))):
             return earlier
         _log.info('config:\n%s', config)
         _log.info('parameters:\n%s', parameter_overview.get_parameter_overview(state.params))
-        checkpoints = Checkpoints(workdir)
+        checkpoints = Checkpoints(workdir) if hosts.leads() else None
         with clock.phase('checkpoint'):
-            restored = checkpoints.restore(
-                state, lambda progress: check_identity(progress, config, dataset), set_aside=True
-            )
+            restored = _restored(checkpoints, state, config, dataset)
         first = steps_of(restored[1]) if restored else 0
-        # Before workers decode, which would take their share of a CPU.
+        if data_workers is None:
+            data_workers = max(1, default_workers() // hosts.sharing_these_cores())
+        # Before workers decode, which would take their share of a CPU; on all hosts at once, which may share one.
+        hosts.meet()
         peak = matmul_peak(config.precision)
-        workers = default_workers() if data_workers is None else data_workers
-        with contextlib.closing(TrainStream(batches, first, total_steps, workers)) as stream:
+        with contextlib.closing(TrainStream(batches, first, total_steps, data_workers)) as stream:
             with clock.phase('compile'):
                 batch = devices.batch_shapes(config.batch_size, dataset.train.image_shape)
                 step, cost = compile_train_step(
@@ -139,7 +135,35 @@ def train(
                 if earlier and len(earlier['resumed_from_steps']) >= len(run.resumed_from):
                     run.resumed_from = [*earlier['resumed_from_steps'], run.steps]
                 _log.info('going on from step %d', run.steps)
-            return _Trainer(run, workdir, checkpoints, step, evaluate, stream, devices, total_steps).run_to_end(state)
+            writer = RunWriter(run, workdir, checkpoints, total_steps)
+            return _Trainer(run, writer, step, evaluate, stream, devices, total_steps).run_to_end(state)
+
+
+@contextlib.contextmanager
+def _folder(workdir: pathlib.Path, config: ConfigDict, dataset: Dataset) -> Iterator[records.Record | None]:
+    """Holds the run's folder, and gives the record that is there; on hosts other than host 0 nothing."""
+    if not hosts.leads():
+        yield None
+        return
+    with locked(workdir), log_file(workdir):
+        # Asked again now that nobody else can write here.
+        earlier = existing_record(workdir, config)
+        if earlier and earlier['dataset']['fingerprint'] != dataset.fingerprint:
+            raise UserError(f'{workdir} holds a run on other images of {config.dataset}; take another --workdir')
+        yield earlier
+
+
+def _restored(checkpoints, state, config, dataset) -> tuple[TrainState, dict[str, Any]] | None:
+    """The newest whole checkpoint and its progress, as host 0 has it, on every host."""
+    content = None
+    if hosts.leads():
+        restored = checkpoints.restore(state, lambda found: check_identity(found, config, dataset), set_aside=True)
+        if hosts.count() == 1:
+            return restored
+        content = restored and to_bytes(*restored)
+    if hosts.tell(lambda: content is not None):
+        return from_bytes(hosts.hand_out(content), state)
+    return None
 
 
 def evaluate(config: ConfigDict, data_dir: str | os.PathLike | None = None) -> dict[str, float]:
@@ -152,12 +176,15 @@ def evaluate(config: ConfigDict, data_dir: str | os.PathLike | None = None) -> d
         UserError: for a mistake in the config, or a file that holds no weights of the network.
     """
     use_compilation_cache()
+    hosts.agree({'config': config.to_dict(), 'versions': provenance.versions()})
     config, dataset, _ = opened(config, data_dir)
     if not config.init_from:
         raise UserError('what is to be evaluated? Pass a safetensors file of weights as --config.init_from')
     devices = DataParallel(config.batch_size)
     model = network(config, dataset.num_classes)
     weights = _weights(config, dataset)
+    if hosts.count() > 1:
+        hosts.agree({'the images': dataset.fingerprint, 'the weights': digest(weights)})
     state = devices.put_state(TrainState(step=np.int32(0), key=np.zeros(2, np.uint32), opt_state=(), **weights))
     evaluator = Evaluator(model, dataset, config.eval_batch_size, devices)
     evaluator.compile(state)
@@ -187,52 +214,50 @@ def _room_to_write(workdir: pathlib.Path) -> Iterator[None]:
 class _Trainer:
     """The loop over steps, with what it needs at hand."""
 
-    def __init__(self, run, workdir, checkpoints, step, evaluate, stream, devices, total_steps):
-        self.run, self.workdir, self.checkpoints = run, workdir, checkpoints
+    def __init__(self, run, writer, step, evaluate, stream, devices, total_steps):
+        self.run, self.writer = run, writer
         self.step, self.evaluate, self.stream, self.devices = step, evaluate, stream, devices
         self.total_steps = total_steps
         self.clock = run.clock
-        self.record_writer = records.Writer(workdir)
-        self.written_at, self.write_seconds = -math.inf, 0.0
-        self.saved, self.saved_at = (run.steps, len(run.curve)), time.monotonic()
-        self.stop_signal: int | None = None
         # (number, loss) of the steps that may still be under way.
         self.under_way: collections.deque[tuple[int, jax.Array]] = collections.deque()
 
     def run_to_end(self, state: TrainState) -> records.Record:
         run = self.run
-        self.progress = Progress(run.steps, self.total_steps, len(run.dataset.train) / run.config.batch_size)
-        self.log = MetricsLog(self.workdir, run.curve, tensorboard=run.config.tensorboard)
-        previous = {number: signal.signal(number, self._request_stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        self.writer.open()
         try:
-            self._write_record('running')
-            self.progress.line(f'training: {run.steps} of {self.total_steps} steps are done')
-            while True:
-                # Also of a step that was saved, but stopped before it was evaluated.
-                with self._damage_kept(state):
-                    if self._evaluation_due():
-                        self._evaluate(state)
-                    if self._finished() or self.stop_signal:
-                        break
-                    batch = self._next_batch()
-                if time.monotonic() - self.saved_at > _SECONDS_BETWEEN_CHECKPOINTS:
-                    self._save(state)
-                state = self._take_step(state, batch)
-            self._save(state, at_end=True)
-            # A record that says the run is finished must have the parameters that finished it beside it.
-            self._wait_for_checkpoint()
-            if not self._finished():
-                raise Stopped(f'stopped at step {run.steps} of {self.total_steps} and saved', self.stop_signal)
-            return self._write_record('reached' if run.reached_target else 'exhausted')
+            with hosts.training(lambda: self.clock.phase_now) as self.signals, hosts.losses_explained():
+                state, stop_signal = self._train(state)
+                self._save(state, at_end=True)
+                # A record that says the run is finished must have the parameters that finished it beside it.
+                self.writer.wait()
+                if not self._finished():
+                    raise Stopped(f'stopped at step {run.steps} of {self.total_steps} and saved', stop_signal)
+                status = 'reached' if run.reached_target else 'exhausted'
+                self.writer.record(status)
+                return run.record(status)
+        except hosts.HostLost as lost:
+            run.forget_steps(len(self.under_way))
+            if lost.failed:
+                self.writer.record('failed', str(lost))
+            raise
         finally:
-            self.progress.close()
-            self.log.close()
-            self.checkpoints.close()
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+            self.writer.close()
 
-    def _request_stop(self, signum, frame):
-        self.stop_signal = signum
+    def _train(self, state: TrainState) -> tuple[TrainState, int | None]:
+        """Steps and evaluations until the run is finished, or asked to stop by a signal, which is returned."""
+        while True:
+            # Also of a step that was saved, but stopped before it was evaluated.
+            with self._damage_kept(state):
+                if self._evaluation_due():
+                    self._evaluate(state)
+                stop_signal = self.signals.asked_to_stop()
+                if self._finished() or stop_signal:
+                    return state, stop_signal
+                batch = self._next_batch()
+            if self.writer.save_due():
+                self._save(state)
+            state = self._take_step(state, batch)
 
     def _finished(self) -> bool:
         reached = self.run.config.stop_at_target and self.run.reached_target
@@ -245,7 +270,7 @@ class _Trainer:
             yield
         except DataError as error:
             self._save(state)
-            self._write_record('failed', str(error))
+            self.writer.record('failed', str(error))
             raise
 
     def _next_batch(self) -> dict[str, jax.Array]:
@@ -258,12 +283,13 @@ class _Trainer:
             self.run.add_step()
             self.under_way.append((self.run.steps, loss))
             finished = self._finish_oldest() if len(self.under_way) > _STEPS_AHEAD else None
-        self.progress.step(self.run.steps, finished)
+        self.writer.step(finished)
         return state
 
     def _finish_oldest(self) -> float:
         number, loss = self.under_way.popleft()
         value = float(loss)
+        self.signals.finished_step()
         self._check_finite(number, value, 'loss')
         return value
 
@@ -276,7 +302,7 @@ class _Trainer:
     def _check_finite(self, step: int, loss: float, name: str) -> None:
         if not math.isfinite(loss):
             failure = f'the {name} is {loss} at step {step}; a lower learning_rate may train'
-            self._write_record('failed', failure)
+            self.writer.record('failed', failure)
             raise RunError(failure)
 
     def _evaluation_due(self) -> bool:
@@ -289,38 +315,16 @@ class _Trainer:
     def _evaluate(self, state: TrainState) -> None:
         self._settle()
         with self.clock.phase('evaluation'):
-            metrics = self.evaluate(state, stopped=lambda: self.stop_signal is not None)
+            metrics = self.evaluate(state, stopped=lambda: self.signals.asked_to_stop() is not None)
         if metrics is None:
             return
         self._check_finite(self.run.steps, metrics['loss'], 'evaluation loss')
-        point = self.run.add_evaluation(metrics)
-        self.log.write(point)
-        self.progress.evaluation(point, self.run.target)
+        self.writer.evaluation(self.run.add_evaluation(metrics))
         self._save(state)
 
     def _save(self, state: TrainState, at_end: bool = False) -> None:
-        """Record and checkpoint of where the run is now; the record takes 1 % of the time at most, its end apart."""
         self._settle()
-        if at_end or time.monotonic() - self.written_at > 100 * self.write_seconds:
-            self._write_record('running')
-        place = self.run.steps, len(self.run.curve)
-        if place == self.saved:
-            return
-        with self.clock.phase('checkpoint'):
-            self.checkpoints.save(self.run.steps, state, self.run.progress())
-        self.saved, self.saved_at = place, time.monotonic()
-
-    def _wait_for_checkpoint(self) -> None:
-        with self.clock.phase('checkpoint'):
-            self.checkpoints.wait()
-
-    def _write_record(self, status: str, failure: str | None = None) -> records.Record:
-        before = time.monotonic()
-        record = self.run.record(status, failure)
-        self.record_writer.write(record)
-        self.written_at = time.monotonic()
-        self.write_seconds = self.written_at - before
-        return record
+        self.writer.save(state, at_end)
 
 
 def use_compilation_cache() -> None:

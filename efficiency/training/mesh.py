@@ -1,5 +1,6 @@
 """The devices as a mesh: the batch is split over all of them, everything else is on each."""
 
+import collections
 from collections.abc import Sequence
 
 import jax
@@ -9,6 +10,7 @@ from jax.sharding import PartitionSpec as P
 
 from efficiency.data.batches import Host
 from efficiency.errors import UserError
+from efficiency.training import hosts
 
 
 class DataParallel:
@@ -22,7 +24,14 @@ class DataParallel:
 
     def __init__(self, batch_size: int, devices: Sequence[jax.Device] | None = None):
         """Takes all devices that there are, or those; raises UserError if the batch does not divide over them."""
-        devices = jax.devices() if devices is None else devices
+        if devices is None:
+            # Those of a host side by side, as a host's part of a batch is one piece of it.
+            devices = sorted(jax.devices(), key=lambda device: device.process_index)
+            sizes = collections.Counter(device.process_index for device in devices)
+            if len(set(sizes.values())) > 1:
+                raise UserError(
+                    f'the hosts have {sorted(sizes.values())} devices; each must have as many as the others'
+                )
         if batch_size % len(devices):
             near = max(1, round(batch_size / len(devices))) * len(devices)
             raise UserError(f'batch_size {batch_size} does not divide over {len(devices)} devices; {near} would')
@@ -33,7 +42,7 @@ class DataParallel:
     @property
     def host(self) -> Host:
         """Which part of each batch this host puts."""
-        return Host(jax.process_index(), jax.process_count())
+        return Host(hosts.index(), hosts.count())
 
     def put_batch(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         """A batch of which each host has its part, each device given its own."""
@@ -47,5 +56,8 @@ class DataParallel:
         }
 
     def put_state(self, state):
-        """A pytree that every host has whole, given to each device."""
-        return jax.device_put(state, self.replicated)
+        """A pytree that every host has whole and alike (`hosts.agree`), given to each device."""
+        # `jax.device_put` would compile a comparison of the hosts for each shape.
+        return jax.tree.map(
+            lambda leaf: jax.make_array_from_process_local_data(self.replicated, np.asarray(leaf)), state
+        )

@@ -9,6 +9,7 @@ import subprocess
 import jax
 
 import efficiency
+from efficiency.training import hosts
 
 
 def versions() -> dict[str, str]:
@@ -52,5 +53,5 @@ def devices() -> dict:
     return {
         'kind': jax.devices()[0].device_kind,
         'count': jax.device_count(),
-        'hosts': jax.process_count(),
+        'hosts': hosts.count(),
     }

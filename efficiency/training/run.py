@@ -81,6 +81,10 @@ class Run:
         """One more step of the program that runs now."""
         self.programs[-1]['steps'] += 1
 
+    def forget_steps(self, count: int) -> None:
+        """The newest steps of the program that runs now were begun and never finished."""
+        self.programs[-1]['steps'] -= count
+
     def add_evaluation(self, metrics: dict[str, float]) -> dict[str, Any]:
         """Adds a point to the curve: where the run is, and what the evaluation found."""
         examples = sum(program['steps'] * program['batch_size'] for program in self.programs)

@@ -12,6 +12,7 @@ import pytest
 from efficiency import records
 from efficiency.training.run import steps_of
 from tests.conftest import ROOT
+from tests.training.several import image_tree
 from tests.training.test_run import assert_same_run, start, wait_for_checkpoint, workdir_of
 
 
@@ -45,15 +46,7 @@ def test_photographs_are_trained_and_evaluated_on(whole):
 
 
 def test_a_record_that_does_not_decode_is_named_and_once_mended_the_run_goes_on(tmp_path, run_main):
-    import cv2
-    import numpy as np
-
-    for split in ('train', 'val'):
-        for label in range(2):
-            (tmp_path / 'tree' / split / f'class{label}').mkdir(parents=True)
-            for i in range(50):
-                pixels = np.random.RandomState(i).randint(100 * label, 100 * label + 50, (40, 50, 3), np.uint8)
-                cv2.imwrite(str(tmp_path / 'tree' / split / f'class{label}' / f'{i:02}.jpg'), pixels)
+    image_tree(tmp_path / 'tree', 50)
     # Not among the 64 of 100 that the data set's fingerprint is taken of.
     broken = tmp_path / 'tree' / 'train' / 'class0' / '02.jpg'
     whole = broken.read_bytes()

@@ -1,0 +1,101 @@
+"""What a run leaves in its folder and shows on the terminal as it goes: by host 0, and by no other."""
+
+import functools
+import math
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+from efficiency import records
+from efficiency.training import hosts
+from efficiency.training.checkpoint import Checkpoints
+from efficiency.training.metrics import MetricsLog
+from efficiency.training.progress import Progress
+from efficiency.training.run import Run
+
+# Between two evaluations a run that takes long is saved as often.
+_SECONDS_BETWEEN_CHECKPOINTS = 600
+
+
+def _by_host_0(method: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(method)
+    def where_it_leads(*args, **kwargs):
+        if hosts.leads():
+            method(*args, **kwargs)
+
+    return where_it_leads
+
+
+class RunWriter:
+    """Writes record, evaluations and checkpoints of a run, and shows how far it is; on other hosts it does nothing."""
+
+    def __init__(self, run: Run, workdir: pathlib.Path, checkpoints: Checkpoints | None, total_steps: int):
+        """`checkpoints` is None on hosts other than host 0."""
+        self._run, self._workdir, self._checkpoints = run, workdir, checkpoints
+        self._total_steps = total_steps
+        self._records = records.Writer(workdir)
+        self._written_at, self._write_seconds = -math.inf, 0.0
+        self._saved, self._saved_at = (run.steps, len(run.curve)), time.monotonic()
+
+    @_by_host_0
+    def open(self) -> None:
+        """The first that is written and shown."""
+        run = self._run
+        self._progress = Progress(run.steps, self._total_steps, len(run.dataset.train) / run.config.batch_size)
+        self._log = MetricsLog(self._workdir, run.curve, tensorboard=run.config.tensorboard)
+        self.record('running')
+        on = f', on {hosts.count()} hosts' if hosts.count() > 1 else ''
+        self._progress.line(f'training: {run.steps} of {self._total_steps} steps are done{on}')
+
+    @_by_host_0
+    def step(self, loss: float | None) -> None:
+        """Shows a step; the loss is of the newest that is known to be finished."""
+        self._progress.step(self._run.steps, loss)
+
+    @_by_host_0
+    def evaluation(self, point: dict[str, Any]) -> None:
+        """Writes and shows a new point of the curve."""
+        self._log.write(point)
+        self._progress.evaluation(point, self._run.target)
+
+    def save_due(self) -> bool:
+        """Whether so much was trained since the newest checkpoint that it would be a pity to lose."""
+        return hosts.leads() and time.monotonic() - self._saved_at > _SECONDS_BETWEEN_CHECKPOINTS
+
+    @_by_host_0
+    def save(self, state: Any, at_end: bool = False) -> None:
+        """Record and checkpoint of where the run is now; the record takes 1 % of the time at most, its end apart.
+
+        Raises:
+            OSError: if the checkpoint before could not be written.
+        """
+        if at_end or time.monotonic() - self._written_at > 100 * self._write_seconds:
+            self.record('running')
+        place = self._run.steps, len(self._run.curve)
+        if place == self._saved:
+            return
+        with self._run.clock.phase('checkpoint'):
+            self._checkpoints.save(self._run.steps, state, self._run.progress())
+        self._saved, self._saved_at = place, time.monotonic()
+
+    @_by_host_0
+    def wait(self) -> None:
+        """Until the newest checkpoint is on disk."""
+        with self._run.clock.phase('checkpoint'):
+            self._checkpoints.wait()
+
+    @_by_host_0
+    def record(self, status: str, failure: str | None = None) -> None:
+        """Writes the record as of now."""
+        before = time.monotonic()
+        self._records.write(self._run.record(status, failure))
+        self._written_at = time.monotonic()
+        self._write_seconds = self._written_at - before
+
+    @_by_host_0
+    def close(self) -> None:
+        """Ends what is shown, and the threads that write, after what they are writing."""
+        self._progress.close()
+        self._log.close()
+        self._checkpoints.close()

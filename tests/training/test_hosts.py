@@ -1,0 +1,248 @@
+"""A run over several hosts is the run of one host with as many devices; what is wrong with one is told by all."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+import efficiency
+from efficiency import records
+from tests.training.several import Host, end_of, free_port, image_tree, main_command, run_hosts, start_hosts
+from tests.training.test_run import assert_same_run, without_times
+
+TWO_DEVICES = {'XLA_FLAGS': '--xla_force_host_platform_device_count=2'}
+SHUFFLENET = [
+    '--config=configs/shufflenet.py', '--config.num_epochs=0.16', '--config.eval_every=0.04',
+    '--config.target.value=1.0',
+]  # fmt: skip
+
+
+def alone(folder, args, devices=1):
+    """The run of one host on that many devices."""
+    env = {'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}'}
+    (ended,) = end_of([Host(folder, main_command(*args), env)])
+    assert ended.code == 0, ended.errors
+    return folder / 'run'
+
+
+def without_hosts_and_times(value):
+    """A record without what may differ between machines of one shape: times, rates and the number of hosts."""
+    if isinstance(value, dict):
+        return {
+            key: without_hosts_and_times(inner)
+            for key, inner in value.items()
+            if not key.endswith('_seconds') and key not in ('hosts', 'throughput', 'clock')
+        }
+    return [without_hosts_and_times(inner) for inner in value] if isinstance(value, list) else value
+
+
+def assert_one_run(many, one):
+    """Of hosts and of one host with as many devices: parameters, curve and record."""
+    assert_same_run(many, one)
+    assert without_hosts_and_times(records.read(many)) == without_hosts_and_times(records.read(one))
+
+
+@pytest.fixture(scope='module')
+def two_hosts(tmp_path_factory):
+    """A run of ShuffleNet, which has batch norm, over two hosts, and the folder."""
+    folder = tmp_path_factory.mktemp('two')
+    return folder, run_hosts(folder, 2, SHUFFLENET)
+
+
+def test_two_hosts_train_as_two_devices_of_one_host_to_the_bit(two_hosts, tmp_path):
+    folder, ended = two_hosts
+    assert [host.code for host in ended] == [0, 0], ended
+    record = records.read(folder / 'host0' / 'run')
+    assert record['devices'] == {'kind': 'cpu', 'count': 2, 'hosts': 2}
+    assert len(record['curve']) == 4
+    assert_one_run(folder / 'host0' / 'run', alone(tmp_path, SHUFFLENET, devices=2))
+
+
+def test_host_0_alone_writes_and_shows(two_hosts):
+    folder, (first, second) = two_hosts
+    assert 'train compute' not in second.out + second.errors
+    assert 'shufflenet_v1_x1_0 on mnist5k, exhausted' in first.out
+    assert 'on 2 hosts' in first.errors
+    assert not (folder / 'host1' / 'run').exists()
+
+
+def test_a_finished_run_is_known_to_host_0_and_told_to_the_others(two_hosts, tmp_path):
+    folder, _ = two_hosts
+    again = run_hosts(folder, 2, SHUFFLENET)
+    assert [host.code for host in again] == [0, 0], again
+    assert 'this run was finished before' in again[0].errors
+    assert again[1].sentences == []
+
+
+@pytest.mark.slow
+def test_two_hosts_on_photographs_that_workers_decode(tfds_dir, tmp_path):
+    args = [
+        '--config=configs/squeezenet.py:imagenet_sample', f'--data_dir={tfds_dir}', '--config.image_size=64',
+        '--config.batch_size=50', '--config.num_epochs=1.6', '--config.eval_every=0.4', '--config.eval_batch_size=64',
+    ]  # fmt: skip
+    ended = run_hosts(tmp_path, 2, args)
+    assert [host.code for host in ended] == [0, 0], ended
+    assert_one_run(tmp_path / 'host0' / 'run', alone(tmp_path / 'alone', args, devices=2))
+
+
+@pytest.mark.slow
+def test_four_hosts_evaluate_alike_and_train_within_rounding(tmp_path):
+    args = ['--config=configs/lenet5.py', '--config.num_epochs=0.4', '--config.eval_every=0.1']
+    ended = run_hosts(tmp_path, 4, args)
+    assert [host.code for host in ended] == [0] * 4, ended
+    four, one = (
+        efficiency.load_run(workdir)
+        for workdir in (tmp_path / 'host0' / 'run', alone(tmp_path / 'alone', args, devices=4))
+    )
+    for ours, theirs in zip(four.record['curve'], one.record['curve'], strict=True):
+        assert (ours['top1'], ours['top5']) == (theirs['top1'], theirs['top5'])
+        assert ours['loss'] == pytest.approx(theirs['loss'], abs=1e-6)
+    for name, layer in four.variables['params'].items():
+        for key, leaf in layer.items():
+            np.testing.assert_allclose(leaf, one.variables['params'][name][key], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_any_number_of_hosts_and_devices(tmp_path):
+    """Stopped at step 10 by a smaller number of epochs it would be another run, so it is killed."""
+    import shutil
+
+    from tests.training.test_host_faults import kill_after
+
+    args = ['--config=configs/lenet5.py', '--config.num_epochs=0.8', '--config.eval_every=0.1']
+    whole = alone(tmp_path / 'whole', args, devices=2)
+    kill_after(2, tmp_path / 'killed', args)
+    losses = records.read(whole)['final']['loss']
+    for count, devices in ((1, 1), (1, 2), (1, 4), (2, 1), (4, 1)):
+        folder = tmp_path / f'{count}x{devices}'
+        shutil.copytree(tmp_path / 'killed' / 'host0' / 'run', folder / 'host0' / 'run')
+        env = {'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}'}
+        if count == 1:
+            ended = end_of([Host(folder / 'host0', main_command(*args), env)])
+        else:
+            ended = run_hosts(folder, count, args, env=env)
+        assert {host.code for host in ended} == {0}, ended
+        record = records.read(folder / 'host0' / 'run')
+        assert record['final']['loss'] == pytest.approx(losses, abs=1e-6)
+        # One entry for each executable: that of two devices is the one before.
+        assert len(record['programs']) == (1 if count * devices == 2 else 2)
+        assert sum(program['steps'] for program in record['programs']) == record['final']['step']
+        if count * devices == 2:
+            assert_same_run(folder / 'host0' / 'run', whole)
+
+
+def test_hosts_evaluate_weights_together(tmp_path):
+    import jax
+    from safetensors.numpy import save_file
+
+    from efficiency.models import create_model
+    from efficiency.models.initializers import initialise
+    from tests.models.crosscheck import seeded_state
+
+    state = seeded_state('lenet5', initialise(create_model('lenet5', 10, 28), jax.random.key(0), 28))
+    save_file(state, tmp_path / 'weights.safetensors')
+    args = [
+        '--config=configs/lenet5.py', f'--config.init_from={tmp_path / "weights.safetensors"}',
+        '--config.eval_only=True',
+    ]  # fmt: skip
+    first, second = run_hosts(tmp_path / 'two', 2, args)
+    (one,) = end_of([Host(tmp_path / 'one', main_command(*args), TWO_DEVICES)])
+    assert (first.code, second.code, one.code) == (0, 0, 0), first.errors
+    assert second.out == ''
+    assert json.loads(first.out) == json.loads(one.out)
+
+
+LENET = ['--config=configs/lenet5.py', '--config.num_epochs=0.1']
+
+
+def assert_told_by_all(ended, says):
+    for host in ended:
+        assert (host.code, 'Traceback' in host.errors) == (2, False), host.errors
+        (sentence,) = host.sentences
+        assert says in sentence
+        assert host.seconds < 60
+
+
+@pytest.mark.parametrize(
+    ('difference', 'says'),
+    [
+        ((['--config.learning_rate=0.02'], {}), 'host 1 differs from host 0 in config.learning_rate (0.02 there, 0.01'),
+        ((['--config.model.name=alexnet'], {}), 'differs from host 0 in config.model.name'),
+        (([], {'PYTHONPATH': 'OTHER_VERSION'}), "differs from host 0 in versions.tqdm ('0.1' there"),
+    ],
+)  # fmt: skip
+def test_hosts_that_differ_are_told_where(difference, says, tmp_path):
+    args, env = difference
+    if env:
+        info = tmp_path / 'site' / 'tqdm-0.1.dist-info'
+        info.mkdir(parents=True)
+        (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: tqdm\nVersion: 0.1\n')
+        env = {'PYTHONPATH': str(tmp_path / 'site')}
+    since = time.monotonic()
+    assert_told_by_all(end_of(start_hosts(tmp_path, 2, LENET, each={1: (args, env)}), since), says)
+
+
+def test_a_batch_that_does_not_divide_over_the_hosts(tmp_path):
+    since = time.monotonic()
+    ended = end_of(start_hosts(tmp_path, 2, [*LENET, '--config.batch_size=31']), since)
+    assert_told_by_all(ended, 'batch_size 31 does not divide over 2 devices; 32 would')
+
+
+def test_a_mistake_on_one_host_ends_all(tmp_path):
+    tree = tmp_path / 'tree'
+    image_tree(tree, 40)
+    args = [arg.replace('lenet5.py', 'lenet5.py:flowers') for arg in LENET] + ['--config.target.value=0.5']
+    each = {1: ([f'--data_dir={tmp_path / "nowhere"}'], {})}
+    since = time.monotonic()
+    ended = end_of(start_hosts(tmp_path, 2, [*args, f'--data_dir={tree}'], each=each), since)
+    assert_told_by_all(ended, 'nowhere')
+
+
+def test_more_hosts_than_were_said(tmp_path):
+    port, since = free_port(), time.monotonic()
+    told = [(2, 0), (2, 1), (3, 2)]
+    hosts = [
+        Host(
+            tmp_path / str(i),
+            main_command(*LENET, f'--coordinator=127.0.0.1:{port}', f'--num_hosts={count}', f'--host={i}'),
+            {},
+        )
+        for count, i in told[::-1]
+    ]
+    ended = end_of(hosts, since)
+    # Which of them host 0 heard first decides whether the two that agree are under way.
+    assert ended[0].code == 2, ended[0].errors
+    assert 'num_hosts=3' in ended[0].sentences[0] or 'coordinator' in ended[0].sentences[0]
+    assert {host.code for host in ended[1:]} <= {0, 2}
+
+
+@pytest.mark.parametrize(
+    ('args', 'says'),
+    [
+        (['--num_hosts=2', '--host=1', '--coordinator=127.0.0.1:1', '--wait_for_hosts=2'], 'it does not answer'),
+        (['--num_hosts=2', '--host=0', '--coordinator=127.0.0.1:PORT', '--wait_for_hosts=2'], '1 did not come'),
+        (['--num_hosts=2', '--host=1', '--coordinator=no.such.host:9', '--wait_for_hosts=2'], 'is not known'),
+        (['--num_hosts=2', '--host=2', '--coordinator=127.0.0.1:9'], 'numbered from 0 to 1'),
+        (['--num_hosts=2', '--host=0', '--coordinator=here'], 'must be HOST:PORT'),
+        (['--num_hosts=2', '--host=0'], '--coordinator must be given too'),
+        (['--num_hosts=0', '--host=0', '--coordinator=127.0.0.1:9'], 'at least one host'),
+    ],
+)
+def test_a_mistake_in_the_hosts_is_one_sentence(args, says, tmp_path, run_main):
+    args = [arg.replace('PORT', str(free_port())) for arg in args]
+    done = run_main(*LENET, *args, f'--workdir={tmp_path / "run"}')
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith('efficiency: ')
+    assert says in done.stderr
+    assert done.stderr.strip().count('\n') == 0
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_laptop_is_one_process_and_asks_nobody(run_main, tmp_path):
+    """Told apart from a cluster by the environment alone: one task of SLURM is no cluster either."""
+    env = {'SLURM_JOB_ID': '1', 'SLURM_NTASKS': '1', 'SLURM_PROCID': '0', 'SLURM_STEP_NODELIST': 'nowhere'}
+    done = run_main(*LENET, f'--workdir={tmp_path / "run"}', env=env)
+    assert done.returncode == 0, done.stderr
+    assert records.read(tmp_path / 'run')['devices']['hosts'] == 1
+    assert without_times(records.read(tmp_path / 'run')['curve'])
