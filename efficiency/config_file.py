@@ -5,6 +5,8 @@ import pathlib
 import re
 import sys
 import traceback
+from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
@@ -60,13 +62,32 @@ def parse_flags(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
             getattr(flag_values.config, 'keys', None)
         return rest
     except Exception as error:
-        where = _place_in(path, error)
+        where = place_in(path, error)
         if where is None and not isinstance(error, _PARSER_ERRORS):
             raise
         raise UserError(' '.join((where or _in_one_sentence(error, argv)).split())) from error
 
 
-def _place_in(path: str, error: BaseException | None) -> str | None:
+def read_config(path: str, overrides: Sequence[str] = ()) -> Any:
+    """The config of a command line, as `efficiency.main` reads it.
+
+    Args:
+        path: FILE[:PRESET].
+        overrides: as '--config.seed=1'.
+
+    Raises:
+        UserError: for a mistake in them or in the config file, or what is no override.
+    """
+    flag_values = flags.FlagValues()
+    command = ['efficiency', f'--config={path}', *overrides]
+    config = define_config(flag_values, command)
+    rest = parse_flags(flag_values, command)
+    if rest[1:]:
+        raise UserError(f'there is no argument {rest[1]!r}: every option begins with --')
+    return config.value
+
+
+def place_in(path: str, error: BaseException | None) -> str | None:
     """What a config file raised and at which line of it; None if it raised nothing."""
     while error is not None:
         if isinstance(error, SyntaxError) and error.filename:

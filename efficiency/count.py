@@ -160,21 +160,6 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--against sets networks' counts for one example beside others'; leave --{together} out")
 
 
-def _config(path: str, overrides: Sequence[str]) -> Any:
-    """The config of a command line, as `efficiency.main` reads it."""
-    from absl import flags
-
-    from efficiency.config_file import define_config, parse_flags
-
-    flag_values = flags.FlagValues()
-    command = ['efficiency.count', f'--config={path}', *overrides]
-    config = define_config(flag_values, command)
-    rest = parse_flags(flag_values, command)
-    if rest[1:]:
-        raise UserError(f'there is no argument {rest[1]!r}: every option begins with --')
-    return config.value
-
-
 def _names(arguments: argparse.Namespace) -> list[str]:
     from efficiency.models import list_models, model_entry
 
@@ -202,7 +187,9 @@ def _programs(arguments: argparse.Namespace, overrides: list[str]) -> list[tuple
     from efficiency.costs import network_program, recipe_program
 
     if arguments.config is not None:
-        config = _config(arguments.config, overrides)
+        from efficiency.config_file import read_config
+
+        config = read_config(arguments.config, overrides)
         program = recipe_program(config, arguments.num_classes, arguments.data_dir)
         return [(config.model.name, lambda: program)]
     settings = arguments.image_size, arguments.num_classes or 1000, {}, arguments.batch_size or _devices(arguments)

@@ -23,6 +23,8 @@ SCHEMA_VERSION = 1
 FILE_NAME = 'run.json'
 STATUSES = ('running', 'reached', 'exhausted', 'failed')
 METRICS = ('top1', 'top5')
+# In a study: what others are compared with, what is compared, and what was there to choose a setting by.
+ROLES = ('baseline', 'compared', 'tuning')
 # One teraflop/s-day, in multiply-adds where a multiply-add counts as one operation, as in the paper.
 MACS_PER_TFS_DAY = 1e12 * 24 * 60 * 60
 _SECONDS_BETWEEN_WAITS = 10
@@ -122,6 +124,8 @@ _SCHEMA = {
     'git': _Optional({'commit': str, 'dirty': bool}),
     'resumed_from_steps': [_COUNT],
     'failure': _Optional(str),
+    # Of a record that a study keeps: what the run was there for. `config` says nothing of it.
+    'study': _Optional({'name': str, 'system': str, 'role': ROLES}, may_lack=True),
 }
 
 
@@ -183,8 +187,7 @@ def validate(record: Any, known_points: int = 0) -> None:
         raise RecordError("status is 'reached', but no point of curve meets the target")
     if record['final'] != (record['curve'][-1] if record['curve'] else None):
         raise RecordError('final is not the last point of curve')
-    macs = sum(program['steps'] * program['train_dense_macs_per_step'] for program in record['programs'])
-    if record['curve'] and record['curve'][-1]['train_macs'] > macs:
+    if record['curve'] and record['curve'][-1]['train_macs'] > spent(record)[0]:
         raise RecordError('curve ends with more train_macs than the programs did')
 
 
@@ -218,8 +221,8 @@ class Writer:
     write waits for the disk: after a loss of power, an older record may be found.
     """
 
-    def __init__(self, workdir: str | os.PathLike):
-        self._path = pathlib.Path(workdir, FILE_NAME)
+    def __init__(self, folder: str | os.PathLike, name: str = FILE_NAME):
+        self._path = pathlib.Path(folder, name)
         self._known = 0
         self._curve = bytearray()
         self._seen_onto_disk = -math.inf
@@ -304,6 +307,12 @@ def interpolated_crossing(curve: Sequence[Mapping], target: Mapping) -> dict | N
 
 def _between(before: float | None, after: float | None, share: float) -> float | None:
     return None if before is None or after is None else before + share * (after - before)
+
+
+def spent(record: Record) -> tuple[int, int]:
+    """What a run has computed so far: dense macs of all train steps, and of all evaluations' forward passes."""
+    train = sum(program['steps'] * program['train_dense_macs_per_step'] for program in record['programs'])
+    return train, record['evaluation']['dense_macs']
 
 
 def is_finished(record: Record) -> bool:

@@ -1,0 +1,44 @@
+"""Rules by which a study chooses a setting from the runs that were made for that."""
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+
+from efficiency.records import Record, first_crossing
+
+
+def lowest_median_compute(candidates: Mapping[str, Sequence[Record]]) -> str:
+    """The setting that takes the fewest train macs to the target, the median over seeds.
+
+    A run that never reaches it, or whose loss was not finite, counts as infinite. Among settings that are infinite,
+    or equal, the one of the best final metric, again the median; then the first.
+
+    Args:
+        candidates: the records of each setting, one or more.
+
+    Returns:
+        The name of one of them.
+    """
+
+    def rank(name: str) -> tuple[float, float]:
+        runs = candidates[name]
+        compute = statistics.median(_compute(record) for record in runs)
+        return compute, -statistics.median(_final(record) for record in runs)
+
+    return min(candidates, key=rank)
+
+
+def _compute(record: Record) -> float:
+    crossing = first_crossing(record['curve'], record['target'])
+    return crossing['train_macs'] if crossing else math.inf
+
+
+def _final(record: Record) -> float:
+    if record['status'] == 'failed' or not record['final']:
+        return 0.0
+    return record['final'][record['target']['metric']]
+
+
+RULES: dict[str, Callable[[Mapping[str, Sequence[Record]]], str]] = {
+    'lowest median compute to target': lowest_median_compute,
+}

@@ -1,0 +1,66 @@
+"""How a study shows how far it is: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+from efficiency.engines.tasks import Task, last_try
+from efficiency.studies.state import Folders, State
+
+_SECONDS_BETWEEN_LINES = 30
+
+
+class Progress:
+    """Shows the runs of one start of a study."""
+
+    def __init__(self, total: int, folders: Folders):
+        self._total, self._folders = total, folders
+        self._ended = 0
+        self._running: dict[str, Task] = {}
+        self._on_terminal = sys.stderr.isatty()
+        self._bar = tqdm(total=total, unit='run', disable=not self._on_terminal, dynamic_ncols=True)
+        self._looked_at = time.monotonic()
+
+    def __enter__(self) -> 'Progress':
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._bar.close()
+
+    def begin(self, macs: float) -> None:
+        """Before the first."""
+        self.line(f'{self._total} runs to make in {self._folders.runs}, {macs:.3g} train macs at the most')
+
+    def started(self, task: Task) -> None:
+        self._running[task.name] = task
+        self.line(f'{task.name} has begun')
+
+    def ended(self, task: Task, state: State) -> None:
+        self._running.pop(task.name, None)
+        self._ended += 1
+        self._bar.update()
+        self.line(f'{task.name}: {state.status}, {state.detail} ({self._ended} of {self._total})')
+
+    def look(self) -> None:
+        """While nothing begins or ends: what the runs said last."""
+        every = 1 if self._on_terminal else _SECONDS_BETWEEN_LINES
+        if time.monotonic() - self._looked_at < every:
+            return
+        self._looked_at = time.monotonic()
+        for task in self._running.values():
+            tried = last_try(task.log)
+            if tried and tried.sentence:
+                text = f'{task.name}: {tried.sentence}'
+                if self._on_terminal:
+                    self._bar.set_description_str(text[:60])
+                else:
+                    self.line(text)
+
+    def line(self, text: str) -> None:
+        """One line above the bar."""
+        self._looked_at = time.monotonic()
+        if self._on_terminal:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,193 @@
+"""Makes the runs of a study that are missing, cheapest first, and says what they say and what they cost.
+
+    python -m efficiency.study --study=studies/learning_rate.py
+    python -m efficiency.study --study=studies/mnist5k.py --list
+
+Each run is one of `python -m efficiency.main`, in RUNS/<study>/<system>/seed<k>, with what it prints beside it in
+seed<k>.log. Its finished record is kept as RESULTS/<study>/<system>/seed<k>.json. Runs that were interrupted are gone
+on with, and those that failed are tried again. Exit codes: 0 all that was asked for is there; 1 a run failed, and the
+others went on; 2 a mistake in the command or the study; 143 stopped by SIGTERM and 130 by Ctrl-C.
+"""
+
+import argparse
+import contextlib
+import fnmatch
+import importlib
+import math
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+
+from efficiency.engines import ENGINES
+from efficiency.errors import UserError, named, shown
+
+
+class _Stopped(Exception):
+    """A signal to stop."""
+
+    def __init__(self, signal_number: int):
+        super().__init__(signal_number)
+        self.signal = signal_number
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says a mistake as all commands here do."""
+
+    def error(self, message):
+        raise UserError(f'{message}; --help lists the options')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    engine = None
+    try:
+        options = _parse(argv)
+        engine = importlib.import_module(f'efficiency.engines.{options.engine}')
+        engine.check(options.engine_options)
+        with _stop_signals():
+            return _study(options, engine)
+    except UserError as error:
+        print('efficiency:', ' '.join(str(error).split()), file=sys.stderr)
+        return 2
+    except _Stopped as stopped:
+        print(f'efficiency: stopped; {engine.WHEN_STOPPED}', file=sys.stderr)
+        return 128 + stopped.signal
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _Parser(
+        prog='python -m efficiency.study', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )  # fmt: skip
+    parser.add_argument('--study', metavar='FILE', help='a file of studies/')
+    parser.add_argument('--list', action='store_true', help='say what there is of each run, and make nothing')
+    parser.add_argument('--only', metavar='GLOB', help="these systems or runs alone, as 'lenet5*' or lenet5/seed0")
+    parser.add_argument('--jobs', metavar='N', help='runs at once: 1 by default here, no bound elsewhere')
+    parser.add_argument('--engine', default='local', help='what runs them: local, slurm or ray')
+    parser.add_argument(
+        '--engine_options', metavar='WORDS', default='', help="sbatch's, or of a Ray task, as 'num_cpus=4 num_gpus=1'"
+    )
+    parser.add_argument('--runs', metavar='DIR', default='runs', help='folder of the workdirs')
+    parser.add_argument('--results', metavar='DIR', default='results', help='folder of the finished records')
+    parser.add_argument('--data_dir', metavar='DIR', help='as for efficiency.main')
+    parser.add_argument('--data_workers', metavar='N', help='as for efficiency.main')
+    options = parser.parse_args(argv)
+    if not options.study:
+        raise UserError('which study? Pass one with --study, as --study=studies/mnist5k.py')
+    named(dict.fromkeys(ENGINES), 'engine', options.engine)
+    for name, low in (('jobs', 1), ('data_workers', 0)):
+        text = getattr(options, name)
+        if text is not None and not (text.isascii() and text.isdigit() and int(text) >= low):
+            raise UserError(f'--{name}={text} is not a whole number, {low} or more')
+    options.jobs = options.jobs and int(options.jobs)
+    return options
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[None]:
+    def stop(signum, frame):
+        raise _Stopped(signum)
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _study(options: argparse.Namespace, engine) -> int:
+    # Nothing heavy before the options are known to be right.
+    from efficiency.studies.definition import read_study
+    from efficiency.studies.state import Folders
+    from efficiency.studies.text import listing, what_it_says
+
+    study = read_study(options.study)
+    folders = Folders(study, options.runs, options.results)
+    systems, states = _now(study, folders)
+    _check_only(study, options.only)
+    if not options.list:
+        systems, states = _make(study, folders, options, engine)
+    wanted = [state for state in states if _is_wanted(state.run, options.only)]
+    print(listing(study, systems, wanted) if options.list else what_it_says(study, systems, states))
+    failed = [state for state in wanted if state.status == 'failed']
+    if options.list or not failed:
+        return 0
+    reasons = '; '.join(f'{state.run.name}: {state.detail}' for state in failed)
+    print(f'efficiency: {len(failed)} of {len(wanted)} runs failed: {reasons}', file=sys.stderr)
+    return 1
+
+
+def _now(study, folders):
+    """The systems whose settings are known by now, and the state of each of their runs."""
+    from efficiency.studies.state import choose
+
+    states = [folders.state(run) for system in study.fixed for run in system.runs()]
+    chosen = choose(study, states)
+    taken = {repr(sorted(state.run.config.items())) for state in states}
+    for system in chosen.values():
+        # Where the rule chooses what another system is, its runs are that one's.
+        new = [run for run in system.runs() if repr(sorted(run.config.items())) not in taken]
+        states += [folders.state(run) for run in new]
+    return [*study.fixed, *chosen.values()], states
+
+
+def _is_wanted(run, only: str | None) -> bool:
+    return only is None or fnmatch.fnmatchcase(run.name, only) or fnmatch.fnmatchcase(run.system.name, only)
+
+
+def _check_only(study, only: str | None) -> None:
+    from efficiency.studies.definition import Run
+
+    systems = [*study.fixed, *study.tuned]
+    if not any(_is_wanted(Run(system, seed), only) for system in systems for seed in system.seeds):
+        names = ', '.join(system.name for system in systems)
+        raise UserError(f'--only={shown(only)} matches no run and no system of the study; its systems are {names}')
+
+
+def _make(study, folders, options: argparse.Namespace, engine):
+    """Makes what is missing, the runs of chosen settings after those that they are chosen by."""
+    from efficiency.studies.order import expected_macs
+    from efficiency.studies.progress import Progress
+
+    more = [f'--{name}={value}' for name in ('data_dir', 'data_workers') if (value := getattr(options, name))]
+    tried = set()
+    while True:
+        systems, states = _now(study, folders)
+        for state in states:
+            if state.status == 'done':
+                folders.keep(state)
+        todo = [
+            state.run
+            for state in states
+            if state.status not in ('done', 'running')
+            and state.run.name not in tried
+            and _is_wanted(state.run, options.only)
+        ]
+        if not todo:
+            return systems, states
+        with Progress(len(todo), folders) as progress:
+            wanted = {run.system.name: run.system for run in todo}
+            macs = expected_macs(list(wanted.values()), states, options.data_dir, progress.line)
+            todo.sort(key=lambda run: macs[run.system.name])
+            tasks = {run.name: folders.task(run, more) for run in todo}
+            progress.begin(sum(macs[run.system.name] for run in todo if macs[run.system.name] < math.inf))
+            runs = {run.name: run for run in todo}
+            with contextlib.closing(
+                engine.run(list(tasks.values()), options.jobs, options.engine_options, folders.runs)
+            ) as events:
+                for event in events:
+                    if event is None:
+                        progress.look()
+                    elif event.code is None:
+                        progress.started(event.task)
+                    else:
+                        state = folders.state(runs[event.task.name])
+                        if state.status == 'done':
+                            folders.keep(state)
+                        progress.ended(event.task, state)
+        tried |= set(runs)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
