@@ -14,12 +14,15 @@ import contextlib
 import fnmatch
 import importlib
 import math
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 
 from efficiency.engines import ENGINES
-from efficiency.errors import UserError, named, shown
+from efficiency.errors import RunError, UserError, named, shown
+
+_NAMED = 4
 
 
 class _Stopped(Exception):
@@ -46,9 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         engine.check(options.engine_options)
         with _stop_signals():
             return _study(options, engine)
-    except UserError as error:
+    except (UserError, RunError) as error:
         print('efficiency:', ' '.join(str(error).split()), file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, UserError) else 1
+    except BrokenPipeError:  # as of `| head`, which wants no more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except _Stopped as stopped:
         print(f'efficiency: stopped; {engine.WHEN_STOPPED}', file=sys.stderr)
         return 128 + stopped.signal
@@ -104,24 +110,37 @@ def _study(options: argparse.Namespace, engine) -> int:
 
     study = read_study(options.study)
     folders = Folders(study, options.runs, options.results)
-    systems, states = _now(study, folders)
+    systems, states = _now(study, folders, engine)
     _check_only(study, options.only)
     if not options.list:
         systems, states = _make(study, folders, options, engine)
     wanted = [state for state in states if _is_wanted(state.run, options.only)]
-    print(listing(study, systems, wanted) if options.list else what_it_says(study, systems, states))
-    failed = [state for state in wanted if state.status == 'failed']
-    if options.list or not failed:
+    if options.list:
+        print(listing(study, systems, wanted))
         return 0
-    reasons = '; '.join(f'{state.run.name}: {state.detail}' for state in failed)
-    print(f'efficiency: {len(failed)} of {len(wanted)} runs failed: {reasons}', file=sys.stderr)
+    print(what_it_says(study, systems, states))
+    return _complain(wanted)
+
+
+def _complain(states) -> int:
+    """Says which runs are not done though they were asked for; returns the exit code."""
+    left = [state for state in states if state.status not in ('done', 'running')]
+    if not left:
+        return 0
+    names = ', '.join(state.run.name for state in left[:_NAMED]) + (', ...' if len(left) > _NAMED else '')
+    print(
+        f'efficiency: {len(left)} of {len(states)} runs are not done, {names}: the first {left[0].status}, '
+        f'{left[0].detail}; --list shows each',
+        file=sys.stderr,
+    )
     return 1
 
 
-def _now(study, folders):
+def _now(study, folders, engine):
     """The systems whose settings are known by now, and the state of each of their runs."""
     from efficiency.studies.state import choose
 
+    queue = engine.under_way(folders.runs)
     states = [folders.state(run) for system in study.fixed for run in system.runs()]
     chosen = choose(study, states)
     taken = {repr(sorted(state.run.config.items())) for state in states}
@@ -129,6 +148,12 @@ def _now(study, folders):
         # Where the rule chooses what another system is, its runs are that one's.
         new = [run for run in system.runs() if repr(sorted(run.config.items())) not in taken]
         states += [folders.state(run) for run in new]
+    states = [
+        state._replace(status=queue[state.run.name], detail='')
+        if state.status != 'done' and state.run.name in queue
+        else state
+        for state in states
+    ]
     return [*study.fixed, *chosen.values()], states
 
 
@@ -153,14 +178,17 @@ def _make(study, folders, options: argparse.Namespace, engine):
     more = [f'--{name}={value}' for name in ('data_dir', 'data_workers') if (value := getattr(options, name))]
     tried = set()
     while True:
-        systems, states = _now(study, folders)
+        systems, states = _now(study, folders, engine)
         for state in states:
             if state.status == 'done':
                 folders.keep(state)
+        # What another command runs at this moment is that one's; what an earlier one left with the engine is watched.
+        watched = engine.under_way(folders.runs)
         todo = [
             state.run
             for state in states
-            if state.status not in ('done', 'running')
+            if state.status != 'done'
+            and (state.status != 'running' or state.run.name in watched)
             and state.run.name not in tried
             and _is_wanted(state.run, options.only)
         ]
@@ -179,7 +207,7 @@ def _make(study, folders, options: argparse.Namespace, engine):
                 for event in events:
                     if event is None:
                         progress.look()
-                    elif event.code is None:
+                    elif not event.ended:
                         progress.started(event.task)
                     else:
                         state = folders.state(runs[event.task.name])

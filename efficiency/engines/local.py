@@ -24,6 +24,11 @@ def check(options: str) -> None:
         raise UserError('--engine_options are for --engine=slurm or ray; this machine has none')
 
 
+def under_way(folder: pathlib.Path) -> dict[str, str]:
+    """Nothing: runs end with the command that started them."""
+    return {}
+
+
 def run(tasks: Sequence[Task], jobs: int | None, options: str, folder: pathlib.Path) -> Iterator[Event | None]:
     """Runs tasks, `jobs` at a time, one by default; see `efficiency.engines`."""
     waiting, running = collections.deque(tasks), {}
@@ -32,12 +37,12 @@ def run(tasks: Sequence[Task], jobs: int | None, options: str, folder: pathlib.P
             while waiting and len(running) < (jobs or 1):
                 task = waiting.popleft()
                 running[task.name] = task, start(task, signal.SIGTERM)
-                yield Event(task)
+                yield Event(task, ended=False)
             for name, (task, process) in list(running.items()):
                 if process.poll() is not None:
                     del running[name]
                     note_end(task.log, process.returncode)
-                    yield Event(task, process.returncode)
+                    yield Event(task, ended=True)
             yield None
             time.sleep(_SECONDS_BETWEEN_LOOKS)
     finally:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 _PR_SET_PDEATHSIG = 1
 _LAST_LINE = 'exit code '
+# What SLURM adds to what a run says.
+_SLURM = ('srun: ', 'slurmstepd: ')
 
 
 class Task(NamedTuple):
@@ -39,10 +41,10 @@ class Task(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A task has begun, or has ended with an exit code (a signal's number below zero, as in subprocess)."""
+    """A task has begun, or has ended in whatever way."""
 
     task: Task
-    code: int | None = None
+    ended: bool
 
 
 def start(task: Task, when_parent_dies: signal.Signals) -> subprocess.Popen:
@@ -106,7 +108,7 @@ def last_try(log: pathlib.Path, tail: int = 10_000) -> LastTry | None:
             lines = file.read().decode(errors='replace').split('\n')
     except FileNotFoundError:
         return None
-    lines = [line.strip() for line in lines if line.strip()]
+    lines = [line.strip() for line in lines if line.strip() and not line.startswith(_SLURM)]
     code = None
     if lines and lines[-1].removeprefix(_LAST_LINE).lstrip('-').isdigit():
         code = int(lines.pop().removeprefix(_LAST_LINE))

@@ -48,6 +48,8 @@ class Progress:
         if time.monotonic() - self._looked_at < every:
             return
         self._looked_at = time.monotonic()
+        if not self._running and self._ended < self._total:
+            self.line(f'{self._ended} of {self._total} runs have ended')
         for task in self._running.values():
             tried = last_try(task.log)
             if tried and tried.sentence:
