@@ -6,6 +6,7 @@ import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from efficiency.analysis.bill import bill_section
 from efficiency.analysis.document import Column, Section, Table
 from efficiency.analysis.measured import measured_section
 from efficiency.analysis.published_sections import published_sections
@@ -38,7 +39,8 @@ def contents(
     sections = published_sections(points, published.targets(), networks, published.claims())
     runs, measured, silent = [], [], []
     if runs_folder is not None:
-        runs, left_out = read_runs(runs_folder, progress)
+        all_runs, left_out = read_runs(runs_folder, progress)
+        runs = [run for run in all_runs if not run.is_tuning]
         dates = {network.model: network.published for network in networks.values()}
         targets, others = _targets(runs, questions)
         for target in targets:
@@ -47,7 +49,8 @@ def contents(
                 measured.append(section)
             else:
                 silent.append(target)
-        measured.append(_records_section(runs, left_out, others, silent, link))
+        measured.append(bill_section(all_runs, link))
+        measured.append(_records_section(all_runs, left_out, others, silent, link))
     return measured + questions.sections(runs) + sections
 
 

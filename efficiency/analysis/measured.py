@@ -111,11 +111,13 @@ def _middle_run(crossings: Sequence[tuple[Run, Crossing]]) -> Run:
 
 
 def _baseline(target: Target, order: Sequence[System], dates: Mapping[str, datetime.date]) -> System:
-    """The ledger's baseline, else AlexNet, else the network that was published first."""
+    """The ledger's baseline, else AlexNet, else that of the runs' study, else the network that was published first."""
     row = baseline_for(target.dataset, target.metric, target.value)
     for model in (row['model'] if row else '', 'alexnet'):
         if named := [system for system in order if system.model == model]:
             return named[0]
+    if ours := [system for system in order if any(run.role == 'baseline' for run in system.runs)]:
+        return ours[0]
     return min(order, key=lambda system: dates.get(system.model, datetime.date.max))
 
 

@@ -67,6 +67,8 @@ class Run:
         forward_dense_macs: of the network, one example.
         train_dense_macs: of the train step, one example.
         matmul_peak_macs_per_second: of the machine that it ran on, None where it was not measured.
+        spent_macs: dense, of all its train steps, and of all its evaluations.
+        study, system, role: what it was there for, see `efficiency.records.ROLES`; None where no study kept it.
     """
 
     path: str
@@ -83,6 +85,14 @@ class Run:
     precision: str
     device: str
     matmul_peak_macs_per_second: float | None
+    spent_macs: tuple[int, int]
+    study: str | None
+    system: str | None
+    role: str | None
+
+    @property
+    def is_tuning(self) -> bool:
+        return self.role == 'tuning'
 
     def crossing(self, metric: str, value: float) -> Crossing | None:
         """What it took to reach a level, or None where the run was stopped before anyone could know."""
@@ -107,7 +117,7 @@ class LeftOut:
 def read_runs(
     folder: str | os.PathLike, progress: Callable[[str], None] = lambda text: None
 ) -> tuple[list[Run], list[LeftOut]]:
-    """The finished runs below a folder, one for each recipe and seed, and every other record with its reason.
+    """The finished runs below a folder, one for each recipe and seed, tuning apart, and other records with their reason.
 
     Every `*.json` below the folder is taken for a record, but for what checkpoints keep and what is hidden.
 
@@ -125,7 +135,7 @@ def read_runs(
         except (records.RecordError, OSError) as error:
             left_out.append(LeftOut(path, _reason(error, path)))
             continue
-        identity = (run.model, run.target.dataset, run.target.fingerprint, run.recipe, run.seed)
+        identity = (run.model, run.target.dataset, run.target.fingerprint, run.recipe, run.seed, run.is_tuning)
         if run.status not in ('reached', 'exhausted'):
             left_out.append(LeftOut(path, f'is incomplete: its status is {run.status}'))
         elif identity in seen:
@@ -155,7 +165,7 @@ def _reason(error: Exception, path: str) -> str:
 def as_run(record: records.Record, path: str) -> Run:
     """A valid record, as much of it as the analysis needs."""
     config = record['config']
-    curve, dataset = record['curve'], record['dataset']
+    curve, dataset, study = record['curve'], record['dataset'], record.get('study') or {}
     return Run(
         path=path,
         model=record['model'],
@@ -171,6 +181,10 @@ def as_run(record: records.Record, path: str) -> Run:
         precision=record['precision'],
         device=f'{record["devices"]["count"]} x {record["devices"]["kind"]}',
         matmul_peak_macs_per_second=record['throughput'].get('matmul_peak_macs_per_second'),
+        spent_macs=records.spent(record),
+        study=study.get('name'),
+        system=study.get('system'),
+        role=study.get('role'),
     )
 
 
