@@ -45,7 +45,7 @@ def bill_section(runs: Sequence[Run], link: Callable[[str], str]) -> Section:
     tables = [Table('bill', 'Bill', _COLUMNS, rows)]
     if tuning := [run for run in runs if run.is_tuning]:
         text.append(
-            f'{len(tuning)} runs were tuning: a setting was chosen by them, and they are in no factor, frontier or trend.'
+            f'{len(tuning)} runs were tuning: a setting was chosen by them. They are in no factor, frontier or trend.'
         )
         tables.append(Table('tuning', 'Runs that were tuning', _TUNING_COLUMNS, [_tuning(run, link) for run in tuning]))
     return Section('bill', 'What all runs cost', text, tables=tables)

@@ -117,7 +117,7 @@ class LeftOut:
 def read_runs(
     folder: str | os.PathLike, progress: Callable[[str], None] = lambda text: None
 ) -> tuple[list[Run], list[LeftOut]]:
-    """The finished runs below a folder, one for each recipe and seed, tuning apart, and other records with their reason.
+    """The finished runs below a folder, one for each recipe and seed, tuning apart, and every other with its reason.
 
     Every `*.json` below the folder is taken for a record, but for what checkpoints keep and what is hidden.
 

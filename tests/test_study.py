@@ -1,0 +1,366 @@
+"""A study makes what is missing by the main command, and says what there is, what it says and what it cost."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from efficiency import records, study
+from efficiency.studies.choice import lowest_median_compute
+from efficiency.studies.definition import read_study
+from efficiency.studies.order import expected_macs
+from efficiency.training.workdir import locked
+from tests.analysis.conftest import make_record
+from tests.conftest import ROOT
+
+LENET = {'config': 'configs/lenet5.py:mnist5k'}
+TUNE = {'settings': {'learning_rate': [0.1]}, 'seeds': [1], 'rule': 'lowest median compute to target'}
+
+
+def one(**system):
+    return {'seeds': [0], 'systems': {'a': LENET | system}}
+
+
+def written(folder, name='small', **content):
+    """A study file; returns its path."""
+    path = folder / f'{name}.py'
+    path.write_text(f'def get_study():\n    return {content!r}\n')
+    return path
+
+
+def start(path, *args):
+    """The command on a study file, with its folders beside it."""
+    folders = [f'--runs={path.parent / "runs"}', f'--results={path.parent / "results"}']
+    return subprocess.Popen(
+        [sys.executable, '-m', 'efficiency.study', f'--study={path}', *folders, *args],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def run(path, *args, timeout=300):
+    process = start(path, *args)
+    output, errors = process.communicate(timeout=timeout)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+
+def listed(path):
+    """The state and detail of each run, by its name."""
+    lines = run(path, '--list').stdout.split('\n\n')[0].splitlines()[1:]
+    return {words[0]: words[2:] for words in (line.split() for line in lines)}
+
+
+def billed(output):
+    """Runs, train macs and evaluation macs of each line of the bill."""
+    table = output.split('bill ')[1].splitlines()[1:4]
+    return {words[0]: [int(word.replace(',', '')) for word in words[1:4]] for words in map(str.split, table)}
+
+
+def processes_of(folder):
+    """Ids of the processes whose command line names a folder."""
+    found = []
+    for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+        try:
+            if str(folder).encode() in path.read_bytes() and int(path.parent.name) != os.getpid():
+                found.append(int(path.parent.name))
+        except OSError:  # it has ended
+            continue
+    return found
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, 'it has taken too long'
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory):
+    """A study of a run that ends well and two that fail, made once: its file, and what the command said."""
+    too_high = {'learning_rate': 1e30, 'gradient_clip_norm': 0.0}
+    path = written(
+        tmp_path_factory.mktemp('made'), 'three', baseline='good', seeds=[7], overrides={'num_epochs': 0.1},
+        systems={
+            'good': LENET,
+            'diverges': LENET | {'overrides': too_high},
+            'refused': LENET | {'overrides': {'schedule': 'cosin'}},
+        },
+    )  # fmt: skip
+    return path, run(path, '--jobs=2')
+
+
+def test_a_run_that_fails_stops_no_other_and_is_told_with_its_reason(made):
+    path, done = made
+    assert done.returncode == 1
+    assert '2 of 3 runs are not done, diverges/seed7, refused/seed7' in done.stderr
+    assert 'Traceback' not in done.stderr
+    states = listed(path)
+    assert states['good/seed7'] == ['done', 'exhausted']
+    assert ' '.join(states['diverges/seed7']).startswith('failed the loss is')
+    assert ' '.join(states['refused/seed7']).startswith("failed no schedule is named 'cosin'")
+
+
+def test_a_kept_record_is_the_runs_own_and_names_its_study(made):
+    path, _ = made
+    kept = records.read(path.parent / 'results' / 'three' / 'good' / 'seed7.json')
+    own = records.read(path.parent / 'runs' / 'three' / 'good' / 'seed7')
+    assert kept.pop('study') == {'name': 'three', 'system': 'good', 'role': 'baseline'}
+    assert kept == own
+    assert sorted(os.listdir(path.parent / 'results' / 'three')) == ['good']
+
+
+def test_a_run_is_that_of_the_main_command(made, run_main, tmp_path):
+    path, _ = made
+    args = ['--config=configs/lenet5.py', f'--workdir={tmp_path}', '--config.seed=7', '--config.num_epochs=0.1']
+    assert run_main(*args).returncode == 0
+    by_study, by_hand = (
+        records.read(folder) for folder in (path.parent / 'runs' / 'three' / 'good' / 'seed7', tmp_path)
+    )
+    timed = ('clock', 'throughput', 'curve', 'final')
+    assert {k: v for k, v in by_study.items() if k not in timed} == {k: v for k, v in by_hand.items() if k not in timed}
+    assert by_study['final']['loss'] == by_hand['final']['loss']
+
+
+def test_the_bill_is_of_all_runs_failed_ones_too(made):
+    path, done = made
+    good, diverged = (records.read(path.parent / 'runs' / 'three' / name / 'seed7') for name in ('good', 'diverges'))
+    # 13 steps of 32 images at 1,104,120 macs; one evaluation of 1,000 at 454,440.
+    assert records.spent(good) == (13 * 32 * 1_104_120, 1000 * 454_440)
+    train, evaluation = (a + b for a, b in zip(records.spent(good), records.spent(diverged), strict=True))
+    assert records.spent(diverged)[0] > 0
+    assert billed(done.stdout) == {
+        'systems': [2, train, evaluation],
+        'tuning': [0, 0, 0],
+        'all': [2, train, evaluation],
+    }
+
+
+def test_started_again_it_makes_only_what_is_missing(made):
+    path, _ = made
+    workdir, kept = path.parent / 'runs' / 'three' / 'good', path.parent / 'results' / 'three' / 'good' / 'seed7.json'
+
+    def state():
+        return {file: file.stat().st_mtime_ns for file in workdir.rglob('*')}
+
+    before, content = state(), kept.read_bytes()
+    kept.unlink()
+    again = run(path, '--only=good')
+    assert (again.returncode, again.stderr) == (0, '')
+    assert kept.read_bytes() == content
+    assert state() == before
+
+
+def test_a_signal_stops_the_runs_which_save_and_are_gone_on_with(tmp_path):
+    overrides = {'num_epochs': 8.0, 'target.value': 1.0}
+    path = written(tmp_path, seeds=[0], overrides=overrides, systems={'long': LENET})
+    workdir = tmp_path / 'runs' / 'small' / 'long' / 'seed0'
+
+    def checkpoints():
+        return [int(file.name) for file in workdir.glob('checkpoints/*') if file.name.isdigit()]
+
+    process = start(path)
+    wait_until(checkpoints)
+    assert listed(path)['long/seed0'][0] == 'running'
+    process.kill()  # which nothing can catch: the run is told by the kernel
+    process.wait()
+    wait_until(lambda: not processes_of(workdir))
+    at = max(checkpoints())
+    process = start(path)
+    wait_until(lambda: max(checkpoints()) > at)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert 'the same command goes on' in errors
+    assert not processes_of(workdir)
+    assert listed(path)['long/seed0'][0] == 'stopped'
+    assert run(path).returncode == 0
+    record = records.read(tmp_path / 'results' / 'small' / 'long' / 'seed0.json')
+    assert (record['status'], len(record['resumed_from_steps'])) == ('exhausted', 2)
+
+
+def test_a_setting_is_chosen_by_tuning_runs_and_measured_by_others(tmp_path):
+    tune = TUNE | {'settings': {'learning_rate': [0.02, 0.03]}}
+    systems = {'plain': LENET, 'tuned': LENET | {'tune': tune}}
+    path = written(tmp_path, baseline='plain', seeds=[0], overrides={'num_epochs': 0.05}, systems=systems)
+    assert ' '.join(listed(path)['tuned/seed0']) == 'missing waits for tuning'
+    done = run(path, '--jobs=2')
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.index('tuned-learning_rate=0.03/seed1: done') < done.stderr.index('tuned/seed0 has begun')
+    found = {
+        p.relative_to(tmp_path / 'results' / 'small'): records.read(p) for p in tmp_path.glob('results/*/*/*.json')
+    }
+    roles = {str(name): record['study']['role'] for name, record in found.items()}
+    assert roles == {
+        'plain/seed0.json': 'baseline',
+        'tuned/seed0.json': 'compared',
+        'tuned-learning_rate=0.02/seed1.json': 'tuning',
+        'tuned-learning_rate=0.03/seed1.json': 'tuning',
+    }
+    # Neither gets to the target, so the better at the end is chosen.
+    finals = {
+        r['config']['learning_rate']: r['final']['top1'] for r in found.values() if r['study']['role'] == 'tuning'
+    }
+    chosen = found[pathlib.Path('tuned/seed0.json')]['config']['learning_rate']
+    assert finals[chosen] == max(finals.values())
+    assert f'tuned-learning_rate={chosen} was chosen among 2 by lowest median compute to target' in done.stdout
+    assert [row[0] for row in billed(done.stdout).values()] == [2, 2, 4]
+
+
+def test_the_rule_takes_the_lowest_median_and_those_that_never_get_there_last():
+    def runs(*finals, macs):
+        return [make_record(accuracies=(0.1, final), macs_per_epoch=macs, target=0.8) for final in finals]
+
+    assert lowest_median_compute({'a': runs(0.9, 0.9, macs=1000), 'b': runs(0.9, 0.9, macs=500)}) == 'b'
+    # Two of three never get there: the median is infinite, however cheap the third.
+    assert lowest_median_compute({'a': runs(0.9, 0.9, 0.9, macs=1000), 'b': runs(0.9, 0.5, 0.5, macs=10)}) == 'a'
+    assert lowest_median_compute({'a': runs(0.5, macs=10), 'b': runs(0.7, macs=1000)}) == 'b'
+    failed = [run | {'status': 'failed', 'first_crossing': None} for run in runs(0.75, macs=10)]
+    assert lowest_median_compute({'a': failed, 'b': runs(0.2, macs=1000)}) == 'b'
+
+
+def test_where_the_rule_chooses_what_another_system_is_its_runs_are_that_ones(tmp_path):
+    tune = TUNE | {'settings': {'learning_rate': [0.01]}}
+    path = written(tmp_path, seeds=[0], systems={'plain': LENET, 'tuned': LENET | {'tune': tune}})
+    for name, seed in (('plain', 0), ('tuned-learning_rate=0.01', 1)):
+        record = json.loads((ROOT / 'results' / 'mnist5k' / 'lenet5' / f'seed{seed}.json').read_text())
+        record['config']['stop_at_target'] = True
+        kept = tmp_path / 'results' / 'small' / name / f'seed{seed}.json'
+        kept.parent.mkdir(parents=True)
+        kept.write_text(json.dumps(record))
+    done = run(path)
+    assert (done.returncode, done.stderr) == (0, '')
+    assert not (tmp_path / 'runs').exists()
+    assert not (tmp_path / 'results' / 'small' / 'tuned').exists()
+
+
+def test_what_a_system_will_take_is_the_count_of_its_steps(monkeypatch, tmp_path):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    found = read_study(str(written(tmp_path, seeds=[0], systems={'whole': LENET})))
+    took = records.spent(records.read(ROOT / 'results' / 'mnist5k' / 'lenet5' / 'seed0.json'))[0]
+    lines = []
+    for _ in range(2):
+        assert expected_macs(found.fixed, [], None, lines.append) == {'whole': took}
+    assert len(lines) == 1  # the second time it is remembered
+
+
+@pytest.mark.parametrize('name', ['mnist5k', 'learning_rate'])
+def test_the_kept_records_are_those_of_the_studies(name, capsys):
+    assert study.main([f'--study={ROOT / "studies" / name}.py', f'--results={ROOT / "results"}', '--list']) == 0
+    lines = [line.split() for line in capsys.readouterr().out.split('\n\n')[0].splitlines()[1:]]
+    done = [words[0] for words in lines if words[2] == 'done']
+    kept = sorted((ROOT / 'results' / name).rglob('*.json'))
+    assert sorted(done) == sorted(str(path.relative_to(ROOT / 'results' / name).with_suffix('')) for path in kept)
+    for words in lines:
+        if words[2] == 'done':
+            record = records.read(ROOT / 'results' / name / f'{words[0]}.json')
+            assert record['study'] == {'name': name, 'system': words[0].split('/')[0], 'role': words[1]}
+
+
+@pytest.mark.parametrize(
+    ('content', 'says'),
+    [
+        ('', 'must have a function get_study()'),
+        ('def get_study(:', 'line 1: invalid syntax'),
+        ('def get_study():\n    return {}[1]', 'line 2: KeyError: 1'),
+        ([], 'the study is []; it must be a dict'),
+        ({'sytems': {}}, "no key of the study is named 'sytems'; the nearest are systems"),
+        ({'systems': {}}, 'systems is {}; it must be a dict of systems'),
+        (one() | {'baseline': 'lenet5'}, "no system is named 'lenet5'"),
+        (one(sede=1), "system 'a': no key of it is named 'sede'; the nearest are seeds"),
+        (one(config='configs/lenet.py'), 'no config file configs/lenet.py; in configs there are lenet5.py'),
+        (one(overrides={'batch_sise': 3}), 'no key batch_sise; did you mean batch_size'),
+        (one(overrides={'batch_size': 'many'}), 'config.batch_size must be a whole number'),
+        (one(overrides={'learning_rate': None}), 'learning_rate'),
+        (one(overrides={'seed': 1}), 'without the seed'),
+        (one(seeds=3), 'seeds is 3; it must be whole numbers, each once, as range(3)'),
+        (one(seeds=[1, 1]), 'each once'),
+        (one(seeds=[True]), 'whole numbers'),
+        ({'seeds': [0], 'systems': {'a/b': {}}}, "system 'a/b': its name cannot be that of a folder"),
+        ({'seeds': [0], 'systems': {'..': {}}}, 'cannot be that of a folder'),
+        (one(tune=TUNE | {'rule': 'best'}), "no rule is named 'best'"),
+        (one(tune=TUNE | {'rules': 1}), "no key of tune is named 'rules'; the nearest are rule"),
+        (one(tune=TUNE | {'seeds': [0]}), 'seed 0 is in seeds and in tune.seeds'),
+        (one(tune=TUNE | {'settings': {'learning_rate': 0.1}}), 'config keys with values to choose from'),
+        (one(tune=TUNE | {'settings': {'init_from': ['a/b']}}), 'cannot be that of a folder'),
+        (one() | {'systems': {'a': LENET, 'b': dict(LENET)}}, 'a/seed0 and b/seed0 are the same run'),
+        (one() | {'systems': {'a': LENET, 'A': {'config': 'configs/alexnet.py'}}}, "two systems are named 'A'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_study_is_one_sentence(tmp_path, capsys, content, says):
+    path = tmp_path / 'wrong.py'
+    path.write_text(content if isinstance(content, str) else f'def get_study():\n    return {content!r}\n')
+    assert_mistake(capsys, [f'--study={path}'], says)
+
+
+@pytest.mark.parametrize(
+    ('args', 'says'),
+    [
+        ([], 'which study? Pass one with --study'),
+        (['--study=studies/mnist.py'], 'no study file studies/mnist.py; in studies there are learning_rate.py'),
+        (['--study=studies/mnist5k.py', '--only=lenet4*'], "--only='lenet4*' matches no run and no system"),
+        (['--study=studies/mnist5k.py', '--jobs=0'], '--jobs=0 is not a whole number, 1 or more'),
+        (['--study=studies/mnist5k.py', '--jobs=two'], '--jobs=two is not a whole number'),
+        (['--study=studies/mnist5k.py', '--engine=slurn'], "no engine is named 'slurn'; the nearest are slurm"),
+        (['--study=studies/mnist5k.py', '--engine_options=--gpus=1'], 'are for --engine=slurm or ray'),
+        (['--study=studies/mnist5k.py', '--engine=ray', '--engine_options=num_gpu=1'], 'the nearest are num_gpus'),
+        (['--study=studies/mnist5k.py', '--lst'], 'unrecognized arguments: --lst'),
+    ],
+)
+def test_a_mistake_in_the_command_is_one_sentence(capsys, monkeypatch, args, says):
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: True)
+    assert_mistake(capsys, args, says)
+
+
+@pytest.mark.parametrize(('engine', 'says'), [('slurm', 'whose sbatch is not installed'), ('ray', 'pip install')])
+def test_an_engine_that_is_not_installed_is_said_so(capsys, monkeypatch, engine, says):
+    monkeypatch.setattr('shutil.which', lambda name: None)
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    assert_mistake(capsys, ['--study=studies/mnist5k.py', f'--engine={engine}'], says)
+
+
+def assert_mistake(capsys, args, says):
+    assert study.main(args) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.startswith('efficiency: ')
+    assert len(error.splitlines()) == 1, error
+
+
+@pytest.mark.parametrize('where', ['results/small/a/seed0.json', 'runs/small/a/seed0/run.json'])
+def test_a_record_of_another_config_is_left_alone(tmp_path, capsys, where):
+    path, kept = written(tmp_path, **one()), tmp_path / where
+    kept.parent.mkdir(parents=True)
+    record = (ROOT / 'results' / 'mnist5k' / 'shufflenet_v1_x1_0' / 'seed0.json').read_bytes()
+    folders = [f'--study={path}', f'--runs={tmp_path / "runs"}', f'--results={tmp_path / "results"}']
+    for content, says in (
+        (record, 'differs in learning_rate, model.name, stop_at_target'),
+        (b'{}', 'not a run record'),
+    ):
+        kept.write_bytes(content)
+        for more in ([], ['--list']):
+            assert_mistake(capsys, [*folders, *more], says)
+        assert kept.read_bytes() == content
+
+
+def test_a_run_that_another_process_trains_is_running_and_let_be(tmp_path):
+    path = written(tmp_path, **one())
+    with locked(tmp_path / 'runs' / 'small' / 'a' / 'seed0'):
+        assert listed(path)['a/seed0'][0] == 'running'
+        done = run(path)
+    assert (done.returncode, done.stderr) == (0, '')
+
+
+def test_help_is_quick():
+    before = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, '-X', 'importtime', '-m', 'efficiency.study', '--help'],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert '--only' in done.stdout
+    assert not any(f' {heavy}\n' in done.stderr for heavy in ('jax', 'numpy', 'ml_collections', 'ray'))
+    assert time.monotonic() - before < 10
