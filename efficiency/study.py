@@ -17,7 +17,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from efficiency.engines import ENGINES
 from efficiency.errors import RunError, UserError, named, shown
@@ -26,11 +26,36 @@ _NAMED = 4
 
 
 class _Stopped(Exception):
-    """A signal to stop."""
+    """A signal to stop.
+
+    Attributes:
+        signal: its number.
+    """
 
     def __init__(self, signal_number: int):
         super().__init__(signal_number)
         self.signal = signal_number
+
+
+class _StopSignals:
+    """Keeps signals to stop until they are asked for: an exception at any moment is more than engines can bear."""
+
+    def __enter__(self) -> '_StopSignals':
+        self._received: int | None = None
+        self._previous = {number: signal.signal(number, self._keep) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *error) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _keep(self, signum, frame):
+        self._received = signum
+
+    def check(self) -> None:
+        """Raises _Stopped if there was one."""
+        if self._received is not None:
+            raise _Stopped(self._received)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,8 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = _parse(argv)
         engine = importlib.import_module(f'efficiency.engines.{options.engine}')
         engine.check(options.engine_options)
-        with _stop_signals():
-            return _study(options, engine)
+        with _StopSignals() as signals:
+            return _study(options, engine, signals)
     except (UserError, RunError) as error:
         print('efficiency:', ' '.join(str(error).split()), file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
@@ -89,20 +114,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[None]:
-    def stop(signum, frame):
-        raise _Stopped(signum)
-
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _study(options: argparse.Namespace, engine) -> int:
+def _study(options: argparse.Namespace, engine, signals: _StopSignals) -> int:
     # Nothing heavy before the options are known to be right.
     from efficiency.studies.definition import read_study
     from efficiency.studies.state import Folders
@@ -113,7 +125,7 @@ def _study(options: argparse.Namespace, engine) -> int:
     systems, states = _now(study, folders, engine)
     _check_only(study, options.only)
     if not options.list:
-        systems, states = _make(study, folders, options, engine)
+        systems, states = _make(study, folders, options, engine, signals)
     wanted = [state for state in states if _is_wanted(state.run, options.only)]
     if options.list:
         print(listing(study, systems, wanted))
@@ -170,7 +182,7 @@ def _check_only(study, only: str | None) -> None:
         raise UserError(f'--only={shown(only)} matches no run and no system of the study; its systems are {names}')
 
 
-def _make(study, folders, options: argparse.Namespace, engine):
+def _make(study, folders, options: argparse.Namespace, engine, signals: _StopSignals):
     """Makes what is missing, the runs of chosen settings after those that they are chosen by."""
     from efficiency.studies.order import expected_macs
     from efficiency.studies.progress import Progress
@@ -196,7 +208,11 @@ def _make(study, folders, options: argparse.Namespace, engine):
             return systems, states
         with Progress(len(todo), folders) as progress:
             wanted = {run.system.name: run.system for run in todo}
-            macs = expected_macs(list(wanted.values()), states, options.data_dir, progress.line)
+            macs = {}
+            for system, each in expected_macs(list(wanted.values()), states, options.data_dir):
+                signals.check()
+                progress.line(f'{system} takes {each:.3g} train macs')
+                macs[system] = each
             todo.sort(key=lambda run: macs[run.system.name])
             tasks = {run.name: folders.task(run, more) for run in todo}
             progress.begin(sum(macs[run.system.name] for run in todo if macs[run.system.name] < math.inf))
@@ -205,6 +221,7 @@ def _make(study, folders, options: argparse.Namespace, engine):
                 engine.run(list(tasks.values()), options.jobs, options.engine_options, folders.runs)
             ) as events:
                 for event in events:
+                    signals.check()
                     if event is None:
                         progress.look()
                     elif not event.ended:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import pathlib
 import signal
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from efficiency.errors import RunError, UserError, named
 WHEN_STOPPED = 'its runs have been ended after saving on their machines, and the same command goes on'
 _MOST_RETRIES = 3
 _SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_TO_ANSWER = 10
 _LONGEST_LOG = 100_000
 # What a task can ask its node for; TPU chips are what Ray calls a custom resource.
 _OPTIONS = ('num_cpus', 'num_gpus', 'memory', 'TPU')
@@ -72,7 +74,8 @@ def run(tasks: Sequence[Task], jobs: int | None, options: str, folder: pathlib.P
     """Runs tasks wherever the cluster has room, in the order given; see `efficiency.engines`.
 
     Raises:
-        RunError: if the cluster cannot be joined.
+        UserError: if no cluster is where RAY_ADDRESS says.
+        RunError: if it cannot be joined.
     """
     import ray
 
@@ -110,12 +113,23 @@ def _join() -> None:
 
     if ray.is_initialized():
         return
+    _check_answer(os.environ.get('RAY_ADDRESS', ''))
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
     environment = {'working_dir': os.getcwd(), 'excludes': ['/.git', '/results', '/runs']}
     try:
         ray.init(runtime_env=environment, log_to_driver=False, logging_level='ERROR', include_dashboard=False)
     except (OSError, RuntimeError, ValueError) as error:
         raise RunError(f'the Ray cluster cannot be joined: {error}') from error
+
+
+def _check_answer(address: str) -> None:
+    """Whether anything answers at HOST:PORT, for which Ray would wait five minutes."""
+    host, _, port = address.removeprefix('ray://').rpartition(':')
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), _SECONDS_TO_ANSWER).close()
+        except OSError as error:
+            raise UserError(f'no Ray cluster answers at {address}, which RAY_ADDRESS names: {error}') from error
 
 
 def _train(task: Task) -> _Back:

@@ -4,8 +4,10 @@ import hashlib
 import json
 import math
 import multiprocessing
+import signal
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -17,35 +19,37 @@ from efficiency.training.workdir import cache_dir
 
 
 def expected_macs(
-    systems: Sequence[System], states: Sequence[State], data_dir: str | None, progress: Callable[[str], None]
-) -> dict[str, float]:
-    """Train macs of a run of each system, by name.
+    systems: Sequence[System], states: Sequence[State], data_dir: str | None
+) -> Iterator[tuple[str, float]]:
+    """Train macs of a run of each system, with its name, as they are known.
 
     The median of what other seeds of it took, where there are some; else the macs of the train step x all steps,
     counted once and remembered, which a run that stops at its target stays below. Infinite where its data are not here.
     """
-    took: dict[str, list[int]] = {}
+    took = defaultdict(list)
     for state in states:
         if state.status == 'done':
-            took.setdefault(state.run.system.name, []).append(records.spent(state.record)[0])
-    found = {system.name: statistics.median(took[system.name]) for system in systems if system.name in took}
-    left = [system for system in systems if system.name not in found]
-    remembered = {system.name: cache_dir() / 'expected' / _digest(system.settled) for system in left}
-    for system in left:
-        if remembered[system.name].exists():
-            found[system.name] = float(remembered[system.name].read_text())
-    left = [system for system in left if system.name not in found]
-    if left:
-        # Its own process, whose memory is free again when runs begin.
-        with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as pool:
-            counts = pool.map(_count, [system.settled for system in left], [data_dir] * len(left))
-            for system, macs in zip(left, counts, strict=True):
-                progress(f'counted what {system.name} takes')
-                found[system.name] = macs
-                if macs < math.inf:
-                    remembered[system.name].parent.mkdir(parents=True, exist_ok=True)
-                    records.write_atomically(remembered[system.name], str(macs).encode(), wait=False)
-    return found
+            took[state.run.system.name].append(records.spent(state.record)[0])
+    left = {}
+    for system in systems:
+        remembered = cache_dir() / 'expected' / _digest(system.settled)
+        if system.name in took:
+            yield system.name, statistics.median(took[system.name])
+        elif remembered.exists():
+            yield system.name, float(remembered.read_text())
+        else:
+            left[remembered] = system
+    if not left:
+        return
+    # Its own process, whose memory is free again when runs begin, and which leaves a Ctrl-C to this one.
+    alone = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(1, alone, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        counts = pool.map(_count, [system.settled for system in left.values()], [data_dir] * len(left))
+        for (remembered, system), macs in zip(left.items(), counts, strict=True):
+            if macs < math.inf:
+                remembered.parent.mkdir(parents=True, exist_ok=True)
+                records.write_atomically(remembered, str(macs).encode(), wait=False)
+            yield system.name, macs
 
 
 def _digest(config: Mapping[str, Any]) -> str:
