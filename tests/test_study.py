@@ -240,11 +240,12 @@ def test_where_the_rule_chooses_what_another_system_is_its_runs_are_that_ones(tm
 
 def test_what_a_system_will_take_is_the_count_of_its_steps(monkeypatch, tmp_path):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
-    found = read_study(str(written(tmp_path, seeds=[0], systems={'whole': LENET})))
+    systems = {'whole': LENET | {'seeds': [0]}, 'again': LENET | {'seeds': [1]}}
+    found = read_study(str(written(tmp_path, systems=systems)))
     took = records.spent(records.read(ROOT / 'results' / 'mnist5k' / 'lenet5' / 'seed0.json'))[0]
-    assert dict(expected_macs(found.fixed, [], None)) == {'whole': took}
+    assert dict(expected_macs(found.fixed, [], None)) == {'whole': took, 'again': took}
     monkeypatch.setattr('efficiency.studies.order.ProcessPoolExecutor', None)  # the second time it is remembered
-    assert dict(expected_macs(found.fixed, [], None)) == {'whole': took}
+    assert dict(expected_macs(found.fixed, [], None)) == {'whole': took, 'again': took}
 
 
 @pytest.mark.parametrize('name', ['mnist5k', 'learning_rate'])

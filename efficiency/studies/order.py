@@ -30,7 +30,7 @@ def expected_macs(
     for state in states:
         if state.status == 'done':
             took[state.run.system.name].append(records.spent(state.record)[0])
-    left = {}
+    left = []
     for system in systems:
         remembered = cache_dir() / 'expected' / _digest(system.settled)
         if system.name in took:
@@ -38,14 +38,14 @@ def expected_macs(
         elif remembered.exists():
             yield system.name, float(remembered.read_text())
         else:
-            left[remembered] = system
+            left.append((remembered, system))
     if not left:
         return
     # Its own process, whose memory is free again when runs begin, and which leaves a Ctrl-C to this one.
     alone = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(1, alone, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        counts = pool.map(_count, [system.settled for system in left.values()], [data_dir] * len(left))
-        for (remembered, system), macs in zip(left.items(), counts, strict=True):
+        counts = pool.map(_count, [system.settled for _, system in left], [data_dir] * len(left))
+        for (remembered, system), macs in zip(left, counts, strict=True):
             if macs < math.inf:
                 remembered.parent.mkdir(parents=True, exist_ok=True)
                 records.write_atomically(remembered, str(macs).encode(), wait=False)
