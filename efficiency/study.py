@@ -23,6 +23,7 @@ from efficiency.engines import ENGINES
 from efficiency.errors import RunError, UserError, named, shown
 
 _NAMED = 4
+_GO_ON = 'mend that, and the same command goes on'
 
 
 class _Stopped(Exception):
@@ -80,6 +81,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # as of `| head`, which wants no more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        from efficiency.training.workdir import NO_ROOM
+
+        if error.errno not in NO_ROOM:
+            raise
+        print(f'efficiency: cannot write {error.filename}: {error.strerror}; {_GO_ON}', file=sys.stderr)
+        return 1
     except _Stopped as stopped:
         print(f'efficiency: stopped; {engine.WHEN_STOPPED}', file=sys.stderr)
         return 128 + stopped.signal
@@ -206,6 +214,7 @@ def _make(study, folders, options: argparse.Namespace, engine, signals: _StopSig
         ]
         if not todo:
             return systems, states
+        folders.make()
         with Progress(len(todo), folders) as progress:
             wanted = {run.system.name: run.system for run in todo}
             macs = {}

@@ -8,6 +8,7 @@ import pytest
 from benchmarks.train_step import markdown as train_steps
 from efficiency.count import count_network
 from efficiency.models import list_models
+from efficiency.studies.definition import read_study
 from efficiency.tables import render
 from tests.conftest import ROOT
 
@@ -42,6 +43,16 @@ COUNTING = (ROOT / 'docs' / 'counting.md').read_text()
 # What follows a heading shares its names, as a reader has run what stands above.
 SECTIONS = re.split(r'^\*\*|^#+ ', COUNTING, flags=re.MULTILINE)
 PROGRAMS = ['\n'.join(blocks) for text in SECTIONS if (blocks := re.findall(r'```python\n(.*?)```', text, re.DOTALL))]
+
+
+def test_the_studies_shown_are_studies(tmp_path):
+    shown = re.findall(r'```python\n(.*?)```', (ROOT / 'docs' / 'studies.md').read_text(), re.DOTALL)
+    runs = []
+    for program in shown:
+        (tmp_path / 'shown.py').write_text(program)
+        study = read_study(str(tmp_path / 'shown.py'))
+        runs.append((sum(len(system.seeds) for system in study.fixed), len(study.tuned)))
+    assert runs == [(3 + 3 + 5, 0), (3 + 3 * 3, 1)]
 
 
 @pytest.mark.parametrize('program', [program for program in PROGRAMS if 'torch' not in program])

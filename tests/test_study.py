@@ -14,6 +14,7 @@ from efficiency import records, study
 from efficiency.studies.choice import lowest_median_compute
 from efficiency.studies.definition import read_study
 from efficiency.studies.order import expected_macs
+from efficiency.studies.state import diverged
 from efficiency.training.workdir import locked
 from tests.analysis.conftest import make_record
 from tests.conftest import ROOT
@@ -102,6 +103,8 @@ def test_a_run_that_fails_stops_no_other_and_is_told_with_its_reason(made):
     states = listed(path)
     assert states['good/seed7'] == ['done', 'exhausted']
     assert ' '.join(states['diverges/seed7']).startswith('failed the loss is')
+    assert diverged(records.read(path.parent / 'runs' / 'three' / 'diverges' / 'seed7'))
+    assert not diverged(make_record() | {'status': 'failed', 'failure': 'example 3 of the split train cannot be read'})
     assert ' '.join(states['refused/seed7']).startswith("failed no schedule is named 'cosin'")
 
 
@@ -353,6 +356,20 @@ def test_a_run_that_another_process_trains_is_running_and_let_be(tmp_path):
         assert listed(path)['a/seed0'][0] == 'running'
         done = run(path)
     assert (done.returncode, done.stderr) == (0, '')
+
+
+@pytest.mark.parametrize('option', ['runs', 'results'])
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, capsys, option):
+    path = written(tmp_path, **one())
+    (tmp_path / 'file').write_text('')
+    workdir = tmp_path / 'runs' / 'small' / 'a' / 'seed0'
+    workdir.mkdir(parents=True)
+    record = json.loads((ROOT / 'results' / 'mnist5k' / 'lenet5' / 'seed0.json').read_text())
+    record['config']['stop_at_target'] = True
+    (workdir / 'run.json').write_text(json.dumps(record))
+    folders = {'runs': tmp_path / 'runs', 'results': tmp_path / 'results'} | {option: tmp_path / 'file'}
+    args = [f'--study={path}', *(f'--{name}={folder}' for name, folder in folders.items())]
+    assert_mistake(capsys, args, f'take another folder for --{option}')
 
 
 def test_help_is_quick():

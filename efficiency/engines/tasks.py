@@ -106,7 +106,7 @@ def last_try(log: pathlib.Path, tail: int = 10_000) -> LastTry | None:
         with open(log, 'rb') as file:
             file.seek(max(0, os.path.getsize(log) - tail))
             lines = file.read().decode(errors='replace').split('\n')
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     lines = [line.strip() for line in lines if line.strip() and not line.startswith(_SLURM)]
     code = None

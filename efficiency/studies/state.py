@@ -2,6 +2,8 @@
 
 import fcntl
 import pathlib
+import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -43,6 +45,18 @@ class Folders:
         self.study = study
         self.runs = pathlib.Path(runs).expanduser().absolute() / study.name
         self._results = pathlib.Path(results).expanduser() / study.name
+
+    def make(self) -> None:
+        """Makes the folder of the runs.
+
+        Raises:
+            UserError: if that cannot be.
+        """
+        try:
+            self.runs.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.runs).close()
+        except OSError as error:
+            raise UserError(f'cannot write to {self.runs}: {error.strerror}; take another folder for --runs') from error
 
     def task(self, run: Run, more: Sequence[str] = ()) -> Task:
         """What an engine is given, with more options of the main command."""
@@ -91,7 +105,9 @@ class Folders:
             path.parent.mkdir(parents=True, exist_ok=True)
             records.Writer(path.parent, path.name).write(record)
         except OSError as error:
-            raise UserError(f'cannot write {path}: {error.strerror}; the run is whole, take other --results') from error
+            raise UserError(
+                f'cannot write {path}: {error.strerror}; the run is whole, take another folder for --results'
+            ) from error
 
 
 def _record(path: pathlib.Path, run: Run) -> records.Record | None:
@@ -135,10 +151,15 @@ def _is_held(lock: pathlib.Path) -> bool:
     return False
 
 
+def diverged(record: records.Record | None) -> bool:
+    """Whether a run failed because its loss was not finite."""
+    return bool(record) and re.match(r'the (evaluation )?loss is (nan|-?inf) ', record['failure'] or '') is not None
+
+
 def choose(study: Study, states: Sequence[State]) -> dict[str, System]:
     """The systems whose setting the rules have chosen, by name; not those that still miss a run of a candidate.
 
-    A run that failed in training, as of a loss that was not finite, counts: it will not get further.
+    A run that diverged counts: it will not get further. One that failed otherwise may, once that is mended.
     """
     chosen = {}
     for tuned in study.tuned:
@@ -146,8 +167,7 @@ def choose(study: Study, states: Sequence[State]) -> dict[str, System]:
             candidate.name: [
                 state.record
                 for state in states
-                if state.run.system is candidate
-                and (state.status == 'done' or (state.record and state.record['status'] == 'failed'))
+                if state.run.system is candidate and (state.status == 'done' or diverged(state.record))
             ]
             for candidate in tuned.candidates
         }
