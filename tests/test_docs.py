@@ -9,6 +9,7 @@ from benchmarks.train_step import markdown as train_steps
 from efficiency.count import count_network
 from efficiency.models import list_models
 from efficiency.studies.definition import read_study
+from efficiency.study import main as study_command
 from efficiency.tables import render
 from tests.conftest import ROOT
 
@@ -53,6 +54,12 @@ def test_the_studies_shown_are_studies(tmp_path):
         study = read_study(str(tmp_path / 'shown.py'))
         runs.append((sum(len(system.seeds) for system in study.fixed), len(study.tuned)))
     assert runs == [(3 + 3 + 5, 0), (3 + 3 * 3, 1)]
+
+
+def test_the_outcome_of_the_study_shown_is_what_its_records_say(tmp_path, capsys):
+    command = [f'--study={ROOT / "studies" / "learning_rate.py"}', f'--results={ROOT / "results"}']
+    assert study_command([*command, f'--runs={tmp_path}']) == 0
+    assert f'```text\n{capsys.readouterr().out}```' in (ROOT / 'docs' / 'studies.md').read_text()
 
 
 @pytest.mark.parametrize('program', [program for program in PROGRAMS if 'torch' not in program])

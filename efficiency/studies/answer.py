@@ -47,7 +47,7 @@ def comparison(study: Study, systems: Sequence[System], states: Sequence[State])
         'factor_of_seeds' (the baseline's smallest over this one's largest, and the other way round), and
         'against_baseline' (a test over seeds, in a sentence).
     """
-    from efficiency.analysis.compare import compare, summary_over_seeds
+    from efficiency.analysis.compare import summary_over_seeds
     from efficiency.analysis.runs import as_run, shared_targets
 
     runs = {
@@ -66,26 +66,29 @@ def comparison(study: Study, systems: Sequence[System], states: Sequence[State])
             crossings = [run.crossing(target.metric, target.value) for run in each if _on(run, target)]
             if known := [crossing.train_macs for crossing in crossings if crossing]:
                 macs[name] = known
-        base = macs.get(study.baseline)
-        rows = []
-        for name in sorted(macs, key=lambda name: summary_over_seeds(macs[name]).median):
-            summary = summary_over_seeds(macs[name])
-            other = base and summary_over_seeds(base)
-            rows.append({
-                'system': name,
-                'reached': f'{summary.n_reached} of {summary.n}',
-                'train_macs': _macs(summary.median),
-                'of_seeds': f'[{_macs(summary.low)}, {_macs(summary.high)}]' if summary.n > 1 else None,
-                'factor': other and _factor(other.median, summary.median),
-                'factor_of_seeds': other
-                and f'[{_factor(other.low, summary.high)}, {_factor(other.high, summary.low)}]',
-                'against_baseline': compare(macs[name], base, (name, study.baseline)).verdict
-                if base and name != study.baseline
-                else None,
-            })  # fmt: skip
-        if rows:
-            tables[str(target)] = rows
+        order = sorted(macs, key=lambda name: summary_over_seeds(macs[name]).median)
+        if order:
+            tables[str(target)] = [_row(name, macs[name], study.baseline, macs.get(study.baseline)) for name in order]
     return tables
+
+
+def _row(name: str, macs: Sequence[float], baseline: str | None, base: Sequence[float] | None) -> Row:
+    from efficiency.analysis.compare import compare, summary_over_seeds
+
+    ours, theirs = summary_over_seeds(macs), summary_over_seeds(base) if base else None
+    row = {
+        'system': name,
+        'reached': f'{ours.n_reached} of {ours.n}',
+        'train_macs': _macs(ours.median),
+        'of_seeds': f'[{_macs(ours.low)}, {_macs(ours.high)}]' if ours.n > 1 else None,
+        'factor': _factor(theirs.median, ours.median) if theirs else None,
+        'factor_of_seeds': None,
+        'against_baseline': None,
+    }
+    if theirs and name != baseline:
+        row['factor_of_seeds'] = f'[{_factor(theirs.low, ours.high)}, {_factor(theirs.high, ours.low)}]'
+        row['against_baseline'] = compare(macs, base, (name, baseline)).verdict
+    return row
 
 
 def _on(run, target) -> bool:
