@@ -11,10 +11,11 @@ import time
 import pytest
 
 from efficiency import records, study
+from efficiency.studies.answer import comparison
 from efficiency.studies.choice import lowest_median_compute
-from efficiency.studies.definition import read_study
+from efficiency.studies.definition import Study, System, read_study
 from efficiency.studies.order import expected_macs
-from efficiency.studies.state import diverged
+from efficiency.studies.state import State, diverged
 from efficiency.training.workdir import locked
 from tests.analysis.conftest import make_record
 from tests.conftest import ROOT
@@ -224,6 +225,24 @@ def test_the_rule_takes_the_lowest_median_and_those_that_never_get_there_last():
     assert lowest_median_compute({'a': runs(0.5, macs=10), 'b': runs(0.7, macs=1000)}) == 'b'
     failed = [run | {'status': 'failed', 'first_crossing': None} for run in runs(0.75, macs=10)]
     assert lowest_median_compute({'a': failed, 'b': runs(0.2, macs=1000)}) == 'b'
+
+
+def test_a_factor_is_of_medians_and_in_brackets_of_the_seeds_farthest_apart():
+    def system(name, role, macs, *curves):
+        found = System(name, 'net.py', {}, range(len(curves)), role, {})
+        each = [make_record(accuracies=curve, macs_per_epoch=macs) for curve in curves]
+        return found, [State(run, 'done', '', record) for run, record in zip(found.runs(), each, strict=True)]
+
+    plain = system('plain', 'baseline', 1000, (0.1, 0.9), (0.9,), (0.1, 0.1, 0.9))  # 2,000, 1,000 and 3,000 macs
+    other = system('other', 'compared', 100, (0.9,), (0.1, 0.9), (0.1, 0.1, 0.1))  # 100, 200 and never
+    tried = system('tried', 'tuning', 1, (0.9,))
+    systems, states = [plain[0], other[0], tried[0]], [*plain[1], *other[1], *tried[1]]
+    (rows,) = comparison(Study('small', 'plain', systems), systems, states).values()
+    assert [(row['system'], row['reached'], row['train_macs'], row['of_seeds']) for row in rows] == [
+        ('other', '2 of 3', '200', '[100, never]'),
+        ('plain', '3 of 3', '2e+03', '[1e+03, 3e+03]'),
+    ]
+    assert [(row['factor'], row['factor_of_seeds']) for row in rows] == [('10', '[0, 30]'), ('1', None)]
 
 
 def test_where_the_rule_chooses_what_another_system_is_its_runs_are_that_ones(tmp_path):

@@ -65,9 +65,9 @@ def main(study, runs, results):
     ]  # fmt: skip
     environment = os.environ | {'RAY_ADDRESS': cluster.address}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-    (orphan,) = wait_for(lambda: training_below(raylet.process.pid), 60)
+    (orphan,) = wait_for(lambda: training_below(raylet.process.pid), 120)
     workdir = pathlib.Path('/proc', str(orphan), 'cmdline').read_text().split('--workdir=')[1].split('\0')[0]
-    wait_for(lambda: any(pathlib.Path(workdir).glob('checkpoints/[0-9]*')), 60)
+    wait_for(lambda: any(pathlib.Path(workdir).glob('checkpoints/[0-9]*')), 120)
     cluster.remove_node(lost, allow_graceful=False)
     lost_at = time.monotonic()
     wait_for(lambda: not pathlib.Path('/proc', str(orphan)).exists(), 30)
