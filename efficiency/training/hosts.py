@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from efficiency.errors import RunError, UserError, shown
 from efficiency.training import rendezvous
-from efficiency.training.watch import HEARTBEAT_SECONDS, Watch
+from efficiency.training.watch import HEARTBEAT_SECONDS, Watch, is_failure, worded
 
 # Of jax's own waits; its heartbeat is the second to notice, and ends a process by an abort.
 _CONNECT_SECONDS, _SHUTDOWN_SECONDS = 60, 30
@@ -40,10 +40,8 @@ class HostLost(RunError):
     """
 
     def __init__(self, end: dict[str, Any]):
-        by = '' if end['host'] is None else f'host {end["host"]}: '
-        super().__init__(f'{by}{end["sentence"]}')
-        self.code = end['code']
-        self.failed = end['host'] is not None and end['code'] == 1
+        super().__init__(worded(end))
+        self.code, self.failed = end['code'], is_failure(end)
 
 
 class _Place(NamedTuple):
@@ -128,6 +126,8 @@ def start(coordinator: str | None, num_hosts: int | None, host: int | None, seco
     import jax
     from jax._src import distributed  # its key-value store has no public name
 
+    # Where to stop at a signal is agreed on by our own watch, also while nothing is trained.
+    jax.config.update('jax_enable_preemption_service', False)
     try:
         jax.distributed.initialize(
             place.coordinator, place.count, place.index, place.local_device_ids,
@@ -327,13 +327,14 @@ class _Signals:
 
 
 @contextmanager
-def training(phase: Callable[[], str | None]) -> Iterator[Any]:
+def training(phase: Callable[[], str | None], on_failure: Callable[[str], None]) -> Iterator[Any]:
     """While steps are taken: gives `asked_to_stop()`, the signal to stop at here or None, and `finished_step()`.
 
     With several hosts they stop at the same place, whichever had the signal, if all ask at the same places.
 
     Args:
         phase: what this host is at, of `efficiency.training.clock.PHASES`; a step is expected while it trains.
+        on_failure: called in another thread with what failed on another host, if this one hangs waiting for it.
     """
     if not _cluster:
         signals = _Signals()
@@ -342,7 +343,7 @@ def training(phase: Callable[[], str | None]) -> Iterator[Any]:
         finally:
             signals.give_back()
         return
-    _cluster.watch.training(phase)
+    _cluster.watch.training(phase, on_failure)
     try:
         yield _cluster.watch
     finally:

@@ -226,7 +226,8 @@ class _Trainer:
         run = self.run
         self.writer.open()
         try:
-            with hosts.training(lambda: self.clock.phase_now) as self.signals, hosts.losses_explained():
+            training = hosts.training(lambda: self.clock.phase_now, self._failed_elsewhere)
+            with training as self.signals, hosts.losses_explained():
                 state, stop_signal = self._train(state)
                 self._save(state, at_end=True)
                 # A record that says the run is finished must have the parameters that finished it beside it.
@@ -237,12 +238,16 @@ class _Trainer:
                 self.writer.record(status)
                 return run.record(status)
         except hosts.HostLost as lost:
-            run.forget_steps(len(self.under_way))
             if lost.failed:
-                self.writer.record('failed', str(lost))
+                self._failed_elsewhere(str(lost))
             raise
         finally:
             self.writer.close()
+
+    def _failed_elsewhere(self, failure: str) -> None:
+        """Another host failed: what is under way here will never be finished."""
+        self.run.forget_steps(len(self.under_way))
+        self.writer.record('failed', failure)
 
     def _train(self, state: TrainState) -> tuple[TrainState, int | None]:
         """Steps and evaluations until the run is finished, or asked to stop by a signal, which is returned."""
