@@ -37,6 +37,7 @@ CONFIG = '--config=configs/shufflenet.py'
         (['--config=configs/alexnet.py', '--config.image_size=4'], 'images of 4 pixels are too small'),
         ([CONFIG, '--config.batch_size=abc'], '--config.batch_size=abc: config.batch_size must be a whole number'),
         ([CONFIG, '--config.model.name=shufflenet'], 'shufflenet_v1_x1_0'),
+        ([CONFIG, '--config.batch_norm_group=5'], 'batch_norm_group 5 does not divide batch_size 32; 4 would'),
         ([CONFIG, '--config.target.value=1.5'], 'config.target.value is 1.5; it must be a share'),
         ([CONFIG, '--config.target.metric=top3'], 'top1 or top5'),
         ([CONFIG, '--config.precision=float16'], 'float32 or bfloat16'),
