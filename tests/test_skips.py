@@ -48,7 +48,7 @@ def run_pytest(tmp_path):
     def run(files, ci, *args):
         for name, text in files.items():
             (tmp_path / name).write_text(text)
-        environment = {name: value for name, value in os.environ.items() if name != 'CI'}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(('CI', 'PYTEST_'))}
         done = subprocess.run(
             [sys.executable, '-m', 'pytest', '-ra', *args],
             cwd=tmp_path, env=environment | ({'CI': 'true'} if ci else {}), capture_output=True, text=True, check=False,
