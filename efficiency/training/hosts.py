@@ -5,6 +5,7 @@ need no disk in common. Before `start`, and on a machine alone, there is one hos
 """
 
 import glob
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -15,6 +16,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
 
 from efficiency.errors import RunError, UserError, shown
 from efficiency.training import rendezvous
@@ -105,24 +108,26 @@ class _Cluster:
 _cluster = _Cluster()
 
 
-def start(coordinator: str | None, num_hosts: int | None, host: int | None, seconds: float) -> None:
+def start(config: ConfigDict, coordinator: str | None, num_hosts: int | None, host: int | None, seconds: float) -> None:
     """Joins the other hosts, if there are others: by these numbers, or as SLURM, Open MPI, GKE or a TPU VM say.
 
     Call it before jax is asked for anything. A process that is alone returns at once.
 
     Args:
+        config: the run's, which is to be the same on every host, as are all versions.
         coordinator: HOST:PORT of host 0, the same on every host.
         num_hosts, host: how many there are, and this one's number. All three or none; `num_hosts` of 1 alone keeps a
             process alone, whatever is detected.
         seconds: how long to wait for the others.
 
     Raises:
-        UserError: for a mistake in the numbers, or if the others do not come; on every host that has come.
+        UserError: for a mistake in the numbers, if the others do not come, or if they differ; on every host that came.
     """
     place = _place(coordinator, num_hosts, host, seconds)
     if place is None:
         return
-    rendezvous.meet(place.coordinator, place.count, place.index, seconds)
+    versions = {name: importlib.metadata.version(name) for name in ('jax', 'jaxlib')}
+    rendezvous.meet(place.coordinator, place.count, place.index, seconds, versions)
     import jax
     from jax._src import distributed  # its key-value store has no public name
 
@@ -141,6 +146,9 @@ def start(coordinator: str | None, num_hosts: int | None, host: int | None, seco
     _cluster.watch = Watch(_cluster.store, place.index, place.count, place.coordinator)
     _cluster.watch.start()
     _keep_stdout_clean()
+    from efficiency.training import provenance
+
+    agree({'config': config.to_dict(), 'versions': provenance.versions()})
 
 
 def _keep_stdout_clean() -> None:
@@ -163,8 +171,8 @@ def _place(coordinator: str | None, num_hosts: int | None, host: int | None, sec
         return _detected(seconds)
     if missing:
         raise UserError(f'{" and ".join(missing)} must be given too: a run over several hosts needs {", ".join(given)}')
-    if not 0 <= host < num_hosts:
-        raise UserError(f'--host={host}, of {num_hosts} hosts: they are numbered from 0 to {num_hosts - 1}')
+    if host < 0:
+        raise UserError(f'--host={host}: hosts are numbered from 0')
     rendezvous.parse_address(coordinator)
     return _Place(coordinator, num_hosts, host)
 

@@ -186,7 +186,7 @@ class Watch:
             now = time.monotonic()
             if 'end' in self._told:
                 self._end_seen = self._end_seen or now
-                if self.index or now - self._end_seen > _GRACE_SECONDS:
+                if self.index or not self._on_failure or now - self._end_seen > _GRACE_SECONDS:
                     end = self._told['end']
                     if self._on_failure and is_failure(end):
                         self._on_failure(worded(end))
