@@ -10,7 +10,9 @@
 #SBATCH --signal=TERM@120
 # The last one: two minutes or more before the time limit every process is told to save and to end.
 
-srun --kill-on-bad-exit=1 python -m efficiency.main "$@"
+# Processes end one another when one fails, and all say why. If srun ended them (--kill-on-bad-exit) its exit code, the
+# highest of theirs, would be that of its own SIGTERM.
+srun --kill-on-bad-exit=0 --wait=120 python -m efficiency.main "$@"
 code=$?
 
 # SLURM itself requeues after preemption and when a node fails. Here: after a SIGTERM for the time limit (143) always, as

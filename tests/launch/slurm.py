@@ -119,8 +119,14 @@ class Cluster:
 
     def wait_for(self, number: str, *states: str, timeout: float = 120) -> dict[str, str]:
         """Waits until a job is in one of the states, and returns what is said of it then."""
-        wait_until(lambda: self.job(number).get('JobState') in states, timeout)
-        return self.job(number)
+        said = {}
+
+        def is_there():
+            said.update(self.job(number))
+            return said.get('JobState') in states
+
+        wait_until(is_there, timeout)
+        return said
 
     def close(self) -> None:
         """Ends every job, then the daemons, the youngest first."""

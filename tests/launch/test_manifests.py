@@ -175,15 +175,29 @@ def test_the_command_is_the_main_command(one):
         is_taken_by_the_main_command(re.sub(r'\$\(\w+\)', '1', flags).split())
 
 
-READMES = sorted((ROOT / 'launch').glob('*/README.md'))
+PAGES = {path.parent.name: path.read_text() for path in (ROOT / 'launch').glob('*/README.md')}
 
 
-@pytest.mark.parametrize('path', READMES, ids=lambda path: path.parent.name)
-def test_the_commands_of_the_pages_are_the_main_command(path):
-    commands = re.findall(r'(?:efficiency\.main|train\.sh|tpu\.sh start)((?: --[\w.]+=[^\s\'"\\]+)+)', path.read_text())
+@pytest.mark.parametrize('page', ['kubernetes', 'slurm', 'tpu_vm'])
+def test_the_pages_give_the_main_command_its_own_flags(page):
+    flags = re.findall(r'(?:efficiency\.main|train\.sh|tpu\.sh start)((?: --[\w.]+=[^\s\'"\\]+)+)', PAGES[page])
+    assert flags
+    for each in flags:
+        is_taken_by_the_main_command(re.sub(r'\$\w+', '1', each).split())
+
+
+@pytest.mark.parametrize('page', ['ray', 'slurm'])
+def test_the_pages_give_the_study_command_its_own_flags(page):
+    shown = subprocess.run(
+        [sys.executable, '-m', 'efficiency.study', '--help'],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    commands = re.findall(r"efficiency\.study((?:[ \\\n]+--\w+(?:=(?:'[^']*'|\S+))?)+)", PAGES[page])
     assert commands
-    for flags in commands:
-        is_taken_by_the_main_command(re.sub(r'\$\w+', '1', flags).split())
+    for command in commands:
+        ours = set(re.findall(r'--\w+', re.sub(r"'[^']*'", '', command)))
+        assert ours <= set(re.findall(r'--\w+', shown.stdout)), command
+        assert (ROOT / re.search(r'--study=(\S+)', command)[1]).is_file()
 
 
 def test_a_tpu_slice_has_the_hosts_that_its_topology_makes():

@@ -66,6 +66,27 @@ def host(tmp_path):
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    ('code', 'restarts', 'requeued'),
+    [
+        (0, 0, False), (2, 0, False), (1, 0, True), (1, 2, True), (1, 3, False), (137, 2, True), (137, 3, False),
+        (143, 0, True), (143, 30, True),
+    ],
+)  # fmt: skip
+def test_when_a_job_of_slurm_requeues_itself(tmp_path, code, restarts, requeued):
+    for name, body in (('srun', f'exit {code}'), ('scontrol', 'echo "$@" > called'), ('sleep', '')):
+        (tmp_path / name).write_text(f'#!/bin/bash\n{body}\n')
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ['bash', ROOT / 'launch' / 'slurm' / 'train.sh', '--config=configs/lenet5.py'],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        env={'PATH': f'{tmp_path}:/usr/bin:/bin', 'SLURM_JOB_ID': '7', 'SLURM_RESTART_COUNT': str(restarts)},
+    )  # fmt: skip
+    assert done.returncode == code
+    called = tmp_path / 'called'
+    assert (called.read_text() if called.exists() else '') == ('requeue 7\n' if requeued else '')
+
+
 def tpu(host, *arguments, **env):
     return subprocess.run(
         [TPU, *arguments],

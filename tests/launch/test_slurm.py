@@ -110,10 +110,11 @@ def process_of(job, rank):
 
 
 def test_a_mistake_in_the_command_ends_the_job_at_once(cluster, tmp_path):
-    job = cluster.submit(f'--output={tmp_path / "job.out"}', 'launch/slurm/train.sh', '--config=configs/lenet.py')
+    log = tmp_path / 'job.out'
+    job = cluster.submit(f'--output={log}', 'launch/slurm/train.sh', '--config=configs/lenet.py')
     ended = cluster.wait_for(job, 'COMPLETED', 'FAILED')
-    assert (ended['ExitCode'], ended['Restarts']) == ('2:0', '0')
-    assert 'there is no config file configs/lenet.py' in (tmp_path / 'job.out').read_text()
+    assert (ended['ExitCode'], ended['Restarts']) == ('2:0', '0'), log.read_text()
+    assert 'there is no config file configs/lenet.py' in log.read_text()
 
 
 def test_a_cancelled_run_stays_cancelled(cluster, tmp_path):
