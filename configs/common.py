@@ -36,6 +36,7 @@ def imagenet2012() -> ConfigDict:
             'target': {'metric': 'top5', 'value': 0.791},
             'stop_at_target': True,
             'batch_size': 256,
+            'batch_norm_group': 0,  # examples that batch norm takes together; 0: the whole batch
             'eval_batch_size': 256,
             'num_epochs': 90.0,
             'eval_every': 1.0,

@@ -238,7 +238,7 @@ def _output_shapes(program: Program) -> dict[str, str | None]:
         rngs = {'dropout': jax.random.key(0)}
         return program.model.apply(variables, images, train=True, mutable=['batch_stats'], rngs=rngs)
 
-    images = _batch(2, program.image_size, jnp.float32)['image']
+    images = _batch(program.batch_size, program.image_size, jnp.float32)['image']
     with nn.intercept_methods(note), ops.override('stock'):
         jax.eval_shape(apply, program.variables, images)
     return shapes

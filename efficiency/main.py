@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
     from efficiency.training.workdir import existing_record
 
     check_config(config)
-    hosts.start(_COORDINATOR.value, _NUM_HOSTS.value, _HOST.value, _WAIT_FOR_HOSTS.value)
+    hosts.start(config, _COORDINATOR.value, _NUM_HOSTS.value, _HOST.value, _WAIT_FOR_HOSTS.value)
     if config.eval_only:
         from efficiency.training.loop import evaluate
 

@@ -30,6 +30,10 @@ MACS_PER_TFS_DAY = 1e12 * 24 * 60 * 60
 _SECONDS_BETWEEN_WAITS = 10
 
 
+# Keys of a config that are younger than the first records, and the value that runs from before them stand for.
+LATER_CONFIG_KEYS = {'batch_norm_group': 0}
+
+
 class RecordError(Exception):
     """A run record that is not one; the message says where and what is wrong."""
 
@@ -192,7 +196,7 @@ def validate(record: Any, known_points: int = 0) -> None:
 
 
 def read(path: str | os.PathLike) -> Record:
-    """Reads and checks a record.
+    """Reads and checks a record; its config gets the keys that are younger than it.
 
     Args:
         path: of a `run.json`, or the folder it is in.
@@ -211,7 +215,13 @@ def read(path: str | os.PathLike) -> Record:
         raise RecordError(f'{path} is not JSON: {error}') from error
     except RecordError as error:
         raise RecordError(f'{path} is not a run record: {error}') from error
+    record['config'] = completed_config(record['config'])
     return record
+
+
+def completed_config(config: Mapping) -> dict:
+    """The config of a run that may be older than some keys, with those."""
+    return {**LATER_CONFIG_KEYS, **config}
 
 
 class Writer:

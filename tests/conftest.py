@@ -8,6 +8,27 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
+# How the reason begins with which a test may be skipped in CI too.
+NO_ACCELERATOR = 'no accelerator'
+
+
+def _failed_if_skipped(report):
+    """In CI, where CI=true, what is skipped has failed: it was not tested. An accelerator alone may be missing."""
+    if report.skipped and not hasattr(report, 'wasxfail') and os.environ.get('CI') == 'true':
+        reason = report.longrepr[-1].removeprefix('Skipped: ')
+        if not reason.startswith(NO_ACCELERATOR):
+            report.outcome, report.longrepr = 'failed', f'skipped in CI: {reason}'
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    return _failed_if_skipped((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    return _failed_if_skipped((yield))
 
 
 @pytest.fixture(scope='session')

@@ -85,6 +85,7 @@ def test_a_network_that_does_not_exist_at_a_size_keeps_its_row(rows, run):
         (['--config=configs/alexnet.py', '--models=lenet5'], 'pass --config.model.name instead'),
         (['--config=configs/alexnet.py', '--batch_size=3'], 'pass --config.batch_size instead'),
         (['--config=configs/alexnet.py', '--config.batch_size=0'], 'config.batch_size'),
+        (['--config=configs/alexnet.py', '--config.batch_norm_group=7'], 'does not divide batch_size 32; 8 would'),
         (['--config=configs/alexnet.py', '--config.batch_sise=8'], 'did you mean batch_size?'),
         (['--config=configs/alexnet.py:birds', '--num_classes=9'], 'pass --config.image_size'),
         (['--config=configs/alexnet.py', '--config.image_size=4'], 'images of 4 pixels are too small'),

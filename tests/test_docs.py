@@ -1,7 +1,9 @@
 """What the pages in docs say is what the commands beside it give."""
 
 import csv
+import itertools
 import re
+import tomllib
 
 import pytest
 
@@ -38,6 +40,17 @@ def test_the_table_of_train_steps_is_the_measured_one():
     (path,) = (ROOT / 'benchmarks' / 'results').glob('train_step-torch-32px-*.csv')
     with open(path, newline='', encoding='utf-8') as file:
         assert train_steps(csv.DictReader(file)) in (ROOT / 'README.md').read_text()
+
+
+def test_the_extras_that_are_asked_for_are_provided():
+    extras = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['optional-dependencies']
+    # What names them otherwise, pip before 23.3 passes over.
+    assert all(re.fullmatch('[a-z0-9]+(-[a-z0-9]+)*', extra) for extra in extras)
+    folders = ('benchmarks', 'configs', 'docs', 'efficiency', 'tests')
+    pages = itertools.chain(ROOT.glob('*.md'), *((ROOT / folder).rglob('*.[mp][dy]') for folder in folders))
+    asked = [match for page in pages for match in re.findall(r'pip install.*?"\.\[([^]]*)\]"', page.read_text())]
+    assert set(','.join(asked).split(',')) <= set(extras)
+    assert len(asked) > 10
 
 
 COUNTING = (ROOT / 'docs' / 'counting.md').read_text()

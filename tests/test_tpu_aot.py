@@ -1,6 +1,6 @@
 """What a TPU is given to do in a train step, found without one: libtpu compiles ahead of time.
 
-pip install -c constraints.txt -e ".[test,tpu_aot]" && python -m pytest -m tpu_aot
+pip install -c constraints.txt -e ".[test,tpu-aot]" && python -m pytest -m tpu_aot
 """
 
 import dataclasses
@@ -81,7 +81,7 @@ def convolutions(lowered: jax.stages.Lowered) -> Counter[str]:
 @pytest.fixture(scope='module', params=NETWORKS)
 def step(request):
     """In a process of its own: in this one jax may have started without the environment."""
-    pytest.importorskip('libtpu', reason='needs the extra tpu_aot')
+    pytest.importorskip('libtpu', reason='needs the extra tpu-aot')
     with mock.patch.dict(os.environ, ENVIRONMENT), ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
         return pool.submit(compile_step, request.param).result()
 

@@ -135,7 +135,7 @@ def check_topology(name: str) -> None:
         known = ', '.join(f'{generation}:{shape}' for shape in TOPOLOGIES[generation])
         raise UserError(f'there is no TPU topology {name!r}; of {generation} there are {known}')
     if importlib.util.find_spec('libtpu') is None:
-        raise UserError('compiling for a TPU needs libtpu: pip install ".[tpu_aot]"')
+        raise UserError('compiling for a TPU needs libtpu: pip install ".[tpu-aot]"')
 
 
 # (f32[64]{0:T(256)}, f32[]) all-reduce-start(...): types, then the operation.

@@ -4,6 +4,7 @@ The networks measured here were published or reproduced in torch, so padding is 
 those of torch's layers unless a network says otherwise, and batch norm keeps the unbiased variance.
 """
 
+import contextvars
 import math
 from collections.abc import Callable
 from functools import partial
@@ -70,11 +71,15 @@ class Dense(nn.Module):
         return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)
 
 
+# How many examples in a row batch norm normalises together in training, 0 for the whole batch; see `NormInGroups`.
+_norm_group: contextvars.ContextVar[int] = contextvars.ContextVar('norm_group', default=0)
+
+
 class BatchNorm(nn.Module):
     """Batch normalisation over everything but channels (Ioffe & Szegedy, 2015), statistics in float32.
 
-    Under `jit` over a sharded batch the mean and variance are those of the whole batch, on all devices: the
-    result does not depend on how many there are.
+    Under `jit` over a sharded batch the mean and variance are those of the whole batch, on all devices, or, inside of
+    a `NormInGroups`, those of each group of examples: the result does not depend on how many devices there are.
 
     Attributes:
         train: normalise by this batch's statistics and update the running ones, or use the running ones.
@@ -94,18 +99,71 @@ class BatchNorm(nn.Module):
         scale = self.param('scale', constant(1), channels)
         bias = self.param('bias', constant(0), channels)
         x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        if self.train:
-            axes = tuple(range(x.ndim - 1))
-            mean = jnp.mean(x, axes)
-            var = jnp.mean(jnp.square(x - mean), axes)
+
+        def normalise(x, mean, var):
+            return ((x - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias).astype(self.dtype)
+
+        if not self.train:
+            return normalise(x, running_mean.value, running_var.value)
+        group = _norm_group.get() or len(x)
+        if len(x) % group:
+            raise ValueError(f'{len(x)} examples are no whole number of groups of {group} to normalise')
+        count = group * math.prod(x.shape[1:-1])
+
+        def keep(mean, var):
             if not self.is_initializing():
-                count = x.size // x.shape[-1]
                 unbiased = var * (count / max(1, count - 1))
                 running_mean.value += self.momentum * (mean - running_mean.value)
                 running_var.value += self.momentum * (unbiased - running_var.value)
-        else:
-            mean, var = running_mean.value, running_var.value
-        return ((x - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias).astype(self.dtype)
+
+        if group == len(x):
+            mean, var = _moments(x)
+            keep(mean, var)
+            return normalise(x, mean, var)
+        groups = x.reshape(-1, group, *x.shape[1:])
+        mean, var = jax.vmap(_moments)(groups)
+        keep(mean.mean(0), var.mean(0))
+        return jax.vmap(normalise)(groups, mean, var).reshape(x.shape)
+
+
+def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Mean and variance of each channel: (..., c) -> (c,), (c,)."""
+    axes = tuple(range(x.ndim - 1))
+    mean = jnp.mean(x, axes)
+    return mean, jnp.mean(jnp.square(x - mean), axes)
+
+
+class NormInGroups(nn.Module):
+    """A network whose batch norms take, in training, each group of examples for itself; the variables are its own.
+
+    A group is `size` examples that follow one another in the whole batch, on however many devices that is: torch's
+    DataParallel and DistributedDataParallel, which normalise each device's part, made a matter of the recipe. The
+    running statistics move towards the mean over the groups of their means and unbiased variances, so that every
+    example counts; torch's keep those of the first device's part. With groups that divide a device's part, no example's
+    value waits for another device's.
+
+    Attributes:
+        grouped_network: takes (n, h, w, c) images and `train`; in training n must be a multiple of `size`.
+        size: examples of a group.
+    """
+
+    grouped_network: nn.Module  # a name that no network has for a layer, as they share one scope
+    size: int
+
+    @property
+    def num_classes(self) -> int:
+        """The width of the network's last layer."""
+        return self.grouped_network.num_classes
+
+    def setup(self):
+        nn.share_scope(self, self.grouped_network)
+
+    def __call__(self, images: jax.Array, train: bool):
+        token = _norm_group.set(self.size)
+        try:
+            return self.grouped_network(images, train=train)
+        finally:
+            _norm_group.reset(token)
 
 
 class ConvNorm(nn.Module):

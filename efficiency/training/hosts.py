@@ -5,6 +5,7 @@ need no disk in common. Before `start`, and on a machine alone, there is one hos
 """
 
 import glob
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -16,9 +17,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from ml_collections import ConfigDict
+
 from efficiency.errors import RunError, UserError, shown
 from efficiency.training import rendezvous
-from efficiency.training.watch import HEARTBEAT_SECONDS, Watch
+from efficiency.training.watch import HEARTBEAT_SECONDS, Watch, is_failure, worded
 
 # Of jax's own waits; its heartbeat is the second to notice, and ends a process by an abort.
 _CONNECT_SECONDS, _SHUTDOWN_SECONDS = 60, 30
@@ -40,10 +43,8 @@ class HostLost(RunError):
     """
 
     def __init__(self, end: dict[str, Any]):
-        by = '' if end['host'] is None else f'host {end["host"]}: '
-        super().__init__(f'{by}{end["sentence"]}')
-        self.code = end['code']
-        self.failed = end['host'] is not None and end['code'] == 1
+        super().__init__(worded(end))
+        self.code, self.failed = end['code'], is_failure(end)
 
 
 class _Place(NamedTuple):
@@ -107,27 +108,31 @@ class _Cluster:
 _cluster = _Cluster()
 
 
-def start(coordinator: str | None, num_hosts: int | None, host: int | None, seconds: float) -> None:
+def start(config: ConfigDict, coordinator: str | None, num_hosts: int | None, host: int | None, seconds: float) -> None:
     """Joins the other hosts, if there are others: by these numbers, or as SLURM, Open MPI, GKE or a TPU VM say.
 
     Call it before jax is asked for anything. A process that is alone returns at once.
 
     Args:
+        config: the run's, which is to be the same on every host, as are all versions.
         coordinator: HOST:PORT of host 0, the same on every host.
         num_hosts, host: how many there are, and this one's number. All three or none; `num_hosts` of 1 alone keeps a
             process alone, whatever is detected.
         seconds: how long to wait for the others.
 
     Raises:
-        UserError: for a mistake in the numbers, or if the others do not come; on every host that has come.
+        UserError: for a mistake in the numbers, if the others do not come, or if they differ; on every host that came.
     """
     place = _place(coordinator, num_hosts, host, seconds)
     if place is None:
         return
-    rendezvous.meet(place.coordinator, place.count, place.index, seconds)
+    versions = {name: importlib.metadata.version(name) for name in ('jax', 'jaxlib')}
+    rendezvous.meet(place.coordinator, place.count, place.index, seconds, versions)
     import jax
     from jax._src import distributed  # its key-value store has no public name
 
+    # Where to stop at a signal is agreed on by our own watch, also while nothing is trained.
+    jax.config.update('jax_enable_preemption_service', False)
     try:
         jax.distributed.initialize(
             place.coordinator, place.count, place.index, place.local_device_ids,
@@ -141,6 +146,9 @@ def start(coordinator: str | None, num_hosts: int | None, host: int | None, seco
     _cluster.watch = Watch(_cluster.store, place.index, place.count, place.coordinator)
     _cluster.watch.start()
     _keep_stdout_clean()
+    from efficiency.training import provenance
+
+    agree({'config': config.to_dict(), 'versions': provenance.versions()})
 
 
 def _keep_stdout_clean() -> None:
@@ -163,8 +171,8 @@ def _place(coordinator: str | None, num_hosts: int | None, host: int | None, sec
         return _detected(seconds)
     if missing:
         raise UserError(f'{" and ".join(missing)} must be given too: a run over several hosts needs {", ".join(given)}')
-    if not 0 <= host < num_hosts:
-        raise UserError(f'--host={host}, of {num_hosts} hosts: they are numbered from 0 to {num_hosts - 1}')
+    if host < 0:
+        raise UserError(f'--host={host}: hosts are numbered from 0')
     rendezvous.parse_address(coordinator)
     return _Place(coordinator, num_hosts, host)
 
@@ -327,13 +335,14 @@ class _Signals:
 
 
 @contextmanager
-def training(phase: Callable[[], str | None]) -> Iterator[Any]:
+def training(phase: Callable[[], str | None], on_failure: Callable[[str], None]) -> Iterator[Any]:
     """While steps are taken: gives `asked_to_stop()`, the signal to stop at here or None, and `finished_step()`.
 
     With several hosts they stop at the same place, whichever had the signal, if all ask at the same places.
 
     Args:
         phase: what this host is at, of `efficiency.training.clock.PHASES`; a step is expected while it trains.
+        on_failure: called in another thread with what failed on another host, if this one hangs waiting for it.
     """
     if not _cluster:
         signals = _Signals()
@@ -342,7 +351,7 @@ def training(phase: Callable[[], str | None]) -> Iterator[Any]:
         finally:
             signals.give_back()
         return
-    _cluster.watch.training(phase)
+    _cluster.watch.training(phase, on_failure)
     try:
         yield _cluster.watch
     finally:

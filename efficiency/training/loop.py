@@ -21,7 +21,7 @@ from efficiency.data.datasets import Dataset
 from efficiency.data.pipeline import TrainStream, default_workers
 from efficiency.errors import DataError, RunError, UserError
 from efficiency.models.torch_weights import load_torch_weights
-from efficiency.training import hosts, provenance
+from efficiency.training import hosts
 from efficiency.training.checkpoint import Checkpoints, digest, from_bytes, to_bytes
 from efficiency.training.clock import Clock
 from efficiency.training.evaluation import Evaluator
@@ -85,7 +85,6 @@ def train(
     workdir = pathlib.Path(workdir)
     clock = Clock()
     use_compilation_cache()
-    hosts.agree({'config': config.to_dict(), 'versions': provenance.versions()})
     config, dataset, total_steps = opened(config, data_dir)
     if config.precision == 'float32' and jax.default_backend() != 'cpu':
         # An accelerator's default is to multiply float32 in fewer bits.
@@ -176,7 +175,6 @@ def evaluate(config: ConfigDict, data_dir: str | os.PathLike | None = None) -> d
         UserError: for a mistake in the config, or a file that holds no weights of the network.
     """
     use_compilation_cache()
-    hosts.agree({'config': config.to_dict(), 'versions': provenance.versions()})
     config, dataset, _ = opened(config, data_dir)
     if not config.init_from:
         raise UserError('what is to be evaluated? Pass a safetensors file of weights as --config.init_from')
@@ -226,7 +224,8 @@ class _Trainer:
         run = self.run
         self.writer.open()
         try:
-            with hosts.training(lambda: self.clock.phase_now) as self.signals, hosts.losses_explained():
+            training = hosts.training(lambda: self.clock.phase_now, self._failed_elsewhere)
+            with training as self.signals, hosts.losses_explained():
                 state, stop_signal = self._train(state)
                 self._save(state, at_end=True)
                 # A record that says the run is finished must have the parameters that finished it beside it.
@@ -237,12 +236,16 @@ class _Trainer:
                 self.writer.record(status)
                 return run.record(status)
         except hosts.HostLost as lost:
-            run.forget_steps(len(self.under_way))
             if lost.failed:
-                self.writer.record('failed', str(lost))
+                self._failed_elsewhere(str(lost))
             raise
         finally:
             self.writer.close()
+
+    def _failed_elsewhere(self, failure: str) -> None:
+        """Another host failed: what is under way here will never be finished."""
+        self.run.forget_steps(len(self.under_way))
+        self.writer.record('failed', failure)
 
     def _train(self, state: TrainState) -> tuple[TrainState, int | None]:
         """Steps and evaluations until the run is finished, or asked to stop by a signal, which is returned."""

@@ -14,6 +14,7 @@ from efficiency.data.catalogue import open_source
 from efficiency.data.datasets import Dataset
 from efficiency.errors import UserError
 from efficiency.models import create_model
+from efficiency.models.layers import NormInGroups
 from efficiency.training.mesh import DataParallel
 from efficiency.training.metrics import check_tensorboard
 from efficiency.training.optimizer import make_optimizer, make_schedule
@@ -73,9 +74,10 @@ def shapes_of_data(config: ConfigDict, data_dir: str | os.PathLike | None) -> tu
 
 
 def network(config: ConfigDict, num_classes: int) -> nn.Module:
-    """The network of a config."""
+    """The network of a config, which normalises as the config says."""
     name, options = network_and_options(config)
-    return create_model(name, num_classes, config.image_size, jnp.dtype(config.precision), options)
+    model = create_model(name, num_classes, config.image_size, jnp.dtype(config.precision), options)
+    return NormInGroups(model, config.batch_norm_group) if config.batch_norm_group else model
 
 
 def network_and_options(config: ConfigDict) -> tuple[str, dict[str, Any]]:

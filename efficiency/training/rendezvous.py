@@ -10,16 +10,19 @@ import os
 import select
 import socket
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from efficiency.errors import UserError
 
 _PROTOCOL = 'efficiency 1'
 _SECONDS_BETWEEN_TRIES = 0.3
-_SECONDS_TO_TELL = 3
+# Once all are there, for one too many; once something is wrong, for those that are to be told.
+_SECONDS_FOR_MORE, _SECONDS_TO_TELL = 1, 3
 _LONGEST_LINE = 4096
 
 
-def meet(address: str, count: int, index: int, seconds: float) -> None:
+def meet(address: str, count: int, index: int, seconds: float, versions: Mapping[str, str]) -> None:
     """Returns once all hosts are there, each with a number of its own, and know it of one another.
 
     Args:
@@ -27,17 +30,25 @@ def meet(address: str, count: int, index: int, seconds: float) -> None:
         count: how many hosts there are to be.
         index: this host's number, from 0.
         seconds: how long to wait for the others.
+        versions: of the packages that must be the same for the hosts to connect.
 
     Raises:
-        UserError: if one does not come in time, two have one number, or they do not agree on how many they are: on
-            every host that has come.
+        UserError: if one does not come in time, two have one number or one a number too high, or they do not agree on
+            how many they are or on versions: on every host that has come.
     """
     host, port = parse_address(address)
+    if index >= count:
+        seconds = _SECONDS_TO_TELL  # for the others to know
     deadline = time.monotonic() + seconds
+    us = {'protocol': _PROTOCOL, 'index': index, 'count': count, 'versions': dict(versions)}
     if index == 0:
-        _receive(host, port, count, deadline, seconds)
-    else:
-        _announce(host, port, count, index, deadline, seconds)
+        _receive(host, port, us, deadline, seconds)
+        return
+    try:
+        _announce(host, port, us, deadline, seconds)
+    finally:
+        if index >= count:
+            raise UserError(_too_high(index, count))
 
 
 def parse_address(address: str) -> tuple[str, int]:
@@ -53,15 +64,24 @@ def parse_address(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _receive(host: str, port: int, count: int, deadline: float, seconds: float) -> None:
+def _too_high(index: int, count: int) -> str:
+    return f'--host={index}, of {count} hosts: they are numbered from 0 to {count - 1}'
+
+
+def _receive(host: str, port: int, us: dict[str, Any], deadline: float, seconds: float) -> None:
     """Host 0's part: waits for the others, and tells them what came of it."""
+    count = us['count']
     came: dict[int, socket.socket] = {}
     unheard: dict[socket.socket, bytes] = {}
     problem = None
     with contextlib.ExitStack() as open_:
         listener = open_.enter_context(_listening(port))
-        while len(came) < count - 1:
+        while True:
+            if len(came) == count - 1:
+                deadline = min(deadline, time.monotonic() + _SECONDS_FOR_MORE)
             left = deadline - time.monotonic()
+            if left <= 0 and len(came) == count - 1:
+                break
             if left <= 0:
                 missing = ', '.join(str(i) for i in range(1, count) if i not in came)
                 problem = problem or (
@@ -72,7 +92,7 @@ def _receive(host: str, port: int, count: int, deadline: float, seconds: float) 
             for ready in select.select([listener, *unheard], [], [], left)[0]:
                 if ready is listener:
                     unheard[open_.enter_context(listener.accept()[0])] = b''
-                elif (said := _more(ready, unheard)) and (wrong := _admit(said, ready, count, came)):
+                elif (said := _more(ready, unheard)) and (wrong := _admit(said, us, ready, came)):
                     # Who else comes now is told as well.
                     problem, deadline = problem or wrong, min(deadline, time.monotonic() + _SECONDS_TO_TELL)
         # Closed before the others hear, as they connect to jax at the same address next.
@@ -108,18 +128,24 @@ def _more(connection: socket.socket, unheard: dict[socket.socket, bytes]) -> dic
     try:
         said = json.loads(unheard.pop(connection))
         if said['protocol'] == _PROTOCOL:
-            return {'index': int(said['index']), 'count': int(said['count'])}
+            return {'index': int(said['index']), 'count': int(said['count']), 'versions': dict(said['versions'])}
     except (ValueError, TypeError, KeyError):
         pass
     connection.close()
     return None
 
 
-def _admit(said: dict, connection: socket.socket, count: int, came: dict[int, socket.socket]) -> str | None:
+def _admit(said: dict, us: dict, connection: socket.socket, came: dict[int, socket.socket]) -> str | None:
     """Notes who came; returns what is wrong with it."""
-    index = said['index']
+    index, count = said['index'], us['count']
+    differ = [name for name, version in us['versions'].items() if said['versions'].get(name) != version]
     if said['count'] != count:
         problem = f'host {index} was started with --num_hosts={said["count"]} and host 0 with --num_hosts={count}'
+    elif index >= count:
+        problem = _too_high(index, count)
+    elif differ:
+        versions = (f'{each["versions"].get(differ[0])}' for each in (said, us))
+        problem = 'host {} has {} {} and host 0 has {}'.format(index, differ[0], *versions)
     elif index in came:
         problem = f'two hosts were started with --host={index}; each needs a number of its own'
     else:
@@ -130,14 +156,14 @@ def _admit(said: dict, connection: socket.socket, count: int, came: dict[int, so
     return problem
 
 
-def _announce(host: str, port: int, count: int, index: int, deadline: float, seconds: float) -> None:
+def _announce(host: str, port: int, us: dict[str, Any], deadline: float, seconds: float) -> None:
     """The part of a host other than 0: says its number to host 0 and hears what came of it."""
     reason = 'it does not answer'
     while (left := deadline - time.monotonic()) > 0:
         try:
             with socket.create_connection((host, port), timeout=left) as connection:
                 reason = 'it answers, and the other hosts have not all come'
-                _say(connection, {'protocol': _PROTOCOL, 'index': index, 'count': count})
+                _say(connection, us)
                 heard = connection.makefile().readline()
             if heard:
                 problem = json.loads(heard)['problem']
@@ -152,8 +178,8 @@ def _announce(host: str, port: int, count: int, index: int, deadline: float, sec
                 reason = 'something else answers there'
         time.sleep(_SECONDS_BETWEEN_TRIES)
     raise UserError(
-        f'host {index} waited {seconds:.0f} s for the coordinator at {host}:{port}: {reason}; is host 0 running, with '
-        'the same --coordinator?'
+        f'host {us["index"]} waited {seconds:.0f} s for the coordinator at {host}:{port}: {reason}; is host 0 running, '
+        'with the same --coordinator?'
     )
 
 

@@ -194,7 +194,9 @@ def check_identity(progress: dict[str, Any], config: ConfigDict, dataset: Datase
         UserError: if it is of another config, or of other images.
     """
     ours = identity(config, dataset)
-    keys = differing_keys(ours, {key: progress[key] for key in ours})
+    theirs = {key: progress[key] for key in ours}
+    theirs['config'] = records.completed_config(theirs['config'])
+    keys = differing_keys(ours, theirs)
     if keys:
         raise UserError(
             f'the checkpoints in the workdir are of another run, which differs in {", ".join(keys)}; '

@@ -11,7 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from efficiency.errors import UserError, shown
-from efficiency.records import METRICS
+from efficiency.records import LATER_CONFIG_KEYS, METRICS
 
 # Far above what any machine trains at once, far below what the smallest slip of a key makes of a number.
 _MOST_EXAMPLES, _LARGEST_IMAGE = 2**20, 2**12
@@ -58,6 +58,10 @@ _SECTION: _Rule = (lambda v: isinstance(v, ConfigDict), 'a section with keys of 
 
 _RULES: dict[str, _Rule] = {
     'augmentation': _or_none(_NAME, 'shift, or resized_crop_flip where images differ in size'),
+    'batch_norm_group': (
+        lambda v: _is_whole(v) and 0 <= v <= _MOST_EXAMPLES,
+        'a whole number of examples that divides batch_size, or 0: the whole batch',
+    ),
     'batch_size': _whole(1, _MOST_EXAMPLES),
     'dataset': _NAME,
     'eval_batch_size': _whole(1, _MOST_EXAMPLES),
@@ -127,11 +131,18 @@ def check_config(config: ConfigDict) -> None:
             f'config.dataset is {shown(config.dataset)}, but target and recipe are those of {config.preset}; choose '
             f'a data set together with its recipe, as in --config=configs/shufflenet.py:{config.dataset}'
         )
+    batch, group = config.batch_size, config.batch_norm_group
+    if group and batch % group:
+        near = min((size for size in range(1, batch + 1) if batch % size == 0), key=lambda size: abs(size - group))
+        raise UserError(f'config.batch_norm_group {group} does not divide batch_size {batch}; {near} would')
 
 
 def run_name(config: ConfigDict) -> str:
-    """'<model>-<dataset>-<hash of the config>-s<seed>': the same for every seed but for its end."""
-    settings = config.to_dict()
+    """'<model>-<dataset>-<hash of the config>-s<seed>': the same for every seed but for its end.
+
+    A key that is younger than the first runs changes nothing at the value that they stand for.
+    """
+    settings = dict(item for item in config.to_dict().items() if item not in LATER_CONFIG_KEYS.items())
     del settings['seed']
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     name = re.sub(r'[^\w.+-]', '_', f'{config.model.name}-{config.dataset}')

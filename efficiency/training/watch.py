@@ -21,8 +21,10 @@ HEARTBEAT_SECONDS = 30
 _POLL_SECONDS = 0.5
 # A host whose fellows lost their connection to it and that is silent for as long is gone.
 _SILENT_SECONDS = 3
-# For the thread that trains to end by itself, once the end of another host is known; it may have a record to write.
+# For host 0's thread that trains to end by itself, once another host has ended the run: it may have a record to write.
 _GRACE_SECONDS = 5
+# For the others to hear how the run ended from host 0, whose end is that of the store too.
+_TELL_SECONDS = 4 * _POLL_SECONDS
 # From the loss of a connection to knowing why.
 _CAUSE_SECONDS = 8
 # Between two finished steps, at least. Under a minute in all, and after a cut of the network of nearly the heartbeat's
@@ -71,6 +73,7 @@ class Watch:
         self._stopping = False
         # What the thread that trains is at, when it finished its last step, and the longest that one took.
         self._phase: Callable[[], str | None] = lambda: None
+        self._on_failure: Callable[[str], None] | None = None
         self._finished_at: float | None = None
         self._longest = 0.0
 
@@ -95,9 +98,12 @@ class Watch:
 
     # What the thread that trains says and asks.
 
-    def training(self, phase: Callable[[], str | None]) -> None:
-        """Steps are finished from now on, but in the phases that `phase` says are none of training."""
-        self._phase, self._finished_at = phase, time.monotonic()
+    def training(self, phase: Callable[[], str | None], on_failure: Callable[[str], None]) -> None:
+        """Steps are finished from now on, but in the phases that `phase` says are none of training.
+
+        `on_failure` is told of the failure of another host where the thread that trains hangs waiting for it.
+        """
+        self._phase, self._on_failure, self._finished_at = phase, on_failure, time.monotonic()
 
     def finished_step(self) -> None:
         """A step is finished on the devices."""
@@ -108,7 +114,7 @@ class Watch:
 
     def trained(self) -> None:
         """No step is expected any more."""
-        self._finished_at = None
+        self._finished_at = self._on_failure = None
 
     def asked_to_stop(self) -> int | None:
         """The signal to stop at, once all hosts have come to the place that they agreed on.
@@ -180,8 +186,11 @@ class Watch:
             now = time.monotonic()
             if 'end' in self._told:
                 self._end_seen = self._end_seen or now
-                if now - self._end_seen > _GRACE_SECONDS:
-                    self._depart(self._told['end'])
+                if self.index or not self._on_failure or now - self._end_seen > _GRACE_SECONDS:
+                    end = self._told['end']
+                    if self._on_failure and is_failure(end):
+                        self._on_failure(worded(end))
+                    self._depart(end)
                 continue
             sentence = self._what_is_wrong(now)
             if sentence:
@@ -277,14 +286,22 @@ class Watch:
     def _depart(self, end: dict[str, Any], own: str | None = None) -> NoReturn:
         if not self._leaving.acquire(blocking=False):
             threading.Event().wait()  # the other thread ends the process
-        by = '' if end['host'] is None or end['sentence'] == own else f'host {end["host"]}: '
         sys.stdout.flush()
-        print(f'efficiency: {by}{end["sentence"]}', file=sys.stderr, flush=True)
+        print('efficiency:', own if end['sentence'] == own else worded(end), file=sys.stderr, flush=True)
         if self.index == 0:
-            # The store ends with this process, and the others are to hear of it first.
-            time.sleep(3 * _POLL_SECONDS)
+            time.sleep(_TELL_SECONDS)
         # Not by way of jax's own end, which waits for the others.
         os._exit(end['code'])
+
+
+def worded(end: dict[str, Any]) -> str:
+    """What ended a run, and at which host, in one sentence."""
+    return end['sentence'] if end['host'] is None else f'host {end["host"]}: {end["sentence"]}'
+
+
+def is_failure(end: dict[str, Any]) -> bool:
+    """Whether the run failed for a reason that a host gave, and was not only cut off."""
+    return end['host'] is not None and end['code'] == 1
 
 
 def _hosts(numbers: list[int]) -> str:

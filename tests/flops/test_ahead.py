@@ -67,7 +67,7 @@ def test_collectives_are_read_in_every_form():
     'topology', [pytest.param('v5e:1x1', marks=pytest.mark.slow), 'v5e:2x2', 'v4:2x2x1', 'tpu7x:2x2x1']
 )
 def test_a_step_is_compiled_for_tpus_that_are_not_here(topology, capsys):
-    pytest.importorskip('libtpu', reason='needs the extra tpu_aot')
+    pytest.importorskip('libtpu', reason='needs the extra tpu-aot')
     assert main(['--models=lenet5', '--batch_size=64', f'--topology={topology}', '--format=json']) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row['chips'] == (1 if topology == 'v5e:1x1' else 4)
@@ -85,7 +85,7 @@ def test_a_step_is_compiled_for_tpus_that_are_not_here(topology, capsys):
 @pytest.mark.tpu_aot
 @pytest.mark.slow
 def test_the_slices_that_are_listed_are_libtpus():
-    pytest.importorskip('libtpu', reason='needs the extra tpu_aot')
+    pytest.importorskip('libtpu', reason='needs the extra tpu-aot')
     code = (
         'import json; from efficiency.flops.ahead import TOPOLOGIES, topology_devices; '
         'print(json.dumps({f"{g}:{s}": topology_devices(f"{g}:{s}")[1] for g, all in TOPOLOGIES.items() for s in all}))'

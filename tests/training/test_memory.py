@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from efficiency.training.memory import tunables_for_large_pages
+from efficiency.training import memory
 
 PROGRAM = """
 import resource, statistics
@@ -29,48 +29,75 @@ print(statistics.median(after - before for before, after in zip(faults, faults[1
 """
 
 
-@pytest.fixture
-def tunables(monkeypatch):
+# 64 MiB are 16,384 small pages.
+SMALL_PAGES = 16_000
+
+only_glibc = pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='only glibc can be asked')
+
+
+@pytest.fixture(autouse=True)
+def no_tunables(monkeypatch):
     monkeypatch.delenv('GLIBC_TUNABLES', raising=False)
-    needed = tunables_for_large_pages()
-    if not needed:
-        pytest.skip('large pages need not be asked for here, or cannot be')
-    return needed
 
 
-def test_a_step_works_in_large_pages(tunables):
-    faults = []
-    for extra in ({}, {'GLIBC_TUNABLES': tunables}):
-        done = subprocess.run(
-            [sys.executable, '-c', PROGRAM], env=os.environ | extra, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        faults.append(float(done.stdout))
-    small, large = faults
-    # 64 MiB are 16,384 small pages.
-    assert small > 16_000
-    assert large < small / 10
+@pytest.fixture
+def mode(tmp_path, monkeypatch):
+    """Sets how large pages are had, as the system's file has it."""
+    path = tmp_path / 'enabled'
+    monkeypatch.setattr(memory, '_MODE', path)
+    return path.write_text
 
 
-def test_the_command_asks_for_them_once_and_keeps_its_arguments(tunables):
+def faults_a_step(tunables):
+    environment = os.environ | ({'GLIBC_TUNABLES': tunables} if tunables else {})
+    done = subprocess.run([sys.executable, '-c', PROGRAM], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout)
+
+
+@only_glibc
+def test_a_step_works_in_large_pages():
+    if '[never]' in memory._MODE.read_text():
+        pytest.skip('this system has no large pages')
+    tunables = memory.tunables_for_large_pages()
+    assert faults_a_step(tunables) < SMALL_PAGES / 10
+    if tunables:
+        assert faults_a_step(None) > SMALL_PAGES
+
+
+@only_glibc
+def test_they_are_asked_for_where_they_must_be(mode):
+    mode('always [madvise] never\n')
+    assert memory.tunables_for_large_pages() == 'glibc.malloc.hugetlb=1'
+    for needless in ('[always] madvise never\n', 'always madvise [never]\n'):
+        mode(needless)
+        assert memory.tunables_for_large_pages() is None
+
+
+@only_glibc
+def test_the_command_asks_for_them_once_and_keeps_its_arguments(mode):
+    mode('always [madvise] never\n')
     program = (
-        'import os, sys; from efficiency.training.memory import restart_with_large_pages as restart; '
-        'restart(); print(os.environ["GLIBC_TUNABLES"], sys.argv[1:], sys.flags.optimize)'
+        'import os, pathlib, sys; from efficiency.training import memory; '
+        f'memory._MODE = pathlib.Path({str(memory._MODE)!r}); '
+        'memory.restart_with_large_pages(); print(os.environ["GLIBC_TUNABLES"], sys.argv[1:], sys.flags.optimize)'
     )
     done = subprocess.run(
         [sys.executable, '-O', '-c', program, '--config=a b', ''], capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == [tunables, "['--config=a", "b',", "'']", '1']
+    assert done.stdout.split() == ['glibc.malloc.hugetlb=1', "['--config=a", "b',", "'']", '1']
 
 
-def test_tunables_of_the_users_own_are_kept(tunables, monkeypatch):
+@only_glibc
+def test_tunables_of_the_users_own_are_kept(mode, monkeypatch):
+    mode('always [madvise] never\n')
     monkeypatch.setenv('GLIBC_TUNABLES', 'glibc.malloc.tcache_count=3')
-    assert tunables_for_large_pages() == f'glibc.malloc.tcache_count=3:{tunables}'
+    assert memory.tunables_for_large_pages() == 'glibc.malloc.tcache_count=3:glibc.malloc.hugetlb=1'
     monkeypatch.setenv('GLIBC_TUNABLES', 'glibc.malloc.hugetlb=0')
-    assert tunables_for_large_pages() is None
+    assert memory.tunables_for_large_pages() is None
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='only glibc can be asked')
+@only_glibc
 def test_freed_memory_goes_back_to_the_system():
     program = """
 import ctypes, pathlib
