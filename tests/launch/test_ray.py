@@ -12,8 +12,8 @@ import pytest
 from efficiency import records
 from tests.conftest import ROOT
 
-_SEEDS = 3
-_SETTINGS = {'num_epochs': 4.0, 'target.value': 1.0}
+_SEEDS = 2
+_SETTINGS = {'num_epochs': 3.0, 'target.value': 1.0}
 
 
 @pytest.fixture
