@@ -25,7 +25,7 @@ _DATA_DIR = flags.DEFINE_string('data_dir', None, 'Where TensorFlow Datasets kee
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'HOST:PORT of host 0, for a run over several hosts.')
 _NUM_HOSTS = flags.DEFINE_integer('num_hosts', None, 'How many hosts there are; 1 to stay alone, whatever is detected.')
 _HOST = flags.DEFINE_integer('host', None, 'The number of this host, from 0.')
-_WAIT_FOR_HOSTS = flags.DEFINE_float('wait_for_hosts', 55.0, 'Seconds to wait for the others at the start.', 1.0)
+_WAIT_FOR_HOSTS = flags.DEFINE_float('wait_for_hosts', 50.0, 'Seconds to wait for the others at the start.', 1.0)
 _DATA_WORKERS = flags.DEFINE_integer(
     'data_workers', None, 'Processes that decode images; one a core by default, up to 16.', lower_bound=0
 )

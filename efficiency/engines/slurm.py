@@ -22,14 +22,15 @@ _SECONDS_BETWEEN_LOOKS = 2
 _MOST_RESTARTS = 3
 
 # Ended by itself (0), failed (1) or refused (2), it would end the same way again. What was killed is requeued while
-# SLURM has its job for running, and so not where somebody has cancelled it.
+# SLURM has its job for running, and so not where somebody has cancelled it. Processes of one run end one another: ended
+# by srun, as soon as one has failed, they would hide its exit code behind that of their own SIGTERM.
 _SCRIPT = """#!/bin/bash
 case $SLURM_ARRAY_TASK_ID in
 {cases}
 esac
 mkdir -p "$(dirname "$log")"
 printf '+ %s\\n' "${{command[*]}}" >> "$log"
-srun --kill-on-bad-exit=1 "${{command[@]}}" >> "$log" 2>&1
+srun --kill-on-bad-exit=0 --wait=120 "${{command[@]}}" >> "$log" 2>&1
 code=$?
 echo "exit code $code" >> "$log"
 job=${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID

@@ -24,7 +24,7 @@ from efficiency.training import rendezvous
 from efficiency.training.watch import HEARTBEAT_SECONDS, Watch, is_failure, worded
 
 # Of jax's own waits; its heartbeat is the second to notice, and ends a process by an abort.
-_CONNECT_SECONDS, _SHUTDOWN_SECONDS = 60, 30
+_CONNECT_SECONDS, _SHUTDOWN_SECONDS = 30, 30
 _JAX_HEARTBEAT_SECONDS = HEARTBEAT_SECONDS + 20
 # As long as one may wait for another host that is alive: what ends the wait is the watch.
 _AGES_MS = 10**9
