@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -41,6 +42,7 @@ class Checkpoints:
         self._workdir = workdir
         self._writer = ThreadPoolExecutor(1)
         self._under_way: Future | None = None
+        self._newest: Future | None = None
 
     def steps(self) -> list[int]:
         """Of the checkpoints there are, the newest first."""
@@ -58,7 +60,7 @@ class Checkpoints:
         # Copied, because the run goes on while this is written, and its buffers on the device are given away.
         arrays = {name: np.array(leaf, copy=True) for name, leaf in _by_name(state).items()}
         text = json.dumps(progress, allow_nan=False)
-        self._under_way = self._writer.submit(self._write, step, arrays, text)
+        self._under_way = self._newest = self._writer.submit(self._write, step, arrays, text)
 
     def _write(self, step: int, arrays: dict[str, np.ndarray], progress: str) -> None:
         folder = self._workdir / _FOLDER
@@ -122,6 +124,11 @@ class Checkpoints:
         if self._under_way:
             under_way, self._under_way = self._under_way, None
             under_way.result()
+
+    def until_written(self, seconds: float) -> None:
+        """Waits as long at most for what is being written; from any thread, and whether or not it can be written."""
+        if self._newest:
+            futures.wait([self._newest], seconds)
 
     def close(self) -> None:
         """Ends the thread that writes, after what it is writing."""

@@ -14,20 +14,19 @@ import platform
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from efficiency.errors import RunError, UserError, shown
 from efficiency.training import rendezvous
+from efficiency.training.store import Store
 from efficiency.training.watch import HEARTBEAT_SECONDS, Watch, is_failure, worded
 
 # Of jax's own waits; its heartbeat is the second to notice, and ends a process by an abort.
 _CONNECT_SECONDS, _SHUTDOWN_SECONDS = 30, 30
 _JAX_HEARTBEAT_SECONDS = HEARTBEAT_SECONDS + 20
-# As long as one may wait for another host that is alive: what ends the wait is the watch.
-_AGES_MS = 10**9
 # What launchers set where a process is one of several.
 _SEVERAL = ('SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE', 'MEGASCALE_NUM_SLICES')
 _TPU_HOSTS = ('TPU_PROCESS_ADDRESSES', 'TPU_WORKER_HOSTNAMES')
@@ -54,41 +53,6 @@ class _Place(NamedTuple):
     local_device_ids: list[int] | None = None
 
 
-class _Store:
-    """jax's key-value store, which host 0 keeps."""
-
-    def __init__(self, client: Any):
-        self._client = client
-
-    def put(self, key: str, value: str) -> None:
-        self._client.key_value_set(_key(key), value, allow_overwrite=True)
-
-    def put_once(self, key: str, value: str) -> str:
-        try:
-            self._client.key_value_set(_key(key), value)
-        except RuntimeError as error:
-            if 'ALREADY_EXISTS' not in str(error):
-                raise
-        return self.wait(key)
-
-    def all(self, folder: str) -> dict[str, str]:
-        found = self._client.key_value_dir_get(_key(folder))
-        return {key.removeprefix(_key(folder)): value for key, value in found}
-
-    def wait(self, key: str) -> str:
-        return self._client.blocking_key_value_get(_key(key), _AGES_MS)
-
-    def add(self, key: str) -> None:
-        self._client.key_value_increment(_key(key), 1)
-
-    def barrier(self, name: str) -> None:
-        self._client.wait_at_barrier(_key(name), _AGES_MS)
-
-
-def _key(name: str) -> str:
-    return f'efficiency/{name}'
-
-
 class _Cluster:
     """The hosts there are, seen from this one, once it has joined them: the process is one of them or none.
 
@@ -97,7 +61,7 @@ class _Cluster:
     """
 
     def __init__(self):
-        self.store: _Store | None = None
+        self.store: Store | None = None
         self.watch: Watch | None = None
         self.told = self.met = 0
 
@@ -141,7 +105,7 @@ def start(config: ConfigDict, coordinator: str | None, num_hosts: int | None, ho
         )  # fmt: skip
     except RuntimeError as error:
         raise UserError(f'jax cannot join the other hosts: {str(error).splitlines()[0]}') from error
-    _cluster.store = _Store(distributed.global_state.client)
+    _cluster.store = Store(distributed.global_state.client)
     _cluster.store.add(_machine())
     _cluster.watch = Watch(_cluster.store, place.index, place.count, place.coordinator)
     _cluster.watch.start()
@@ -153,6 +117,8 @@ def start(config: ConfigDict, coordinator: str | None, num_hosts: int | None, ho
 
 def _keep_stdout_clean() -> None:
     """Leaves stdout to what this program prints: libraries, which tell there who is connected, get stderr."""
+    if sys.stdout is None or sys.stderr is None:
+        return  # closed from the start
     sys.stdout.flush()
     ours = os.dup(1)
     os.dup2(2, 1)
@@ -279,7 +245,7 @@ def hand_out(data: bytes | None) -> bytes:
 
     size = tell(lambda: len(data))
     mine = np.frombuffer(data, np.uint8) if leads() else np.zeros(size, np.uint8)
-    return multihost_utils.broadcast_one_to_all(mine).tobytes()
+    return multihost_utils.broadcast_one_to_all(mine, is_source=leads()).tobytes()
 
 
 def agree(facts: dict[str, Any]) -> None:
@@ -329,20 +295,25 @@ class _Signals:
     def finished_step(self) -> None:
         pass
 
+    def expect_step(self) -> None:
+        pass
+
     def give_back(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
 
 @contextmanager
-def training(phase: Callable[[], str | None], on_failure: Callable[[str], None]) -> Iterator[Any]:
-    """While steps are taken: gives `asked_to_stop()`, the signal to stop at here or None, and `finished_step()`.
+def training(phase: Callable[[], str | None], before_end: Callable[[dict[str, Any]], None]) -> Iterator[Any]:
+    """While steps are taken: gives `asked_to_stop()`, the signal to stop at here or None.
 
+    It is told by `finished_step()`, and by `expect_step()` where something else than a step is over.
     With several hosts they stop at the same place, whichever had the signal, if all ask at the same places.
 
     Args:
         phase: what this host is at, of `efficiency.training.clock.PHASES`; a step is expected while it trains.
-        on_failure: called in another thread with what failed on another host, if this one hangs waiting for it.
+        before_end: called on host 0, in another thread, with what ended the run elsewhere, if it does not come out by
+            itself: what is to be kept is to be written then.
     """
     if not _cluster:
         signals = _Signals()
@@ -351,7 +322,7 @@ def training(phase: Callable[[], str | None], on_failure: Callable[[str], None])
         finally:
             signals.give_back()
         return
-    _cluster.watch.training(phase, on_failure)
+    _cluster.watch.training(phase, before_end)
     try:
         yield _cluster.watch
     finally:
@@ -367,11 +338,14 @@ def losses_explained() -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:  # jax.errors.JaxRuntimeError is one, and jax may not have been imported
-        end = _cluster.watch.cause() if _cluster else None
-        if end:
+    except RuntimeError as error:
+        import jax
+
+        if not _cluster or not isinstance(error, jax.errors.JaxRuntimeError):
+            raise
+        if end := _cluster.watch.cause():
             raise HostLost(end) from error
-        if _cluster and 'Gloo context initialization failed' in str(error):
+        if 'Gloo context initialization failed' in str(error):
             raise RunError(
                 'the hosts cannot connect to one another: on each, its own name must resolve to an address that the '
                 f'others reach, not to 127.0.0.1 or 127.0.1.1 ({shown(str(error))})'
@@ -394,4 +368,5 @@ def finish() -> None:
     meet()
     _cluster.watch.close()
     _cluster.watch = None
-    jax.distributed.shutdown()
+    with suppress(RuntimeError):  # all is written, whatever becomes of the others now
+        jax.distributed.shutdown()

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import pathlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -219,33 +220,41 @@ class _Trainer:
         self.clock = run.clock
         # (number, loss) of the steps that may still be under way.
         self.under_way: collections.deque[tuple[int, jax.Array]] = collections.deque()
+        self.failing = threading.Lock()
 
     def run_to_end(self, state: TrainState) -> records.Record:
-        run = self.run
+        with hosts.training(lambda: self.clock.phase_now, self._before_end) as self.signals:
+            try:
+                with hosts.losses_explained():
+                    return self._run_to_end(state)
+            except hosts.HostLost as lost:
+                if lost.failed:
+                    self._failed_elsewhere(str(lost))
+                raise
+            finally:
+                self.writer.close()
+
+    def _run_to_end(self, state: TrainState) -> records.Record:
         self.writer.open()
-        try:
-            training = hosts.training(lambda: self.clock.phase_now, self._failed_elsewhere)
-            with training as self.signals, hosts.losses_explained():
-                state, stop_signal = self._train(state)
-                self._save(state, at_end=True)
-                # A record that says the run is finished must have the parameters that finished it beside it.
-                self.writer.wait()
-                if not self._finished():
-                    raise Stopped(f'stopped at step {run.steps} of {self.total_steps} and saved', stop_signal)
-                status = 'reached' if run.reached_target else 'exhausted'
-                self.writer.record(status)
-                return run.record(status)
-        except hosts.HostLost as lost:
-            if lost.failed:
-                self._failed_elsewhere(str(lost))
-            raise
-        finally:
-            self.writer.close()
+        state, stop_signal = self._train(state)
+        self._save(state, at_end=True)
+        # A record that says the run is finished must have the parameters that finished it beside it.
+        self.writer.wait()
+        if not self._finished():
+            raise Stopped(f'stopped at step {self.run.steps} of {self.total_steps} and saved', stop_signal)
+        return self.writer.record('reached' if self.run.reached_target else 'exhausted')
+
+    def _before_end(self, end: dict[str, Any]) -> None:
+        """Another host ended the run, and the thread that trains may hang waiting for it."""
+        if hosts.is_failure(end):
+            self._failed_elsewhere(hosts.worded(end))
+        self.writer.until_written()
 
     def _failed_elsewhere(self, failure: str) -> None:
         """Another host failed: what is under way here will never be finished."""
-        self.run.forget_steps(len(self.under_way))
-        self.writer.record('failed', failure)
+        if self.failing.acquire(blocking=False):  # once, by whichever thread comes first
+            self.run.forget_steps(len(self.under_way))
+            self.writer.record('failed', failure)
 
     def _train(self, state: TrainState) -> tuple[TrainState, int | None]:
         """Steps and evaluations until the run is finished, or asked to stop by a signal, which is returned."""
@@ -290,8 +299,9 @@ class _Trainer:
         return state
 
     def _finish_oldest(self) -> float:
-        number, loss = self.under_way.popleft()
+        number, loss = self.under_way[0]
         value = float(loss)
+        self.under_way.popleft()
         self.signals.finished_step()
         self._check_finite(number, value, 'loss')
         return value
@@ -319,6 +329,7 @@ class _Trainer:
         self._settle()
         with self.clock.phase('evaluation'):
             metrics = self.evaluate(state, stopped=lambda: self.signals.asked_to_stop() is not None)
+        self.signals.expect_step()
         if metrics is None:
             return
         self._check_finite(self.run.steps, metrics['loss'], 'evaluation loss')
@@ -328,6 +339,7 @@ class _Trainer:
     def _save(self, state: TrainState, at_end: bool = False) -> None:
         self._settle()
         self.writer.save(state, at_end)
+        self.signals.expect_step()
 
 
 def use_compilation_cache() -> None:

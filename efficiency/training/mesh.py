@@ -25,6 +25,11 @@ class DataParallel:
     def __init__(self, batch_size: int, devices: Sequence[jax.Device] | None = None):
         """Takes all devices that there are, or those; raises UserError if the batch does not divide over them."""
         if devices is None:
+            if jax.process_index() != hosts.index():
+                raise UserError(
+                    f'the devices here are those of host {jax.process_index()}, not of host {hosts.index()}; where the '
+                    'machines know which they are, leave --coordinator, --num_hosts and --host out'
+                )
             # Those of a host side by side, as a host's part of a batch is one piece of it.
             devices = sorted(jax.devices(), key=lambda device: device.process_index)
             sizes = collections.Counter(device.process_index for device in devices)

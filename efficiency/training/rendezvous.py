@@ -44,11 +44,12 @@ def meet(address: str, count: int, index: int, seconds: float, versions: Mapping
     if index == 0:
         _receive(host, port, us, deadline, seconds)
         return
-    try:
+    if index < count:
         _announce(host, port, us, deadline, seconds)
-    finally:
-        if index >= count:
-            raise UserError(_too_high(index, count))
+        return
+    with contextlib.suppress(UserError):
+        _announce(host, port, us, deadline, seconds)
+    raise UserError(_too_high(index, count))
 
 
 def parse_address(address: str) -> tuple[str, int]:
@@ -89,9 +90,12 @@ def _receive(host: str, port: int, us: dict[str, Any], deadline: float, seconds:
                     'the same --coordinator and --num_hosts, and --host from 0 on'
                 )
                 break
-            for ready in select.select([listener, *unheard], [], [], left)[0]:
+            for ready in select.select([listener, *unheard, *came.values()], [], [], left)[0]:
                 if ready is listener:
                     unheard[open_.enter_context(listener.accept()[0])] = b''
+                elif ready not in unheard:
+                    # It has said all it has to say: it is gone, and may come again.
+                    came = {index: connection for index, connection in came.items() if connection is not ready}
                 elif (said := _more(ready, unheard)) and (wrong := _admit(said, us, ready, came)):
                     # Who else comes now is told as well.
                     problem, deadline = problem or wrong, min(deadline, time.monotonic() + _SECONDS_TO_TELL)
@@ -144,8 +148,8 @@ def _admit(said: dict, us: dict, connection: socket.socket, came: dict[int, sock
     elif index >= count:
         problem = _too_high(index, count)
     elif differ:
-        versions = (f'{each["versions"].get(differ[0])}' for each in (said, us))
-        problem = 'host {} has {} {} and host 0 has {}'.format(index, differ[0], *versions)
+        name = differ[0]
+        problem = f'host {index} has {name} {said["versions"].get(name)} and host 0 has {name} {us["versions"][name]}'
     elif index in came:
         problem = f'two hosts were started with --host={index}; each needs a number of its own'
     else:
@@ -166,9 +170,11 @@ def _announce(host: str, port: int, us: dict[str, Any], deadline: float, seconds
                 _say(connection, us)
                 heard = connection.makefile().readline()
             if heard:
-                problem = json.loads(heard)['problem']
-                if problem:
-                    raise UserError(problem)
+                answer = json.loads(heard)
+                if not isinstance(answer, dict) or 'problem' not in answer:
+                    raise ValueError('no answer of ours')
+                if answer['problem']:
+                    raise UserError(answer['problem'])
                 return
             reason = 'it hung up'
         except (OSError, ValueError) as error:

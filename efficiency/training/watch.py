@@ -15,7 +15,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
+
+from efficiency.training.store import Store
 
 HEARTBEAT_SECONDS = 30
 _POLL_SECONDS = 0.5
@@ -34,18 +36,6 @@ _STUCK_SECONDS = 50
 _STUCK_FACTOR = 10
 # Where the clock stands in these phases, no step is expected; a slow disk is waited for longer than a step.
 _PATIENCE = {'compile': math.inf, 'evaluation': math.inf, 'checkpoint': 600.0}
-
-
-class Store(Protocol):
-    """The key-value store that the hosts share."""
-
-    def put(self, key: str, value: str) -> None: ...
-
-    def put_once(self, key: str, value: str) -> str:
-        """The value that the key has: this one, or the one that was put before."""
-
-    def all(self, folder: str) -> dict[str, str]:
-        """What is below a folder, by what follows its name."""
 
 
 class Watch:
@@ -70,10 +60,12 @@ class Watch:
         # Held while the hosts agree on where to stop.
         self._moving = threading.Lock()
         self._position, self._stop_at = 0, math.inf
+        # The signal that came here, and whether this host holds still to agree on where to stop.
+        self._signal: int | None = None
         self._stopping = False
         # What the thread that trains is at, when it finished its last step, and the longest that one took.
         self._phase: Callable[[], str | None] = lambda: None
-        self._on_failure: Callable[[str], None] | None = None
+        self._before_end: Callable[[dict], None] | None = None
         self._finished_at: float | None = None
         self._longest = 0.0
 
@@ -91,30 +83,37 @@ class Watch:
             thread.start()
 
     def close(self) -> None:
-        """Ends the threads, once all hosts have come to their end."""
+        """Ends the threads and gives the signals back, once all hosts have come to their end."""
         self._over.set()
         for thread in self._threads:
             thread.join(2 * _POLL_SECONDS)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
 
     # What the thread that trains says and asks.
 
-    def training(self, phase: Callable[[], str | None], on_failure: Callable[[str], None]) -> None:
+    def training(self, phase: Callable[[], str | None], before_end: Callable[[dict[str, Any]], None]) -> None:
         """Steps are finished from now on, but in the phases that `phase` says are none of training.
 
-        `on_failure` is told of the failure of another host where the thread that trains hangs waiting for it.
+        `before_end` is called on host 0 before the watch ends the process, with what ended the run: the thread that
+        trains may hang then, waiting for another host.
         """
-        self._phase, self._on_failure, self._finished_at = phase, on_failure, time.monotonic()
+        self._phase, self._before_end, self._finished_at = phase, before_end, time.monotonic()
 
     def finished_step(self) -> None:
         """A step is finished on the devices."""
-        now = time.monotonic()
         if self._finished_at is not None:
-            self._longest = max(self._longest, now - self._finished_at)
-        self._finished_at = now
+            self._longest = max(self._longest, time.monotonic() - self._finished_at)
+        self.expect_step()
+
+    def expect_step(self) -> None:
+        """From now on a step is expected, as after an evaluation, whose time is none of a step's."""
+        self._finished_at = time.monotonic()
 
     def trained(self) -> None:
         """No step is expected any more."""
-        self._finished_at = self._on_failure = None
+        self._finished_at = self._before_end = None
 
     def asked_to_stop(self) -> int | None:
         """The signal to stop at, once all hosts have come to the place that they agreed on.
@@ -127,8 +126,8 @@ class Watch:
 
     def cause(self) -> dict[str, Any] | None:
         """What ended the run elsewhere, when the connection to another host was lost here; None if nobody knows."""
+        until = time.monotonic() + (0 if self._broken else _CAUSE_SECONDS)
         self._broken = True
-        until = time.monotonic() + _CAUSE_SECONDS
         while 'end' not in self._told and time.monotonic() < until:
             time.sleep(_POLL_SECONDS / 5)
         return self._told.get('end')
@@ -173,12 +172,13 @@ class Watch:
         }
 
     def _note_beats(self, beats: dict[str, str]) -> None:
-        now = time.monotonic()
+        now, newest = time.monotonic(), dict(self._beats)
         for name, text in beats.items():
             beat = json.loads(text)
-            known = self._beats.get(int(name))
+            known = newest.get(int(name))
             if known is None or known[0]['beat'] != beat['beat']:
-                self._beats[int(name)] = beat, now
+                newest[int(name)] = beat, now
+        self._beats = newest
 
     def _judge(self) -> None:
         while not self._over.is_set():
@@ -186,11 +186,8 @@ class Watch:
             now = time.monotonic()
             if 'end' in self._told:
                 self._end_seen = self._end_seen or now
-                if self.index or not self._on_failure or now - self._end_seen > _GRACE_SECONDS:
-                    end = self._told['end']
-                    if self._on_failure and is_failure(end):
-                        self._on_failure(worded(end))
-                    self._depart(end)
+                if self.index or not self._before_end or now - self._end_seen > _GRACE_SECONDS:
+                    self._depart(self._told['end'])
                 continue
             sentence = self._what_is_wrong(now)
             if sentence:
@@ -205,9 +202,12 @@ class Watch:
     def _hear_signals(self) -> None:
         ready, _, _ = select.select([self._signals], [], [], _POLL_SECONDS)
         for number in self._signals.recv(64) if ready else b'':
-            if number in (signal.SIGTERM, signal.SIGINT) and 'stop' not in self._told:
-                text = json.dumps({'signal': number, 'host': self.index})
-                self._try(lambda text=text: self._store.put_once('all/stop', text))
+            if number in (signal.SIGTERM, signal.SIGINT):
+                self._signal = number
+        if self._signal and 'stop' not in self._told:
+            # Said again until it is heard, as the network may be cut for a while.
+            text = json.dumps({'signal': self._signal, 'host': self.index})
+            self._try(lambda: self._store.put_once('all/stop', text))
 
     def _what_is_wrong(self, now: float) -> str | None:
         """What ends the run, in one sentence; None while nothing does."""
@@ -228,7 +228,9 @@ class Watch:
         beats = {i: beat for i, (beat, _) in self._beats.items()} | {0: self._state()}
         if len(beats) < self.count or any(b['idle'] is None or b['patience'] is None for b in beats.values()):
             return None
-        idle, patience = beats[0]['idle'], max(beat['patience'] for beat in beats.values())
+        # Who expects a step for the shortest time: it may have been evaluating for longer than the others.
+        idle = min(beat['idle'] for beat in beats.values())
+        patience = max(beat['patience'] for beat in beats.values())
         if idle <= patience:
             return None
         first = min(beat['position'] for beat in beats.values())
@@ -245,6 +247,7 @@ class Watch:
         if not self._stopping:
             self._moving.acquire()
             self._stopping = True
+        if 'stop_at' not in self._told:
             self._try(lambda: self._store.put(f'at/{self.index}', str(self._position)))
         if self.index == 0 and 'stop_at' not in self._told:
             places = self._try(lambda: self._store.all('at/')) or {}
@@ -286,17 +289,25 @@ class Watch:
     def _depart(self, end: dict[str, Any], own: str | None = None) -> NoReturn:
         if not self._leaving.acquire(blocking=False):
             threading.Event().wait()  # the other thread ends the process
-        sys.stdout.flush()
-        print('efficiency:', own if end['sentence'] == own else worded(end), file=sys.stderr, flush=True)
-        if self.index == 0:
-            time.sleep(_TELL_SECONDS)
-        # Not by way of jax's own end, which waits for the others.
-        os._exit(end['code'])
+        before_end = self._before_end
+        try:
+            if self.index == 0 and before_end:
+                before_end(end)
+            sys.stdout.flush()
+            print('efficiency:', own if end['sentence'] == own else worded(end), file=sys.stderr, flush=True)
+        finally:  # whatever cannot be written any more
+            if self.index == 0:
+                # The store ends with this process, and the others are to hear of it first.
+                time.sleep(_TELL_SECONDS)
+            # Not by way of jax's own end, which waits for the others.
+            os._exit(end['code'])
 
 
 def worded(end: dict[str, Any]) -> str:
     """What ended a run, and at which host, in one sentence."""
-    return end['sentence'] if end['host'] is None else f'host {end["host"]}: {end["sentence"]}'
+    host = f'host {end["host"]}'
+    named = end['host'] is None or end['sentence'].startswith(host)
+    return end['sentence'] if named else f'{host}: {end["sentence"]}'
 
 
 def is_failure(end: dict[str, Any]) -> bool:

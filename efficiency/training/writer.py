@@ -1,5 +1,6 @@
 """What a run leaves in its folder and shows on the terminal as it goes: by host 0, and by no other."""
 
+import contextlib
 import functools
 import math
 import pathlib
@@ -37,13 +38,17 @@ class RunWriter:
         self._records = records.Writer(workdir)
         self._written_at, self._write_seconds = -math.inf, 0.0
         self._saved, self._saved_at = (run.steps, len(run.curve)), time.monotonic()
+        self._opened = contextlib.ExitStack()
 
     @_by_host_0
     def open(self) -> None:
         """The first that is written and shown."""
         run = self._run
+        self._opened.callback(self._checkpoints.close)
         self._progress = Progress(run.steps, self._total_steps, len(run.dataset.train) / run.config.batch_size)
+        self._opened.callback(self._progress.close)
         self._log = MetricsLog(self._workdir, run.curve, tensorboard=run.config.tensorboard)
+        self._opened.callback(self._log.close)
         self.record('running')
         on = f', on {hosts.count()} hosts' if hosts.count() > 1 else ''
         self._progress.line(f'training: {run.steps} of {self._total_steps} steps are done{on}')
@@ -85,17 +90,22 @@ class RunWriter:
         with self._run.clock.phase('checkpoint'):
             self._checkpoints.wait()
 
-    @_by_host_0
-    def record(self, status: str, failure: str | None = None) -> None:
-        """Writes the record as of now."""
+    def record(self, status: str, failure: str | None = None) -> records.Record:
+        """Writes the record as of now, and returns it."""
         before = time.monotonic()
-        self._records.write(self._run.record(status, failure))
-        self._written_at = time.monotonic()
-        self._write_seconds = self._written_at - before
+        record = self._run.record(status, failure)
+        if hosts.leads():
+            self._records.write(record)
+            self._written_at = time.monotonic()
+            self._write_seconds = self._written_at - before
+        return record
+
+    @_by_host_0
+    def until_written(self) -> None:
+        """Waits for a checkpoint that is being written, as long as a slow disk may take; from any thread."""
+        self._checkpoints.until_written(_SECONDS_BETWEEN_CHECKPOINTS)
 
     @_by_host_0
     def close(self) -> None:
         """Ends what is shown, and the threads that write, after what they are writing."""
-        self._progress.close()
-        self._log.close()
-        self._checkpoints.close()
+        self._opened.close()

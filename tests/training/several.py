@@ -109,10 +109,15 @@ def run_hosts(folder: pathlib.Path, count: int, args: Sequence[str], **how) -> l
 
 
 def wait_for(what, hosts: Sequence[Host], seconds: float = 180) -> None:
-    """Until `what()` is true; fails if a host ends before."""
+    """Until `what()` is true; fails, and ends the hosts, if it takes too long or one of them ends before."""
     until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until, 'it took too long'
+    try:
+        while not what():
+            assert time.monotonic() < until, 'it took too long'
+            for host in hosts:
+                assert host.process.poll() is None, host.errors
+            time.sleep(0.02)
+    except AssertionError:
         for host in hosts:
-            assert host.process.poll() is None, host.errors
-        time.sleep(0.02)
+            host.kill()
+        raise

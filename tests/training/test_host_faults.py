@@ -44,17 +44,20 @@ def kill_after(checkpoints, folder, args, count=2):
         host.kill()
 
 
-def assert_others_say(ended, lost, says, within=60, codes=(1, 134, -6)):
+def assert_others_say(ended, lost, says, within=60):
     """Every host but the lost ones has ended, not well, within the time, and one line names the cause."""
     for i, host in enumerate(ended):
         if i in lost:
             continue
         print(f'host {i} ended with {host.code} after {host.seconds:.1f} s: {" ".join(host.sentences)}')
-        assert host.code in codes, host.errors
         assert host.seconds < within
         assert 'Traceback' not in host.errors
-        # Now and then jax's own watch is the first to notice, and ends the process by an abort, with a line of its own.
-        assert any(says in sentence for sentence in host.sentences) or host.code in (134, -6), host.errors
+        if 0 in lost and host.code == -signal.SIGABRT:
+            # jax's own watch, which keeps to host 0, is the first to notice, and has a line of its own.
+            assert 'the leader task was preempted/died/restarted' in host.errors
+            continue
+        assert host.code == 1, host.errors
+        assert any(says in sentence for sentence in host.sentences), host.errors
 
 
 @pytest.mark.parametrize('at', [0, 1])
@@ -87,7 +90,7 @@ def test_a_signal_before_the_first_step_stops_all_at_once(tmp_path):
 
 
 @pytest.mark.parametrize('lost', [0, 1])
-def test_a_host_that_is_killed_ends_the_others_and_the_run_goes_on(lost, tmp_path):
+def test_a_host_that_is_killed_ends_the_others(lost, tmp_path):
     hosts = training(tmp_path, 2)
     since = time.monotonic()
     hosts[lost].process.kill()
@@ -112,6 +115,32 @@ def test_a_host_that_hangs_is_named(lost, tmp_path):
         assert_others_say(end_of(hosts[1 - lost : 2 - lost], since), set(), f'host {lost}')
     finally:
         hosts[lost].kill()
+
+
+# Put into a process before its main module runs: a disk that takes long for each checkpoint.
+_SLOW_DISK = """
+import sys, time
+if 'efficiency.main' in ' '.join(sys.orig_argv):
+    from efficiency.training.checkpoint import Checkpoints
+    write = Checkpoints._write
+    def slowly(self, *args):
+        print('writes', file=sys.stderr, flush=True)
+        time.sleep(12)
+        write(self, *args)
+    Checkpoints._write = slowly
+"""
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_is_being_written_is_whole_before_host_0_ends(tmp_path):
+    (tmp_path / 'site').mkdir()
+    (tmp_path / 'site' / 'sitecustomize.py').write_text(_SLOW_DISK)
+    hosts = start_hosts(tmp_path, 2, LONG, env={'PYTHONPATH': f'{tmp_path / "site"}:{os.getcwd()}'})
+    wait_for(lambda: 'writes' in hosts[0].errors, hosts)
+    since = time.monotonic()
+    hosts[1].process.kill()
+    assert_others_say(end_of(hosts, since), {1}, 'the connection to host 1')
+    assert saved(hosts[0].workdir)
 
 
 # Put into a process before its main module runs: a host that is alive, and stuck in a step of its own.
@@ -153,7 +182,7 @@ def test_an_image_that_cannot_be_read_on_one_host_is_named_by_all_and_once_mende
         path.write_bytes(content[path][:-40])
     each = {i: ([f'--data_dir={tree}'], {}) for i, tree in enumerate(trees)}
     hosts = start_hosts(tmp_path, 2, args, each=each)
-    assert_others_say(end_of(hosts), set(), f'{trees[at]}', codes=(1,))
+    assert_others_say(end_of(hosts), set(), f'{trees[at]}')
     record = records.read(hosts[0].workdir)
     assert record['status'] == 'failed'
     assert any(f'{path} cannot be read' in record['failure'] for path in broken)
@@ -176,7 +205,7 @@ def test_a_full_disk_at_one_host(full, tmp_path):
         hosts.append(Host(tmp_path / f'host{i}', [*limited, *command] if i == full else command, {}))
     ended = end_of(hosts)
     if full == 0:
-        assert_others_say(ended, set(), 'File too large; what was written before is whole', codes=(1,))
+        assert_others_say(ended, set(), 'File too large; what was written before is whole')
     else:
         assert [host.code for host in ended] == [0, 0], ended
 
@@ -237,7 +266,7 @@ def two_machines(tmp_path):
                 ip('netns', 'exec', name, 'ip', *change)
             # Where a machine's own name is looked up, at which the hosts listen for one another.
             folder = f'/etc/netns/{name}'
-            os.makedirs(folder)
+            os.makedirs(folder, exist_ok=True)
             with open(f'{folder}/hosts', 'w') as file:
                 file.write(f'127.0.0.1 localhost\n10.77.0.{i + 1} {os.uname().nodename}\n')
     except subprocess.CalledProcessError as error:
