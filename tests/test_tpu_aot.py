@@ -5,12 +5,10 @@ pip install -c constraints.txt -e ".[test,tpu-aot]" && python -m pytest -m tpu_a
 
 import dataclasses
 import functools
-import os
 import re
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from unittest import mock
 
 import jax
 import numpy as np
@@ -19,18 +17,12 @@ from jax.experimental import topologies
 
 from benchmarks.train_step import make_step
 from efficiency.flops import count_jaxpr
+from efficiency.flops.ahead import leave_tpus_alone
 from efficiency.models import ops
 
 # Depthwise and grouped convolutions, whose gradients compilers are apt to turn into dense ones.
 NETWORKS = ('shufflenet_v2_x1_0', 'efficientnet_b0')
 IMAGE_SIZE, BATCH_SIZE = 224, 32
-# libtpu looks for a machine otherwise. It reads these when it is loaded, and jax the first when it starts.
-ENVIRONMENT = {
-    'JAX_PLATFORMS': 'cpu',
-    'TPU_SKIP_MDS_QUERY': '1',
-    'TPU_WORKER_HOSTNAMES': 'localhost',
-    'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +72,9 @@ def convolutions(lowered: jax.stages.Lowered) -> Counter[str]:
 
 @pytest.fixture(scope='module', params=NETWORKS)
 def step(request):
-    """In a process of its own: in this one jax may have started without the environment."""
+    """In a process of its own, as in this one jax may have started before."""
     pytest.importorskip('libtpu', reason='needs the extra tpu-aot')
-    with mock.patch.dict(os.environ, ENVIRONMENT), ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
+    with ProcessPoolExecutor(1, get_context('spawn'), leave_tpus_alone) as pool:
         return pool.submit(compile_step, request.param).result()
 
 

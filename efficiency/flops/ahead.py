@@ -43,6 +43,8 @@ class Ahead:
         devices: how many it is for.
         flops: XLA's, over all devices, a loop's body counted once; None where XLA does not say.
         bytes_per_device: the most memory that it holds: its arguments, results and what lies between.
+        bytes_moved: what a device's operations read and write, by XLA, whichever memory it lies in; None where XLA does
+            not say.
         collectives: by kind ('all-reduce'), how many the program has and how many bytes a device's results of them
             take, a loop's body counted once.
         seconds: that compiling took.
@@ -51,6 +53,7 @@ class Ahead:
     devices: int
     flops: float | None
     bytes_per_device: int
+    bytes_moved: float | None
     collectives: dict[str, tuple[int, int]]
     seconds: float
 
@@ -96,6 +99,7 @@ def compile_ahead(
         devices=devices,
         flops=flops_when_compiled(compiled, devices),
         bytes_per_device=held - memory.alias_size_in_bytes,
+        bytes_moved=(compiled.cost_analysis() or {}).get('bytes accessed'),
         collectives=collectives(compiled.as_text()),
         seconds=seconds,
     )
@@ -112,22 +116,32 @@ def topology_devices(name: str) -> tuple[Sequence[Any], int]:
     """The devices of a slice of TPU chips that is not here, and how many chips they are on.
 
     Args:
-        name: generation and shape, as 'v5e:16x16'; see `TOPOLOGIES`. jax keeps to the CPU afterwards.
+        name: generation and shape, as 'v5e:16x16', see `TOPOLOGIES`; of several such slices, with the data centre's
+            network between them, '4xv5e:16x16'. jax keeps to the CPU afterwards.
 
     Raises:
         UserError: if there is no such slice, or libtpu is not installed.
     """
     check_topology(name)
     leave_tpus_alone()
-    shape = [int(side) for side in name.partition(':')[2].split('x')]
+    slices, one = _slices(name)
+    chips = math.prod(int(side) for side in one.partition(':')[2].split('x'))
     # A slice of one chip is a part of a host, which libtpu does not guess.
-    options = {'chips_per_host_bounds': (1, 1, 1)} if math.prod(shape) == 1 else {}
-    return topologies.get_topology_desc(name, 'tpu', **options).devices, math.prod(shape)
+    options: dict[str, Any] = {'chips_per_host_bounds': (1, 1, 1)} if chips == 1 else {}
+    if slices > 1:
+        options['num_slices'] = slices
+    return topologies.get_topology_desc(one, 'tpu', **options).devices, slices * chips
+
+
+def _slices(name: str) -> tuple[int, str]:
+    """How many slices, and what each is."""
+    several = re.fullmatch(r'([2-9]|[1-5]\d|6[0-4])x(.*)', name)
+    return (int(several[1]), several[2]) if several else (1, name)
 
 
 def check_topology(name: str) -> None:
     """Raises UserError if there is no such slice, with those that there are, or if libtpu is not installed."""
-    generation, _, shape = name.partition(':')
+    generation, _, shape = _slices(name)[1].partition(':')
     if generation not in TOPOLOGIES:
         examples = ', '.join(f'{known}:{shapes[0]} to {shapes[-1]}' for known, shapes in TOPOLOGIES.items())
         raise UserError(f'there is no TPU topology {name!r}; there are {examples}')
@@ -140,22 +154,25 @@ def check_topology(name: str) -> None:
 
 # (f32[64]{0:T(256)}, f32[]) all-reduce-start(...): types, then the operation.
 _COLLECTIVE = re.compile(
-    r'= (.*?) (all-reduce|all-gather|reduce-scatter|(?:ragged-)?all-to-all|collective-permute|collective-broadcast)'
+    r'= (.*?) (all-reduce|all-gather|reduce-scatter|(?:ragged-)?all-to-all|collective-(?:permute|broadcast)|send)'
     r'(-start)?\('
 )
 _ARRAY = re.compile(r'\b(pred|[a-z]+(\d+)\w*)\[([\d,]*)\]')
 
 
 def collectives(hlo: str) -> dict[str, tuple[int, int]]:
-    """How many collectives of each kind an HLO module has, and how many bytes their results take on a device."""
+    """How many collectives of each kind an HLO module has, and how many bytes their results take on a device.
+
+    What goes to other slices, through the hosts, is of the kind 'send'.
+    """
     found: dict[str, tuple[int, int]] = {}
     for line in hlo.splitlines():
         operation = _COLLECTIVE.search(line)
         if operation is None:
             continue
         types, kind, asynchronous = operation.groups()
-        if asynchronous and kind != 'all-reduce':
-            # What starts holds its operands, as many results, and maybe contexts.
+        if kind == 'send' or (asynchronous and kind != 'all-reduce'):
+            # What starts holds its operands, as many results but of a send, and maybe contexts.
             types = types.replace('u32[]', '')
         sizes = [math.prod(map(int, filter(None, dims.split(',')))) * _width(kind_of, bits)
                  for kind_of, bits, dims in _ARRAY.findall(types)]  # fmt: skip

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from efficiency.count import main
-from efficiency.flops.ahead import TOPOLOGIES, collectives
+from efficiency.errors import UserError
+from efficiency.flops.ahead import TOPOLOGIES, check_topology, collectives
 from tests.conftest import ROOT
 
 _OVER_FOUR = """
@@ -51,6 +52,8 @@ def test_collectives_are_read_in_every_form():
   %cp2 = ((f32[4]{0}, f32[8]{0}), (f32[4]{0}, f32[8]{0}), u32[], u32[]) collective-permute-start(%d, %e)
   %ra = f32[3]{0} ragged-all-to-all(%g, %h)
   %rs = pred[] reduce-scatter(%f), dimensions={0}
+  %send = (f32[1,2,128]{2,1,0:T(2,128)}, u32[], token[]) send(%i, %j), channel_id=4, is_host_transfer=true
+  %sent = token[] send-done(%send), channel_id=4, is_host_transfer=true
   %fusion = f32[9]{0} fusion(%all-reduce.1), kind=kLoop
 """
     assert collectives(hlo) == {
@@ -59,6 +62,7 @@ def test_collectives_are_read_in_every_form():
         'collective-permute': (2, 7 + 48),
         'ragged-all-to-all': (1, 12),
         'reduce-scatter': (1, 1),
+        'send': (1, 4 * 2 * 128),
     }
 
 
@@ -80,6 +84,21 @@ def test_a_step_is_compiled_for_tpus_that_are_not_here(topology, capsys):
         assert 'all-reduce' in row['collectives']
         assert row['collective_mib'] * 2**20 >= 2 * row['params']
     assert row['mib_per_chip'] * 2**20 > 2 * 4 * row['params']
+
+
+@pytest.mark.tpu_aot
+def test_several_slices_exchange_through_their_hosts(capsys):
+    pytest.importorskip('libtpu', reason='needs the extra tpu-aot')
+    assert main(['--models=lenet5', '--batch_size=64', '--topology=2xv5e:2x2', '--format=json']) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row['chips'] == 8
+    assert 'send' in row['collectives']
+
+
+@pytest.mark.parametrize('topology', ['1xv5e:2x2', '0xv5e:2x2', '65xv5e:2x2', '2x2xv5e:2x2', '2xv5e:2x3'])
+def test_what_are_no_slices_is_told(topology):
+    with pytest.raises(UserError, match=f"there is no TPU topology '{topology}'"):
+        check_topology(topology)
 
 
 @pytest.mark.tpu_aot
