@@ -94,7 +94,7 @@ def run() -> None:
     def command(argv):
         with hosts.losses_explained():
             code = main(argv)
-            hosts.finish()
+            hosts.finish(code)
         sys.exit(code)
 
     try:

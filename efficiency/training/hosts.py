@@ -13,8 +13,9 @@ import pathlib
 import platform
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -25,7 +26,7 @@ from efficiency.training.store import Store
 from efficiency.training.watch import HEARTBEAT_SECONDS, Watch, is_failure, worded
 
 # Of jax's own waits; its heartbeat is the second to notice, and ends a process by an abort.
-_CONNECT_SECONDS, _SHUTDOWN_SECONDS = 30, 30
+_CONNECT_SECONDS, _SHUTDOWN_SECONDS = 20, 30
 _JAX_HEARTBEAT_SECONDS = HEARTBEAT_SECONDS + 20
 # What launchers set where a process is one of several.
 _SEVERAL = ('SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE', 'MEGASCALE_NUM_SLICES')
@@ -90,21 +91,27 @@ def start(config: ConfigDict, coordinator: str | None, num_hosts: int | None, ho
     place = _place(coordinator, num_hosts, host, seconds)
     if place is None:
         return
-    versions = {name: importlib.metadata.version(name) for name in ('jax', 'jaxlib')}
-    rendezvous.meet(place.coordinator, place.count, place.index, seconds, versions)
+    # Before they meet, as each may take its time for it.
     import jax
     from jax._src import distributed  # its key-value store has no public name
 
+    versions = {name: importlib.metadata.version(name) for name in ('jax', 'jaxlib')}
+    rendezvous.meet(place.coordinator, place.count, place.index, seconds, versions)
     # Where to stop at a signal is agreed on by our own watch, also while nothing is trained.
     jax.config.update('jax_enable_preemption_service', False)
+    # jax itself would wait for longer, and end with an abort.
+    lost = threading.Timer(_CONNECT_SECONDS, _lost_on_the_way)
+    lost.start()
     try:
         jax.distributed.initialize(
             place.coordinator, place.count, place.index, place.local_device_ids,
-            cluster_detection_method='deactivate', initialization_timeout=_CONNECT_SECONDS,
+            cluster_detection_method='deactivate', initialization_timeout=2 * _CONNECT_SECONDS,
             heartbeat_timeout_seconds=_JAX_HEARTBEAT_SECONDS, shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
         )  # fmt: skip
     except RuntimeError as error:
         raise UserError(f'jax cannot join the other hosts: {str(error).splitlines()[0]}') from error
+    finally:
+        lost.cancel()
     _cluster.store = Store(distributed.global_state.client)
     _cluster.store.add(_machine())
     _cluster.watch = Watch(_cluster.store, place.index, place.count, place.coordinator)
@@ -113,6 +120,11 @@ def start(config: ConfigDict, coordinator: str | None, num_hosts: int | None, ho
     from efficiency.training import provenance
 
     agree({'config': config.to_dict(), 'versions': provenance.versions()})
+
+
+def _lost_on_the_way() -> None:
+    print('efficiency: a host was lost before all were connected; start them all again', file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def _keep_stdout_clean() -> None:
@@ -304,14 +316,17 @@ class _Signals:
 
 
 @contextmanager
-def training(phase: Callable[[], str | None], before_end: Callable[[dict[str, Any]], None]) -> Iterator[Any]:
+def training(
+    phase: Callable[[], str | None], step_seconds: float, before_end: Callable[[dict[str, Any]], None]
+) -> Iterator[Any]:
     """While steps are taken: gives `asked_to_stop()`, the signal to stop at here or None.
 
-    It is told by `finished_step()`, and by `expect_step()` where something else than a step is over.
+    It is told by `finished_step()`, and by `expect_step()` where a step was begun or something else is over.
     With several hosts they stop at the same place, whichever had the signal, if all ask at the same places.
 
     Args:
         phase: what this host is at, of `efficiency.training.clock.PHASES`; a step is expected while it trains.
+        step_seconds: the longest that a step may be thought to take before one was taken.
         before_end: called on host 0, in another thread, with what ended the run elsewhere, if it does not come out by
             itself: what is to be kept is to be written then.
     """
@@ -322,7 +337,7 @@ def training(phase: Callable[[], str | None], before_end: Callable[[dict[str, An
         finally:
             signals.give_back()
         return
-    _cluster.watch.training(phase, before_end)
+    _cluster.watch.training(phase, step_seconds, before_end)
     try:
         yield _cluster.watch
     finally:
@@ -345,7 +360,7 @@ def losses_explained() -> Iterator[None]:
             raise
         if end := _cluster.watch.cause():
             raise HostLost(end) from error
-        if 'Gloo context initialization failed' in str(error):
+        if 'Gloo context initialization failed' in str(error) and 'onnect' in str(error):
             raise RunError(
                 'the hosts cannot connect to one another: on each, its own name must resolve to an address that the '
                 f'others reach, not to 127.0.0.1 or 127.0.1.1 ({shown(str(error))})'
@@ -359,14 +374,8 @@ def leave(code: int, sentence: str) -> None:
         _cluster.watch.leave(code, sentence)
 
 
-def finish() -> None:
-    """The end of the command: no host goes before the others."""
-    if not _cluster:
-        return
-    import jax
-
-    meet()
-    _cluster.watch.close()
-    _cluster.watch = None
-    with suppress(RuntimeError):  # all is written, whatever becomes of the others now
-        jax.distributed.shutdown()
+def finish(code: int) -> None:
+    """The end of the command: on several hosts, ends each with that exit code, and none before the others are there."""
+    if _cluster:
+        meet()
+        _cluster.watch.finish(code)

@@ -135,6 +135,8 @@ def train(
                 if earlier and len(earlier['resumed_from_steps']) >= len(run.resumed_from):
                     run.resumed_from = [*earlier['resumed_from_steps'], run.steps]
                 _log.info('going on from step %d', run.steps)
+            # Their first exchange waits for half a minute only, and one may compile for longer than another.
+            hosts.meet()
             writer = RunWriter(run, workdir, checkpoints, total_steps)
             return _Trainer(run, writer, step, evaluate, stream, devices, total_steps).run_to_end(state)
 
@@ -187,6 +189,7 @@ def evaluate(config: ConfigDict, data_dir: str | os.PathLike | None = None) -> d
     state = devices.put_state(TrainState(step=np.int32(0), key=np.zeros(2, np.uint32), opt_state=(), **weights))
     evaluator = Evaluator(model, dataset, config.eval_batch_size, devices)
     evaluator.compile(state)
+    hosts.meet()
     return evaluator(state) | {'examples': len(dataset.eval)}
 
 
@@ -223,7 +226,9 @@ class _Trainer:
         self.failing = threading.Lock()
 
     def run_to_end(self, state: TrainState) -> records.Record:
-        with hosts.training(lambda: self.clock.phase_now, self._before_end) as self.signals:
+        # At a tenth of the rate of a large product.
+        step_seconds = 10 * self.run.cost.step.dense_macs / self.run.matmul_peak
+        with hosts.training(lambda: self.clock.phase_now, step_seconds, self._before_end) as self.signals:
             try:
                 with hosts.losses_explained():
                     return self._run_to_end(state)
@@ -294,6 +299,7 @@ class _Trainer:
             state, loss = self.step(state, batch)
             self.run.add_step()
             self.under_way.append((self.run.steps, loss))
+            self.signals.expect_step()
             finished = self._finish_oldest() if len(self.under_way) > _STEPS_AHEAD else None
         self.writer.step(finished)
         return state

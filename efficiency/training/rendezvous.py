@@ -131,9 +131,9 @@ def _more(connection: socket.socket, unheard: dict[socket.socket, bytes]) -> dic
         return None
     try:
         said = json.loads(unheard.pop(connection))
-        if said['protocol'] == _PROTOCOL:
+        if said['protocol'] == _PROTOCOL and int(said['index']) > 0:
             return {'index': int(said['index']), 'count': int(said['count']), 'versions': dict(said['versions'])}
-    except (ValueError, TypeError, KeyError):
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
         pass
     connection.close()
     return None

@@ -51,6 +51,7 @@ class Watch:
         self._over = threading.Event()
         self._told: dict[str, Any] = {}
         self._heard_at = time.monotonic()
+        self._began = self._heard_at
         # Of each other host: its newest beat, and when that came. Host 0 alone looks at all.
         self._beats: dict[int, tuple[dict, float]] = {}
         self._lead: tuple[str, float] = '', self._heard_at
@@ -82,24 +83,32 @@ class Watch:
         for thread in self._threads:
             thread.start()
 
-    def close(self) -> None:
-        """Ends the threads and gives the signals back, once all hosts have come to their end."""
+    def finish(self, code: int) -> NoReturn:
+        """Ends this process, once all hosts have come to their end; host 0, with which the store ends, as the last."""
         self._over.set()
-        for thread in self._threads:
-            thread.join(2 * _POLL_SECONDS)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-        signal.set_wakeup_fd(-1)
+        sys.stdout.flush()
+        if self.index:
+            self._try(lambda: self._store.put(f'gone/{self.index}', ''))
+            os._exit(code)
+        until = time.monotonic() + _GRACE_SECONDS
+        while len(self._try(lambda: self._store.all('gone/')) or ()) < self.count - 1 and time.monotonic() < until:
+            time.sleep(_POLL_SECONDS / 10)
+        time.sleep(_POLL_SECONDS / 5)  # from their last word to their end
+        os._exit(code)
 
     # What the thread that trains says and asks.
 
-    def training(self, phase: Callable[[], str | None], before_end: Callable[[dict[str, Any]], None]) -> None:
+    def training(
+        self, phase: Callable[[], str | None], step_seconds: float, before_end: Callable[[dict[str, Any]], None]
+    ) -> None:
         """Steps are finished from now on, but in the phases that `phase` says are none of training.
 
+        `step_seconds` is what a step may take until one is finished, and it is known what they take.
         `before_end` is called on host 0 before the watch ends the process, with what ended the run: the thread that
         trains may hang then, waiting for another host.
         """
-        self._phase, self._before_end, self._finished_at = phase, before_end, time.monotonic()
+        self._phase, self._before_end = phase, before_end
+        self._longest, self._finished_at = step_seconds, time.monotonic()
 
     def finished_step(self) -> None:
         """A step is finished on the devices."""
@@ -108,7 +117,7 @@ class Watch:
         self.expect_step()
 
     def expect_step(self) -> None:
-        """From now on a step is expected, as after an evaluation, whose time is none of a step's."""
+        """From now on a step is expected: one was begun, or an evaluation is over, whose time is none of a step's."""
         self._finished_at = time.monotonic()
 
     def trained(self) -> None:
@@ -218,7 +227,8 @@ class Watch:
             return None
         if any(beat['broken'] for beat, _ in self._beats.values()):
             limit = _SILENT_SECONDS
-        silent = [i for i, (_, at) in sorted(self._beats.items()) if i and now - at > limit]
+        came = {i: at for i, (_, at) in self._beats.items()}
+        silent = [i for i in range(1, self.count) if now - came.get(i, self._began) > limit]
         if silent:
             return _gone(f'{_hosts(silent)}', limit)
         return self._stuck()

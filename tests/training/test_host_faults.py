@@ -117,25 +117,28 @@ def test_a_host_that_hangs_is_named(lost, tmp_path):
         hosts[lost].kill()
 
 
-# Put into a process before its main module runs: a disk that takes long for each checkpoint.
+def with_patch(folder, code):
+    """The environment of a process of the main command in which that code runs before it."""
+    folder.mkdir()
+    lines = ['import os, sys, time', "if 'efficiency.main' in ' '.join(sys.orig_argv):", *code.strip('\n').splitlines()]
+    (folder / 'sitecustomize.py').write_text('\n    '.join([lines[0] + '\n' + lines[1], *lines[2:]]) + '\n')
+    return {'PYTHONPATH': f'{folder}:{os.getcwd()}'}
+
+
 _SLOW_DISK = """
-import sys, time
-if 'efficiency.main' in ' '.join(sys.orig_argv):
-    from efficiency.training.checkpoint import Checkpoints
-    write = Checkpoints._write
-    def slowly(self, *args):
-        print('writes', file=sys.stderr, flush=True)
-        time.sleep(12)
-        write(self, *args)
-    Checkpoints._write = slowly
+from efficiency.training.checkpoint import Checkpoints
+write = Checkpoints._write
+def slowly(self, *args):
+    print('writes', file=sys.stderr, flush=True)
+    time.sleep(12)
+    write(self, *args)
+Checkpoints._write = slowly
 """
 
 
 @pytest.mark.slow
 def test_a_checkpoint_that_is_being_written_is_whole_before_host_0_ends(tmp_path):
-    (tmp_path / 'site').mkdir()
-    (tmp_path / 'site' / 'sitecustomize.py').write_text(_SLOW_DISK)
-    hosts = start_hosts(tmp_path, 2, LONG, env={'PYTHONPATH': f'{tmp_path / "site"}:{os.getcwd()}'})
+    hosts = start_hosts(tmp_path, 2, LONG, env=with_patch(tmp_path / 'site', _SLOW_DISK))
     wait_for(lambda: 'writes' in hosts[0].errors, hosts)
     since = time.monotonic()
     hosts[1].process.kill()
@@ -143,26 +146,54 @@ def test_a_checkpoint_that_is_being_written_is_whole_before_host_0_ends(tmp_path
     assert saved(hosts[0].workdir)
 
 
-# Put into a process before its main module runs: a host that is alive, and stuck in a step of its own.
+_SLOW_COMPILER = """
+from efficiency.training.evaluation import Evaluator
+compile = Evaluator.compile
+def slowly(self, state):
+    compile(self, state)
+    time.sleep(45)
+Evaluator.compile = slowly
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('slow', [0, 1])
+def test_a_host_that_compiles_for_longer_is_waited_for(slow, tmp_path):
+    each = {slow: ((), with_patch(tmp_path / 'site', _SLOW_COMPILER))}
+    ended = run_hosts(tmp_path, 2, [*LENET, '--config.num_epochs=0.1'], each=each)
+    assert [host.code for host in ended] == [0, 0], ended
+
+
+_KILLED_ON_THE_WAY = """
+import jax
+def die(*args, **kwargs):
+    os.kill(os.getpid(), 9)
+jax.distributed.initialize = die
+"""
+
+
+def test_a_host_that_is_lost_before_all_are_connected(tmp_path):
+    since = time.monotonic()
+    each = {1: ((), with_patch(tmp_path / 'site', _KILLED_ON_THE_WAY))}
+    ended = end_of(start_hosts(tmp_path, 2, LONG, each=each), since)
+    assert_others_say(ended, {1}, 'a host was lost before all were connected')
+
+
 _STUCK = """
-import os, sys, time
-if 'efficiency.main' in ' '.join(sys.orig_argv):
-    import efficiency.training.loop as loop
-    take = loop._Trainer._take_step
-    def stuck(self, state, batch):
-        if self.run.steps == 100:
-            print('sleeps', file=sys.stderr, flush=True)
-            time.sleep(1000)
-        return take(self, state, batch)
-    loop._Trainer._take_step = stuck
+import efficiency.training.loop as loop
+take = loop._Trainer._take_step
+def stuck(self, state, batch):
+    if self.run.steps == 100:
+        print('sleeps', file=sys.stderr, flush=True)
+        time.sleep(1000)
+    return take(self, state, batch)
+loop._Trainer._take_step = stuck
 """
 
 
 @pytest.mark.parametrize('lost', [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_host_that_is_alive_and_stuck_is_named(lost, tmp_path):
-    (tmp_path / 'site').mkdir()
-    (tmp_path / 'site' / 'sitecustomize.py').write_text(_STUCK)
-    hosts = start_hosts(tmp_path, 2, LONG, each={lost: ((), {'PYTHONPATH': f'{tmp_path / "site"}:{os.getcwd()}'})})
+    hosts = start_hosts(tmp_path, 2, LONG, each={lost: ((), with_patch(tmp_path / 'site', _STUCK))})
     wait_for(lambda: 'sleeps' in hosts[lost].errors, hosts)
     assert_others_say(end_of(hosts, time.monotonic()), set(), f'host {lost} hung: no step was finished for')
 

@@ -60,7 +60,7 @@ def beat(watches, number):
 
 def begin(watches, phases):
     for each in watches:
-        each.training(lambda index=each.index: phases[index], lambda end: None)
+        each.training(lambda index=each.index: phases[index], 0.1, lambda end: None)
 
 
 def test_an_evaluation_of_any_length_is_no_stuck_step(watches, clock):
@@ -105,6 +105,23 @@ def test_a_slow_disk_is_waited_for_and_slow_steps_make_patient(watches, clock):
     clock.now += 20
     beat(watches, 3)
     assert 'no host is behind the others' in watches[0]._what_is_wrong(clock.now)
+
+
+def test_a_first_step_that_must_be_slow_is_waited_for(watches, clock):
+    for each in watches:
+        each.training(lambda: 'train', 30.0, lambda end: None)
+    clock.now += 290
+    beat(watches, 1)
+    assert watches[0]._what_is_wrong(clock.now) is None
+    clock.now += 20
+    beat(watches, 2)
+    assert 'no step was finished for 310 s' in watches[0]._what_is_wrong(clock.now)
+
+
+def test_a_host_that_never_said_a_word_is_named(watches, clock):
+    clock.now += 31
+    beat(watches[:2], 1)
+    assert watches[0]._what_is_wrong(clock.now).startswith('host 2 was not heard of for 30 s')
 
 
 def test_a_silent_host_is_named_sooner_where_a_connection_is_lost(watches, clock):
@@ -182,6 +199,20 @@ def test_a_host_that_was_started_again_while_others_were_awaited_is_no_second_on
     threads, outcomes = meet_in_threads(port, [(0, 0.0), (1, 1.5), (2, 1.5)])
     time.sleep(0.5)
     come_and_go(port, 1)  # killed
+    for thread in threads:
+        thread.join()
+    assert outcomes == [None] * 3
+
+
+@pytest.mark.parametrize(
+    'words', [b'[' * 4000, b'{"protocol": "efficiency 1", "index": Infinity}', b'{}', b'GET /', b'']
+)
+def test_strays_at_the_port_are_let_go_of(words):
+    port = free_port()
+    threads, outcomes = meet_in_threads(port, [(0, 0.0), (1, 1.0), (2, 1.0)])
+    time.sleep(0.5)
+    with socket.create_connection(('127.0.0.1', port)) as stray:
+        stray.sendall(words + b'\n')
     for thread in threads:
         thread.join()
     assert outcomes == [None] * 3
