@@ -144,13 +144,13 @@ def _study(options: argparse.Namespace, engine, signals: _StopSignals) -> int:
 
 def _complain(states) -> int:
     """Says which runs are not done though they were asked for; returns the exit code."""
-    left = [state for state in states if state.status not in ('done', 'running')]
+    left = [state for state in states if state.status != 'done']
     if not left:
         return 0
     names = ', '.join(state.run.name for state in left[:_NAMED]) + (', ...' if len(left) > _NAMED else '')
+    first = 'is run by another command' if left[0].status == 'running' else f'{left[0].status}, {left[0].detail}'
     print(
-        f'efficiency: {len(left)} of {len(states)} runs are not done, {names}: the first {left[0].status}, '
-        f'{left[0].detail}; --list shows each',
+        f'efficiency: {len(left)} of {len(states)} runs are not done, {names}: the first {first}; --list shows each',
         file=sys.stderr,
     )
     return 1
@@ -224,6 +224,7 @@ def _make(study, folders, options: argparse.Namespace, engine, signals: _StopSig
                 macs[system] = each
             todo.sort(key=lambda run: macs[run.system.name])
             tasks = {run.name: folders.task(run, more) for run in todo}
+            stopped = {state.run.name: state.detail for state in states if state.status == 'stopped'}
             progress.begin(sum(macs[run.system.name] for run in todo if macs[run.system.name] < math.inf))
             runs = {run.name: run for run in todo}
             with contextlib.closing(
@@ -234,7 +235,7 @@ def _make(study, folders, options: argparse.Namespace, engine, signals: _StopSig
                     if event is None:
                         progress.look()
                     elif not event.ended:
-                        progress.started(event.task)
+                        progress.started(event.task, stopped.get(event.task.name))
                     else:
                         state = folders.state(runs[event.task.name])
                         if state.status == 'done':

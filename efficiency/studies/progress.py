@@ -30,11 +30,13 @@ class Progress:
 
     def begin(self, macs: float) -> None:
         """Before the first."""
-        self.line(f'{self._total} runs to make in {self._folders.runs}, {macs:.3g} train macs at the most')
+        runs = f'{self._total} run{"s" if self._total != 1 else ""}'
+        self.line(f'{runs} to make in {self._folders.runs}, {macs:.3g} train macs at the most')
 
-    def started(self, task: Task) -> None:
+    def started(self, task: Task, stopped: str | None) -> None:
+        """A run has begun, or goes on with where it was stopped, in words."""
         self._running[task.name] = task
-        self.line(f'{task.name} has begun')
+        self.line(f'{task.name} goes on, stopped {stopped}' if stopped else f'{task.name} has begun')
 
     def ended(self, task: Task, state: State) -> None:
         self._running.pop(task.name, None)

@@ -88,7 +88,7 @@ class Folders:
         if tried and tried.code is not None and tried.code not in _STOPPED:
             return State(run, 'failed', tried.sentence or f'it ended with exit code {tried.code}', record)
         if record or tried:
-            return State(run, 'stopped', f'at step {steps}; the same command goes on', record)
+            return State(run, 'stopped', f'at step {steps}', record)
         return State(run, 'missing')
 
     def keep(self, state: State) -> None:
