@@ -5,6 +5,7 @@ what is new there; the other judges by the clock, as the first may hang with the
 once, by the first that knows it, so that every host ends with the same sentence.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -86,7 +87,7 @@ class Watch:
     def finish(self, code: int) -> NoReturn:
         """Ends this process, once all hosts have come to their end; host 0, with which the store ends, as the last."""
         self._over.set()
-        sys.stdout.flush()
+        _flush_stdout()
         if self.index:
             self._try(lambda: self._store.put(f'gone/{self.index}', ''))
             os._exit(code)
@@ -303,7 +304,7 @@ class Watch:
         try:
             if self.index == 0 and before_end:
                 before_end(end)
-            sys.stdout.flush()
+            _flush_stdout()
             print('efficiency:', own if end['sentence'] == own else worded(end), file=sys.stderr, flush=True)
         finally:  # whatever cannot be written any more
             if self.index == 0:
@@ -311,6 +312,13 @@ class Watch:
                 time.sleep(_TELL_SECONDS)
             # Not by way of jax's own end, which waits for the others.
             os._exit(end['code'])
+
+
+def _flush_stdout() -> None:
+    """What was printed is not lost with the process; where it cannot be written, or was closed, nothing is."""
+    if sys.stdout is not None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
 
 
 def worded(end: dict[str, Any]) -> str:
