@@ -115,3 +115,14 @@ def test_an_installed_copy_works_from_any_folder(tmp_path):
     assert done.returncode == 0, done.stderr
     (record,) = elsewhere.glob('runs/shufflenet_v1_x1_0-mnist5k-*-s0/run.json')
     assert '"git": null' in record.read_text()
+
+
+def test_the_help_of_a_study_is_quick():
+    before = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, '-X', 'importtime', '-m', 'efficiency.study', '--help'],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert '--only' in done.stdout
+    assert not any(f' {heavy}\n' in done.stderr for heavy in ('jax', 'numpy', 'ml_collections', 'ray'))
+    assert time.monotonic() - before < 10

@@ -390,14 +390,3 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, capsys, optio
     folders = {'runs': tmp_path / 'runs', 'results': tmp_path / 'results'} | {option: tmp_path / 'file'}
     args = [f'--study={path}', *(f'--{name}={folder}' for name, folder in folders.items())]
     assert_mistake(capsys, args, f'take another folder for --{option}')
-
-
-def test_help_is_quick():
-    before = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, '-X', 'importtime', '-m', 'efficiency.study', '--help'],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert '--only' in done.stdout
-    assert not any(f' {heavy}\n' in done.stderr for heavy in ('jax', 'numpy', 'ml_collections', 'ray'))
-    assert time.monotonic() - before < 10
