@@ -130,16 +130,14 @@ def _study(options: argparse.Namespace, engine, signals: _StopSignals) -> int:
 
     study = read_study(options.study)
     folders = Folders(study, options.runs, options.results)
-    systems, states = _now(study, folders, engine)
     _check_only(study, options.only)
-    if not options.list:
-        systems, states = _make(study, folders, options, engine, signals)
-    wanted = [state for state in states if _is_wanted(state.run, options.only)]
     if options.list:
-        print(listing(study, systems, wanted))
+        systems, states, _ = _now(study, folders, engine)
+        print(listing(study, systems, [state for state in states if _is_wanted(state.run, options.only)]))
         return 0
+    systems, states = _make(study, folders, options, engine, signals)
     print(what_it_says(study, systems, states))
-    return _complain(wanted)
+    return _complain([state for state in states if _is_wanted(state.run, options.only)])
 
 
 def _complain(states) -> int:
@@ -157,7 +155,7 @@ def _complain(states) -> int:
 
 
 def _now(study, folders, engine):
-    """The systems whose settings are known by now, and the state of each of their runs."""
+    """The systems whose settings are known by now, the state of each of their runs, and what the engine has of them."""
     from efficiency.studies.state import choose
 
     queue = engine.under_way(folders.runs)
@@ -174,7 +172,7 @@ def _now(study, folders, engine):
         else state
         for state in states
     ]
-    return [*study.fixed, *chosen.values()], states
+    return [*study.fixed, *chosen.values()], states, queue
 
 
 def _is_wanted(run, only: str | None) -> bool:
@@ -198,12 +196,11 @@ def _make(study, folders, options: argparse.Namespace, engine, signals: _StopSig
     more = [f'--{name}={value}' for name in ('data_dir', 'data_workers') if (value := getattr(options, name))]
     tried = set()
     while True:
-        systems, states = _now(study, folders, engine)
+        systems, states, watched = _now(study, folders, engine)
         for state in states:
             if state.status == 'done':
                 folders.keep(state)
         # What another command runs at this moment is that one's; what an earlier one left with the engine is watched.
-        watched = engine.under_way(folders.runs)
         todo = [
             state.run
             for state in states

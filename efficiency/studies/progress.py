@@ -1,32 +1,26 @@
 """How a study shows how far it is: a bar on a terminal, plain lines elsewhere."""
 
-import sys
 import time
-
-from tqdm import tqdm
 
 from efficiency.engines.tasks import Task, last_try
 from efficiency.studies.state import Folders, State
+from efficiency.training.progress import SECONDS_BETWEEN_LINES, Bar
 
-_SECONDS_BETWEEN_LINES = 30
 
-
-class Progress:
+class Progress(Bar):
     """Shows the runs of one start of a study."""
 
     def __init__(self, total: int, folders: Folders):
-        self._total, self._folders = total, folders
+        super().__init__(total, unit='run')
+        self._folders = folders
         self._ended = 0
         self._running: dict[str, Task] = {}
-        self._on_terminal = sys.stderr.isatty()
-        self._bar = tqdm(total=total, unit='run', disable=not self._on_terminal, dynamic_ncols=True)
-        self._looked_at = time.monotonic()
 
     def __enter__(self) -> 'Progress':
         return self
 
     def __exit__(self, *error) -> None:
-        self._bar.close()
+        self.close()
 
     def begin(self, macs: float) -> None:
         """Before the first."""
@@ -46,10 +40,10 @@ class Progress:
 
     def look(self) -> None:
         """While nothing begins or ends: what the runs said last."""
-        every = 1 if self._on_terminal else _SECONDS_BETWEEN_LINES
-        if time.monotonic() - self._looked_at < every:
+        every = 1 if self._on_terminal else SECONDS_BETWEEN_LINES
+        if time.monotonic() - self._last_line < every:
             return
-        self._looked_at = time.monotonic()
+        self._last_line = time.monotonic()
         if not self._running and self._ended < self._total:
             self.line(f'{self._ended} of {self._total} runs have ended')
         for task in self._running.values():
@@ -60,11 +54,3 @@ class Progress:
                     self._bar.set_description_str(text[:60])
                 else:
                     self.line(text)
-
-    def line(self, text: str) -> None:
-        """One line above the bar."""
-        self._looked_at = time.monotonic()
-        if self._on_terminal:
-            self._bar.write(text, file=sys.stderr)
-        else:
-            print(text, file=sys.stderr, flush=True)

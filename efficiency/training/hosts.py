@@ -5,7 +5,6 @@ need no disk in common. Before `start`, and on a machine alone, there is one hos
 """
 
 import glob
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -23,7 +22,7 @@ from ml_collections import ConfigDict
 from efficiency.errors import RunError, UserError, shown
 from efficiency.training import rendezvous
 from efficiency.training.store import Store
-from efficiency.training.watch import HEARTBEAT_SECONDS, Watch, is_failure, worded
+from efficiency.training.watch import HEARTBEAT_SECONDS, Watch, worded
 
 # Of jax's own waits; its heartbeat is the second to notice, and ends a process by an abort.
 _CONNECT_SECONDS, _SHUTDOWN_SECONDS = 20, 30
@@ -44,7 +43,8 @@ class HostLost(RunError):
 
     def __init__(self, end: dict[str, Any]):
         super().__init__(worded(end))
-        self.code, self.failed = end['code'], is_failure(end)
+        self.code = end['code']
+        self.failed = end['host'] is not None and end['code'] == 1
 
 
 class _Place(NamedTuple):
@@ -92,10 +92,12 @@ def start(config: ConfigDict, coordinator: str | None, num_hosts: int | None, ho
     if place is None:
         return
     # Before they meet, as each may take its time for it.
+    from importlib import metadata
+
     import jax
     from jax._src import distributed  # its key-value store has no public name
 
-    versions = {name: importlib.metadata.version(name) for name in ('jax', 'jaxlib')}
+    versions = {name: metadata.version(name) for name in ('jax', 'jaxlib')}
     rendezvous.meet(place.coordinator, place.count, place.index, seconds, versions)
     # Where to stop at a signal is agreed on by our own watch, also while nothing is trained.
     jax.config.update('jax_enable_preemption_service', False)
@@ -119,7 +121,7 @@ def start(config: ConfigDict, coordinator: str | None, num_hosts: int | None, ho
     _keep_stdout_clean()
     from efficiency.training import provenance
 
-    agree({'config': config.to_dict(), 'versions': provenance.versions()})
+    agree(lambda: {'config': config.to_dict(), 'versions': provenance.versions()})
 
 
 def _lost_on_the_way() -> None:
@@ -260,18 +262,22 @@ def hand_out(data: bytes | None) -> bytes:
     return multihost_utils.broadcast_one_to_all(mine, is_source=leads()).tobytes()
 
 
-def agree(facts: dict[str, Any]) -> None:
+def agree(say: Callable[[], dict[str, Any]]) -> None:
     """Checks that every host has what host 0 has.
 
     Args:
-        facts: by name; dicts are compared key by key.
+        say: gives facts by name; dicts are compared key by key. Not called on a host alone.
 
     Raises:
         UserError: on a host that differs, which names where; the other hosts end with the same sentence.
     """
     if not _cluster:
         return
-    ours, theirs = _flat(facts), tell(lambda: _flat(facts))
+    from flax import traverse_util
+
+    # As JSON gives it back, as what comes from host 0.
+    ours = json.loads(json.dumps(traverse_util.flatten_dict(say(), sep='.')))
+    theirs = tell(lambda: ours)
     differ = [key for key in sorted(ours.keys() | theirs.keys()) if ours.get(key) != theirs.get(key)]
     if differ:
         each = [f'{key} ({shown(ours.get(key))} there, {shown(theirs.get(key))} on host 0)' for key in differ[:3]]
@@ -281,14 +287,6 @@ def agree(facts: dict[str, Any]) -> None:
             'with the same versions and data'
         )
     meet()
-
-
-def _flat(facts: dict[str, Any], prefix: str = '') -> dict[str, Any]:
-    """By dotted names, as JSON gives it back."""
-    flat = {}
-    for key, value in facts.items():
-        flat |= _flat(value, f'{prefix}{key}.') if isinstance(value, dict) else {f'{prefix}{key}': value}
-    return json.loads(json.dumps(flat))
 
 
 class _Signals:

@@ -99,8 +99,7 @@ def train(
     state = init_state(model, optimizer, config.seed, config.image_size)
     if config.init_from:
         state = state.replace(**_weights(config, dataset))
-    if hosts.count() > 1:
-        hosts.agree({'the images': dataset.fingerprint, 'the initial state': digest(state)})
+    hosts.agree(lambda: {'the images': dataset.fingerprint, 'the initial state': digest(state)})
     state = devices.put_state(state)
 
     with _room_to_write(workdir), _folder(workdir, config, dataset) as earlier:
@@ -184,8 +183,7 @@ def evaluate(config: ConfigDict, data_dir: str | os.PathLike | None = None) -> d
     devices = DataParallel(config.batch_size)
     model = network(config, dataset.num_classes)
     weights = _weights(config, dataset)
-    if hosts.count() > 1:
-        hosts.agree({'the images': dataset.fingerprint, 'the weights': digest(weights)})
+    hosts.agree(lambda: {'the images': dataset.fingerprint, 'the weights': digest(weights)})
     state = devices.put_state(TrainState(step=np.int32(0), key=np.zeros(2, np.uint32), opt_state=(), **weights))
     evaluator = Evaluator(model, dataset, config.eval_batch_size, devices)
     evaluator.compile(state)
@@ -233,8 +231,7 @@ class _Trainer:
                 with hosts.losses_explained():
                     return self._run_to_end(state)
             except hosts.HostLost as lost:
-                if lost.failed:
-                    self._failed_elsewhere(str(lost))
+                self._note(lost)
                 raise
             finally:
                 self.writer.close()
@@ -251,15 +248,14 @@ class _Trainer:
 
     def _before_end(self, end: dict[str, Any]) -> None:
         """Another host ended the run, and the thread that trains may hang waiting for it."""
-        if hosts.is_failure(end):
-            self._failed_elsewhere(hosts.worded(end))
+        self._note(hosts.HostLost(end))
         self.writer.until_written()
 
-    def _failed_elsewhere(self, failure: str) -> None:
-        """Another host failed: what is under way here will never be finished."""
-        if self.failing.acquire(blocking=False):  # once, by whichever thread comes first
+    def _note(self, lost: hosts.HostLost) -> None:
+        """Keeps the failure of another host: what is under way here will never be finished."""
+        if lost.failed and self.failing.acquire(blocking=False):  # once, by whichever thread comes first
             self.run.forget_steps(len(self.under_way))
-            self.writer.record('failed', failure)
+            self.writer.record('failed', str(lost))
 
     def _train(self, state: TrainState) -> tuple[TrainState, int | None]:
         """Steps and evaluations until the run is finished, or asked to stop by a signal, which is returned."""

@@ -2,43 +2,22 @@
 
 import sys
 import time
+from typing import Any
 
 from tqdm import tqdm
 
-_SECONDS_BETWEEN_LINES = 30
+SECONDS_BETWEEN_LINES = 30
 
 
-class Progress:
-    """Shows the steps of one process's share of a run."""
+class Bar:
+    """A bar on a terminal, with lines above it; elsewhere the lines alone."""
 
-    def __init__(self, done: int, total: int, steps_per_epoch: float):
+    def __init__(self, total: int, **options: Any):
+        """`options` are tqdm's."""
         self._total = total
-        self._steps_per_epoch = steps_per_epoch
         self._on_terminal = sys.stderr.isatty()
-        self._bar = tqdm(
-            total=total, initial=done, unit='step', disable=not self._on_terminal, dynamic_ncols=True, smoothing=0.05
-        )
+        self._bar = tqdm(total=total, disable=not self._on_terminal, dynamic_ncols=True, **options)
         self._last_line = time.monotonic()
-
-    def step(self, done: int, loss: float | None) -> None:
-        """After a step; the loss is of the newest step that is known to be finished."""
-        if self._on_terminal:
-            self._bar.update(done - self._bar.n)
-        if loss is None:
-            return
-        text = f'epoch {done / self._steps_per_epoch:.2f}, loss {loss:.4f}'
-        if self._on_terminal:
-            self._bar.set_description_str(text, refresh=False)
-        elif time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
-            self.line(f'step {done} of {self._total}, {text}')
-
-    def evaluation(self, point: dict, target: dict) -> None:
-        """After an evaluation."""
-        metric = target['metric']
-        self.line(
-            f'step {point["step"]} of {self._total}, epoch {point["epochs"]:.2f}: {metric} {point[metric]:.4f} '
-            f'(target {target["value"]:g}), loss {point["loss"]:.4f}, {point["train_seconds"]:.1f} s of training'
-        )
 
     def line(self, text: str) -> None:
         """One line above the bar."""
@@ -50,3 +29,31 @@ class Progress:
 
     def close(self) -> None:
         self._bar.close()
+
+
+class Progress(Bar):
+    """Shows the steps of one process's share of a run."""
+
+    def __init__(self, done: int, total: int, steps_per_epoch: float):
+        super().__init__(total, initial=done, unit='step', smoothing=0.05)
+        self._steps_per_epoch = steps_per_epoch
+
+    def step(self, done: int, loss: float | None) -> None:
+        """After a step; the loss is of the newest step that is known to be finished."""
+        if self._on_terminal:
+            self._bar.update(done - self._bar.n)
+        if loss is None:
+            return
+        text = f'epoch {done / self._steps_per_epoch:.2f}, loss {loss:.4f}'
+        if self._on_terminal:
+            self._bar.set_description_str(text, refresh=False)
+        elif time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+            self.line(f'step {done} of {self._total}, {text}')
+
+    def evaluation(self, point: dict, target: dict) -> None:
+        """After an evaluation."""
+        metric = target['metric']
+        self.line(
+            f'step {point["step"]} of {self._total}, epoch {point["epochs"]:.2f}: {metric} {point[metric]:.4f} '
+            f'(target {target["value"]:g}), loss {point["loss"]:.4f}, {point["train_seconds"]:.1f} s of training'
+        )

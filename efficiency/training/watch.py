@@ -328,11 +328,6 @@ def worded(end: dict[str, Any]) -> str:
     return end['sentence'] if named else f'{host}: {end["sentence"]}'
 
 
-def is_failure(end: dict[str, Any]) -> bool:
-    """Whether the run failed for a reason that a host gave, and was not only cut off."""
-    return end['host'] is not None and end['code'] == 1
-
-
 def _hosts(numbers: list[int]) -> str:
     shown = ', '.join(map(str, numbers[:8])) + (' and others' if len(numbers) > 8 else '')
     return f'{"host" if len(numbers) == 1 else "hosts"} {shown}'

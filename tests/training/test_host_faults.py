@@ -89,18 +89,12 @@ def test_a_signal_before_the_first_step_stops_all_at_once(tmp_path):
     }
 
 
-@pytest.mark.parametrize('lost', [0, 1])
-def test_a_host_that_is_killed_ends_the_others(lost, tmp_path):
-    hosts = training(tmp_path, 2)
-    since = time.monotonic()
-    hosts[lost].process.kill()
-    assert_others_say(end_of(hosts, since), {lost}, f'the connection to host {lost}')
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('lost', [0, 2])
-def test_one_of_four_hosts_that_is_killed_is_named_by_all(lost, tmp_path):
-    hosts = training(tmp_path, 4)
+@pytest.mark.parametrize(
+    ('count', 'lost'),
+    [(2, 0), (2, 1), pytest.param(4, 0, marks=pytest.mark.slow), pytest.param(4, 2, marks=pytest.mark.slow)],
+)
+def test_a_host_that_is_killed_ends_the_others(count, lost, tmp_path):
+    hosts = training(tmp_path, count)
     since = time.monotonic()
     hosts[lost].process.kill()
     assert_others_say(end_of(hosts, since), {lost}, f'the connection to host {lost}')
