@@ -15,62 +15,55 @@ Shape = Sequence[int]
 Kind = Literal['forward', 'input_gradient', 'weight_gradient']
 # Of left operand, right operand and result, which is the image (I), the kernel (K) and the output (O).
 Roles = Literal['IKO', 'OKI', 'IOK', 'OIK', 'KOI', 'KIO']
+ROLES: tuple[Roles, ...] = ('IKO', 'OKI', 'IOK', 'OIK', 'KOI', 'KIO')
 
 
 # By the role of its result, the pass that a convolution belongs to.
 KIND_OF_RESULT: Mapping[str, Kind] = {'O': 'forward', 'I': 'input_gradient', 'K': 'weight_gradient'}
 
 
-def roles(params: dict[str, Any], transposes: int | None, rhs_is_reversed: bool) -> Roles:
-    """What parts an equation's operands and result have in the convolution that was written, or is differentiated.
+def roles(gradients: Sequence[Literal['lhs', 'rhs']]) -> Roles:
+    """What parts an equation's operands and result have in the convolution that was written.
 
-    That convolution takes an image and a kernel to its output. A transposition exchanges the result with an operand, so
-    their number tells half of it, and the layout the rest: in images and outputs, but in no kernel, the batch is first.
-    Where the layout is not of that kind, the kernel of an input gradient is known by jax having just reversed it.
+    That convolution takes an image and a kernel to its output. The gradient of an operand is a convolution that takes
+    the result's gradient in that operand's place, and gives the operand's: the two exchange their parts.
 
     Args:
-        params: of the `conv_general_dilated` equation.
-        transposes: how many transpositions it went through; None where that is not known.
-        rhs_is_reversed: whether its right operand comes from a `rev` in a gradient.
+        gradients: of which operand the convolution became the gradient, in the order in which it was differentiated.
 
     Returns:
         The parts of left operand, right operand and result: 'IKO' is a forward pass, 'OKI' an input gradient, 'IOK' a
         weight gradient; gradients of gradients have any order.
     """
-    lhs, rhs, out = params['dimension_numbers']
-    gradient = 'OKI' if rhs_is_reversed else 'IOK'
-    if transposes == 0:
-        return 'IKO'
-    if transposes is None:
-        return 'IOK' if lhs[0] != 0 else 'OKI' if rhs_is_reversed else 'IKO'
-    if transposes == 1 and lhs == rhs == out:
-        return gradient
-    odd = transposes % 2 == 1
-    if lhs[0] == 0 == out[0]:
-        return 'OKI' if odd else 'IKO'
-    if lhs[1] == 0 == rhs[1]:
-        return 'IOK' if odd else 'OIK'
-    if transposes == 1:
-        return gradient
-    return 'KIO' if odd else 'KOI'
+    lhs, rhs, out = 'IKO'
+    for operand in gradients:
+        if operand == 'lhs':
+            lhs, out = out, lhs
+        else:
+            rhs, out = out, rhs
+    return lhs + rhs + out
 
 
-def dense_macs(params: dict[str, Any], lhs: Shape, rhs: Shape, out: Shape, roles: Roles) -> int:
+def dense_macs(
+    params: dict[str, Any], lhs: Shape, rhs: Shape, out: Shape, roles: Roles, is_transposed: bool = False
+) -> int:
     """Dense multiply-adds of a `conv_general_dilated` equation.
 
-    In every dimension a convolution's pass costs outputs x taps, a transposed convolution's (one that dilates
-    its image) inputs x taps; its gradients cost the same, and theirs, with the parts played by other operands.
+    In every dimension a convolution's pass costs outputs x taps, a transposed convolution's inputs x taps; its
+    gradients cost the same, and theirs, with the parts played by other operands. One that dilates its image is
+    transposed.
 
     Args:
         params: the equation's.
         lhs, rhs, out: shapes of the operands and the result.
         roles: see `roles`.
+        is_transposed: whether it is a transposed convolution whatever it dilates, as one of stride 1.
     """
 
     def pairs(size, taps, outputs, stride, before, holes, spread):
         sizes = dict(zip(roles, (size, taps, outputs), strict=True))
         steps = dict(zip(roles, (holes, spread, stride), strict=True))
-        return sizes['K'] * sizes['I' if steps['I'] > 1 else 'O']
+        return sizes['K'] * sizes['I' if is_transposed or steps['I'] > 1 else 'O']
 
     return _product(params, lhs, rhs, out, pairs)
 

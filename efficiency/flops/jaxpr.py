@@ -5,217 +5,224 @@ every sharding. Matrix multiplies and convolutions are counted, in integers; ele
 accelerator it is a few per cent, and no convention in use counts it).
 """
 
-import collections
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
-import jax
-import jax.extend.core.primitives as standard
-from jax.extend.core import Var
-from jax.interpreters import partial_eval as pe
-
-from efficiency.errors import UserError
 from efficiency.flops import convolution
-from efficiency.flops.names import Place
+from efficiency.flops.counts import Count, Kernel, Operation
+from efficiency.flops.known import Known, turns
+from efficiency.flops.loops import Loops, TripCount
+from efficiency.flops.names import Place, is_transposed_convolution
+from efficiency.flops.reach import Block, open_jaxpr, reaching, takes_operands
+from efficiency.flops.rules import LIGHT, STATED, Rules, advice, is_light, macs_by, real_products
+from efficiency.flops.tracing import CountError, trace
 
-Kind = Literal['forward', 'input_gradient', 'weight_gradient', 'matmul']
-KINDS: tuple[Kind, ...] = ('forward', 'input_gradient', 'weight_gradient', 'matmul')
-
-
-class CountError(UserError):
-    """A program that cannot be counted; the message names the operation and the layer."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Operation:
-    """One convolution or matrix multiply of a program.
-
-    Attributes:
-        kind: of a convolution the pass it belongs to, or 'matmul'.
-        layer: names of the scopes around it, joined by '/'.
-        times: how often the program runs it.
-        dense_macs, real_macs: of running it once (`efficiency.flops.convolution`; the same for a matmul).
-        eqn: the jaxpr equation.
-    """
-
-    kind: Kind
-    layer: str
-    times: int
-    dense_macs: int
-    real_macs: int
-    eqn: Any
+# Matrix multiplies by other names, whose last dimension of the first operand is summed over.
+_SCALED = {'scaled_dot', 'scaled_matmul_wrapper', 'scaled_matmul'}
+_NO_RULES: Rules = MappingProxyType({})
 
 
-@dataclasses.dataclass(frozen=True)
-class Count:
-    """What a program costs: its operations, and their sums in multiply-adds."""
-
-    operations: tuple[Operation, ...]
-
-    @property
-    def dense_macs(self) -> int:
-        return sum(op.times * op.dense_macs for op in self.operations)
-
-    @property
-    def real_macs(self) -> int:
-        return sum(op.times * op.real_macs for op in self.operations)
-
-    def by_kind(self) -> dict[Kind, 'Count']:
-        """Split into convolutions' forward passes and two gradients, and matrix multiplies."""
-        return {kind: Count(tuple(op for op in self.operations if op.kind == kind)) for kind in KINDS}
-
-    def by_layer(self) -> dict[str, 'Count']:
-        """Split by the name of the layer, in the order of the program."""
-        layers = collections.defaultdict(list)
-        for op in self.operations:
-            layers[op.layer].append(op)
-        return {layer: Count(tuple(ops)) for layer, ops in layers.items()}
-
-
-def count(fn: Callable, *args: Any, trip_count: int | None = None, **kwargs: Any) -> Count:
+def count(fn: Callable, *args: Any, trip_count: TripCount = None, rules: Rules = _NO_RULES, **kwargs: Any) -> Count:
     """Counts the multiply-adds of a JAX function, without running or compiling it.
 
-    Counted: every matrix multiply and convolution, inside jit, scan (times its length), cond (its dearest
-    branch), remat (what is recomputed counts again), vmap, shard_map (all devices), custom_jvp and custom_vjp.
-    A switch by platform counts its default branch. What does not reach a result is not counted. Not counted:
-    element-wise work, reductions, gathers, sorting, random numbers.
+    Counted: every matrix multiply and convolution, inside jit, scan (times its length), while (times its turns, where
+    constants bound them), cond (its dearest branch), remat (what is recomputed counts again), vmap, shard_map (all
+    devices), custom derivatives, Pallas kernels (their body times their grid). A switch by platform counts its default
+    branch. A complex product is four. What reaches neither a result nor anything that is changed in place (NNX modules,
+    `jax.Ref`s) is not counted. Not counted: element-wise work, a product that sums over nothing (an outer product is
+    element-wise), reductions, gathers, sorting, random numbers. FFTs and factorisations are counted by the rules in
+    `efficiency.flops.rules.STATED`.
 
     Args:
         fn: any function that jax can trace.
-        *args, **kwargs: its arguments: arrays or `jax.ShapeDtypeStruct`s.
-        trip_count: how often the body of a `while` loop runs, where fn has one that multiplies.
+        *args, **kwargs: its arguments; arrays or `jax.ShapeDtypeStruct`s in them stand for any of their shape, all else
+            is taken as it is.
+        trip_count: how often the body of a `while` loop runs, where fn has one that multiplies and does not say: for
+            all such loops, or a list in their order, or by their scope.
+        rules: of operations by name, what running each costs: a number of multiply-adds, or a function of its equation.
 
     Raises:
-        CountError: for a loop of unknown length, or an operation whose cost is not known here.
-        ValueError: if trip_count is negative.
+        CountError: for a loop of unknown length, an operation whose cost is not known here, or no function.
+        ValueError: if a trip_count is no whole number, or negative.
     """
-    return count_jaxpr(jax.make_jaxpr(fn)(*args, **kwargs), trip_count)
+    return count_jaxpr(trace(fn, args, kwargs), trip_count, rules)
 
 
-def count_jaxpr(closed_jaxpr: Any, trip_count: int | None = None) -> Count:
-    """As `count`, of a jaxpr (of `jax.make_jaxpr(fn)(...)` or `jax.jit(fn).trace(...).jaxpr`)."""
-    if trip_count is not None and trip_count < 0:
-        raise ValueError(f'trip_count is {trip_count}; a loop runs 0 times or more')
-    jaxpr, _ = pe.dce_jaxpr(closed_jaxpr.jaxpr, [True] * len(closed_jaxpr.jaxpr.outvars))
-    return Count(tuple(_walk(jaxpr, Place(), 1, trip_count)))
+def count_jaxpr(closed_jaxpr: Any, trip_count: TripCount = None, rules: Rules = _NO_RULES) -> Count:
+    """As `count`, of a jaxpr (of `jax.make_jaxpr(fn)(...)` or `jax.jit(fn).trace(...).jaxpr`).
+
+    A gradient with convolutions has to be made within `efficiency.flops.tracing`, so that its passes can be told apart.
+    """
+    jaxpr = open_jaxpr(closed_jaxpr)
+    block, loops = reaching(jaxpr), Loops(trip_count)
+    constants = dict(zip(jaxpr.constvars, getattr(closed_jaxpr, 'consts', ()), strict=False))
+    known = Known(jaxpr, {var: (lambda value=value: value) for var, value in constants.items()})
+
+    def walk() -> Count:
+        return Count(tuple(_Walk(rules, loops).operations(block, Place(), 1, known)))
+
+    counted = walk()
+    return walk() if loops.settle() else counted
 
 
-# Cost linear in their operands, or run on anything but multipliers.
-_LIGHT = {p.name for p in vars(standard).values() if isinstance(p, jax.extend.core.Primitive)} | {
-    'all_gather_invariant', 'copy_p', 'debug_callback', 'debug_print', 'layout_constraint', 'mesh_cast',
-    'optimization_barrier', 'platform_index', 'psum_invariant', 'pvary', 'random_clone', 'random_unwrap',
-    'random_wrap', 'reduce_scatter', 'reshard', 'split', 'stack', 'tile', 'unstack',
-}  # fmt: skip
-# Multiply in ways that are not counted here.
-_LIGHT -= {
-    'cholesky', 'custom_linear_solve', 'eig', 'eigh', 'fft', 'hessenberg', 'householder_product', 'lu', 'qr',
-    'schur', 'svd', 'triangular_solve', 'tridiagonal', 'tridiagonal_solve',
-}  # fmt: skip
-# Between the reversal of a kernel and the convolution with it, in an input gradient: vmap folds examples into channels.
-_SAME_VALUES = {'broadcast_in_dim', 'convert_element_type', 'copy', 'reshape', 'squeeze', 'transpose'}
-# Their inner programs are one combining operation on scalars.
-_SCALAR_BODIES = {'reduce', 'reduce_window', 'select_and_scatter', 'sort', 'reduce_precision'}
+@dataclasses.dataclass(frozen=True)
+class _Walk:
+    """A walk over the equations that reach a result.
+
+    Attributes:
+        rules: the user's.
+        loops: whose turns the user says.
+        kernel: that the equations are part of.
+    """
+
+    rules: Rules
+    loops: Loops
+    kernel: Kernel | None = None
+
+    def operations(self, block: Block, around: Place, times: int, known: Known) -> Iterator[Operation]:
+        """Those of a block that runs so often."""
+        for node in block.nodes:
+            eqn, name = node.eqn, node.eqn.primitive.name
+            if name in LIGHT and not node.blocks and name not in self.rules:
+                continue
+            place = around.of(eqn)
+            layer = '/'.join(place.scopes)
+
+            def inner(body, more=1, place=place, eqn=eqn, walk=self):
+                return walk.operations(body, place, times * more, known.inside(eqn, body.jaxpr))
+
+            def fail(why, layer=layer, name=name):
+                return CountError(f'cannot count {name!r} in {layer or "the program"}: {why}')
+
+            def operation(kind, dense, real=None, rule=None, layer=layer, eqn=eqn):
+                return Operation(kind, layer, times, dense, dense if real is None else real, eqn, rule, self.kernel)
+
+            if name in self.rules:
+                yield operation('rule', macs_by(self.rules[name], eqn), rule='given with the call')
+            elif name == 'dot_general':
+                if macs := _matmul(eqn, place):
+                    yield operation('matmul', macs)
+            elif name == 'conv_general_dilated':
+                yield operation(*_convolution(eqn, place, fail))
+            elif name == 'ragged_dot_general':
+                yield operation('matmul', _ragged(eqn))
+            elif name in _SCALED:
+                yield operation('matmul', _scaled(eqn))
+            elif name == 'scan':
+                yield from inner(node.blocks[0], eqn.params['length'])
+            elif name == 'while':
+                yield from self._while(eqn, node.blocks, inner, layer, known)
+            elif name == 'cond':
+                yield from _branch(eqn, node.blocks, inner, fail)
+            elif name == 'shard_map':
+                mesh, manual = eqn.params['mesh'], eqn.params['newly_manual_axes']
+                yield from inner(node.blocks[0], math.prod(mesh.shape[axis] for axis in manual))
+            elif name == 'pallas_call':
+                yield from self._kernel(eqn, node.blocks, inner, times, layer, fail)
+            elif name == 'custom_linear_solve':
+                yield from inner(next(b for b in node.blocks if b.jaxpr is open_jaxpr(eqn.params['jaxprs'].solve)))
+            elif node.blocks:
+                yield from _once(eqn, node.blocks, inner, fail)
+            elif name in STATED:
+                macs, statement = STATED[name]
+                yield operation('rule', macs(eqn), rule=statement)
+            elif not is_light(eqn):
+                raise fail(advice(name))
+
+    def _while(self, eqn, blocks, inner, layer, known) -> list[Operation]:
+        number = self.loops.enter(layer)
+        condition, body = (list(inner(block)) for block in blocks)
+        times = turns(eqn, known) if condition or body else 0
+        self.loops.leave(number, bool(condition or body) and times is None)
+        times = self.loops.turns(number) if times is None else times
+        # The condition is asked once more than the body runs.
+        return [
+            dataclasses.replace(op, times=op.times * each)
+            for ops, each in ((condition, times + 1), (body, times)) for op in ops
+        ]  # fmt: skip
+
+    def _kernel(self, eqn, blocks, inner, times, layer, fail) -> Iterator[Operation]:
+        grid = eqn.params['grid_mapping'].grid
+        if not all(isinstance(side, int) for side in grid):
+            raise fail(
+                "the size of its grid is not known before it runs; say what it costs, as rules={'pallas_call': macs}"
+            )
+        estimate = eqn.params.get('cost_estimate')
+        name = str(eqn.params.get('name') or '')
+        kernel = Kernel(name, layer, times, tuple(grid), None if estimate is None else estimate.flops, eqn)
+        return inner(blocks[0], math.prod(grid), walk=dataclasses.replace(self, kernel=kernel))
 
 
-_Origin = Literal['reversed', 'gradient']
-
-
-def _walk(
-    jaxpr: Any, around: Place, times: int, trip_count: int | None, origins: Mapping[int, _Origin] = MappingProxyType({})
-) -> Iterator[Operation]:
-    origins = dict(origins)
-    for eqn in jaxpr.eqns:
+def _once(eqn, blocks, inner, fail) -> list[Operation]:
+    """Of an operation that holds a program and runs it once on what it is given itself."""
+    found = [list(inner(block)) for block in blocks]
+    runs_once = len(blocks) == 1 and takes_operands(eqn, blocks[0].jaxpr) and eqn.params.get('mesh') is None
+    if any(found) and not (runs_once or eqn.primitive.name == 'run_scoped'):
         name = eqn.primitive.name
-        place = around.of(eqn)
-        layer = '/'.join(place.scopes)
-
-        def inner(body, more=1, place=place, eqn=eqn):
-            body = getattr(body, 'jaxpr', body)
-            # What an equation gives to its body comes last, behind a switch's index.
-            given = zip(reversed(body.invars), reversed(eqn.invars), strict=False)
-            there = {id(theirs): origins[id(ours)] for theirs, ours in given if id(ours) in origins}
-            return _walk(body, place, times * more, trip_count, there)
-
-        def fail(why, layer=layer, name=name):
-            return CountError(f'cannot count {name!r} in {layer or "the program"}: {why}')
-
-        if origin := _origin(eqn, place, origins):
-            origins.update((id(var), origin) for var in eqn.outvars)
-        if name == 'dot_general':
-            yield _matmul(eqn, layer, times)
-        elif name == 'conv_general_dilated':
-            yield _convolution(eqn, layer, times, place, origins.get(id(eqn.invars[1])) == 'reversed')
-        elif name == 'scan':
-            yield from inner(eqn.params['jaxpr'], eqn.params['length'])
-        elif name == 'while':
-            condition, body = list(inner(eqn.params['cond_jaxpr'])), list(inner(eqn.params['body_jaxpr']))
-            if (condition or body) and trip_count is None:
-                raise fail('it multiplies, and how often it runs is not known before it runs; pass trip_count')
-            # The condition is asked once more than the body runs.
-            for ops, turns in ((condition, (trip_count or 0) + 1), (body, trip_count or 0)):
-                yield from (dataclasses.replace(op, times=op.times * turns) for op in ops)
-        elif name == 'cond':
-            yield from _branch(eqn, inner, fail)
-        elif name == 'shard_map':
-            mesh, manual = eqn.params['mesh'], eqn.params['newly_manual_axes']
-            yield from inner(eqn.params['jaxpr'], math.prod(mesh.shape[axis] for axis in manual))
-        elif name in ('custom_jvp_call', 'custom_vjp_call'):
-            yield from inner(eqn.params['call_jaxpr'])
-        elif name.startswith('scatter') or name in _SCALAR_BODIES:
-            continue
-        elif bodies := list(_subjaxprs(eqn.params)):
-            if name not in ('jit', 'pjit', 'closed_call', 'call', 'core_call', 'remat2', 'checkpoint'):
-                raise fail('it holds a program of its own, and how often that runs is not known here')
-            for body in bodies:
-                yield from inner(body)
-        elif name not in _LIGHT:
-            raise fail('what it multiplies is not known here; write it with matrix multiplies or convolutions')
+        raise fail(
+            'it holds a program of its own, and how often that runs is not known here; say what it costs, as '
+            f'rules={{{name!r}: macs}}'
+        )
+    return [op for ops in found for op in ops]
 
 
-def _origin(eqn, place: Place, origins: Mapping[int, _Origin]) -> _Origin | None:
-    """Whether what an equation gives is a kernel that was reversed, or a gradient, which may be reversed as well."""
-    if eqn.primitive.name == 'rev' or eqn.primitive.name in _SAME_VALUES:
-        known = origins.get(id(eqn.invars[0]))
-        if eqn.primitive.name == 'rev' and (known is None or place.by_rule):
-            return 'reversed'
-        if known is not None or isinstance(eqn.invars[0], Var):
-            return known
-    return 'gradient' if place.transposes else None
-
-
-def _subjaxprs(params: dict[str, Any]) -> Iterator[Any]:
-    for value in params.values():
-        for item in value if isinstance(value, (tuple, list)) else (value,):
-            if hasattr(item, 'eqns') or hasattr(getattr(item, 'jaxpr', None), 'eqns'):
-                yield item
-
-
-def _branch(eqn, inner, fail) -> list[Operation]:
-    branches, platforms = eqn.params['branches'], eqn.params.get('branches_platforms')
+def _branch(eqn, blocks, inner, fail) -> list[Operation]:
+    platforms = eqn.params.get('branches_platforms')
     if platforms is not None:
         if None not in platforms:
             raise fail('a switch by platform without a default; add one')
-        return list(inner(branches[platforms.index(None)]))
-    return max(map(list, map(inner, branches)), key=lambda ops: sum(op.times * op.dense_macs for op in ops))
+        return list(inner(blocks[platforms.index(None)]))
+    return max(map(list, map(inner, blocks)), key=lambda ops: sum(op.times * op.dense_macs for op in ops))
 
 
 def _shapes(eqn) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     return eqn.invars[0].aval.shape, eqn.invars[1].aval.shape, eqn.outvars[0].aval.shape
 
 
-def _matmul(eqn, layer: str, times: int) -> Operation:
+def _matmul(eqn, place: Place) -> int:
+    """Results x terms of each.
+
+    What adds nothing up, as an outer product, is element-wise work; as a gradient it costs what the product did.
+    """
     lhs, _, out = _shapes(eqn)
     (contracted, _), _ = eqn.params['dimension_numbers']
-    macs = math.prod(out) * math.prod(lhs[axis] for axis in contracted)
-    return Operation('matmul', layer, times, macs, macs, eqn)
+    if not contracted and not place.transposes:
+        return 0
+    return math.prod(out) * math.prod(lhs[axis] for axis in contracted) * real_products(*eqn.invars)
 
 
-def _convolution(eqn, layer: str, times: int, place: Place, rhs_is_reversed: bool) -> Operation:
-    transposes = None if place.by_rule else place.transposes
-    roles = convolution.roles(eqn.params, transposes, rhs_is_reversed)
-    dense = convolution.dense_macs(eqn.params, *_shapes(eqn), roles)
-    real = convolution.real_macs(eqn.params, *_shapes(eqn))
-    return Operation(convolution.KIND_OF_RESULT[roles[2]], layer, times, dense, real, eqn)
+def _ragged(eqn) -> int:
+    """Each row meets the matrix of its own group alone, however the groups lie."""
+    lhs, rhs, _ = _shapes(eqn)
+    numbers = eqn.params['ragged_dot_dimension_numbers']
+    (_, contracted), (_, batch) = numbers.dot_dimension_numbers
+    shared = {*contracted, *batch, *numbers.rhs_group_dimensions}
+    columns = math.prod(size for axis, size in enumerate(rhs) if axis not in shared)
+    return math.prod(lhs) * columns * real_products(*eqn.invars[:2])
+
+
+def _scaled(eqn) -> int:
+    lhs, _, out = _shapes(eqn)
+    numbers = eqn.params.get('dimension_numbers')
+    return math.prod(out) * (math.prod(lhs[axis] for axis in numbers[0][0]) if numbers else lhs[-1])
+
+
+def _convolution(eqn, place: Place, fail) -> tuple[Any, int, int]:
+    """Its pass, and its dense and real multiply-adds."""
+
+    def dense(roles):
+        return times * convolution.dense_macs(eqn.params, *_shapes(eqn), roles, spreads)
+
+    spreads = is_transposed_convolution(eqn)
+    times = real_products(*eqn.invars)
+    real = times * convolution.real_macs(eqn.params, *_shapes(eqn))
+    if not place.is_told_apart and len(set(map(dense, convolution.ROLES))) > 1:
+        raise fail(
+            'which pass of a gradient it is cannot be told from this jaxpr; count the function itself, or make the '
+            'jaxpr within efficiency.flops.tracing()'
+        )
+    roles = convolution.roles(place.gradients)
+    return convolution.KIND_OF_RESULT[roles[2]], dense(roles), real

@@ -1,7 +1,9 @@
-"""What an equation's name stack and traceback tell of it: the scopes around it, and how often it was transposed."""
+"""What an equation's name stack and traceback tell of it: the scopes around it, and what it is the gradient of."""
 
 import dataclasses
 from typing import Any
+
+from efficiency.flops.tracing import MARKS, Operand
 
 # The scope that jax puts around what a rematerialised part computes again, while that part is transposed.
 _AGAIN = 'rematted_computation'
@@ -15,17 +17,30 @@ class Place:
         scopes: names of the scopes around it, those of a layer's forward and backward pass alike.
         transposes: of how many transpositions of something written it is the result: none in a forward pass, one in
             its gradient, two in a gradient of that.
-        by_rule: whether a rule of a `custom_vjp` wrote it, in a gradient, where `transposes` does not tell what was
-            transposed and what was written as it is.
+        by_rule: whether a rule of a `custom_vjp` wrote it, in a gradient.
+        gradients: of which operand of a convolution it is the gradient, and that of which before, see
+            `efficiency.flops.convolution.roles`.
     """
 
     scopes: tuple[str, ...] = ()
     transposes: int = 0
     by_rule: bool = False
+    gradients: tuple[Operand, ...] = ()
+
+    @property
+    def is_told_apart(self) -> bool:
+        """Whether `gradients` says all of a convolution: nothing transposed it, or what did left its marks.
+
+        In a gradient, one that a rule has written as it is has none either.
+        """
+        return bool(self.gradients) or self.by_rule or not self.transposes
 
     def of(self, eqn: Any) -> 'Place':
         """The place of an equation of a jaxpr that is here, and so of the jaxprs that it holds."""
         stack = eqn.source_info.name_stack.stack
+        marks = tuple(MARKS[element.name] for element in stack if element.name in MARKS)
+        if marks:
+            stack = tuple(element for element in stack if element.name not in MARKS)
         transposed = self.transposes or any(_is_transpose(element) for element in stack)
         if transposed and eqn.primitive.name in ('checkpoint', 'remat2'):
             stack = _once(stack)
@@ -35,7 +50,8 @@ class Place:
         return Place(
             (*self.scopes, *(scope for scope in scopes if scope != _AGAIN)),
             found,
-            self.by_rule or (found > 0 and _is_by_rule(eqn.source_info.traceback)),
+            self.by_rule or (found > 0 and _is_called_by('custom_vjp.__call__', eqn)),
+            (*self.gradients, *marks),
         )
 
 
@@ -79,10 +95,16 @@ def _read(stack: tuple[Any, ...]) -> tuple[list[str], int]:
     return scopes, transposes
 
 
-def _is_by_rule(traceback: Any) -> bool:
-    """Whether what jax was asked for, where an equation comes from, is a function with a `custom_vjp`."""
+def is_transposed_convolution(eqn: Any) -> bool:
+    """Whether `jax.lax.conv_transpose` wrote a convolution, or what it is the gradient of."""
+    return _is_called_by('conv_transpose', eqn)
+
+
+def _is_called_by(function: str, eqn: Any) -> bool:
+    """Whether that function of jax's was asked for where an equation comes from, by whatever is not jax's."""
+    traceback = eqn.source_info.traceback
     for frame in traceback.frames if traceback else ():
-        if frame.function_name == 'custom_vjp.__call__':
+        if frame.function_name == function:
             return True
         if '/jax/' not in frame.file_name.replace('\\', '/'):
             return False

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from efficiency.data.batches import Host
@@ -40,7 +40,7 @@ class DataParallel:
         if batch_size % len(devices):
             near = max(1, round(batch_size / len(devices))) * len(devices)
             raise UserError(f'batch_size {batch_size} does not divide over {len(devices)} devices; {near} would')
-        self.mesh = Mesh(np.array(devices), ('data',))
+        self.mesh = Mesh(np.array(devices), ('data',), axis_types=(AxisType.Auto,))
         self.replicated = NamedSharding(self.mesh, P())
         self.split = NamedSharding(self.mesh, P('data'))
 

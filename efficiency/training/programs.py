@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from efficiency.flops import Count, Operation, check_against_xla, count, count_jaxpr
+from efficiency.flops import Count, Operation, check_against_xla, count, count_jaxpr, tracing
 from efficiency.flops.xla import flops_when_compiled, flops_when_lowered
 
 # The scope under which an optimizer's own multiplications are counted.
@@ -70,7 +70,8 @@ def compile_train_step(
     """
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     step = jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None))
-    traced = step.trace(state, batch)
+    with tracing():
+        traced = step.trace(state, batch)
 
     def cost_without_compiling():
         step = count_jaxpr(traced.jaxpr)

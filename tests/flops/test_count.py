@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from jax import lax
 from jax.sharding import PartitionSpec as P
 
-from efficiency.flops import Count, CountError, DisagreementError, Operation, check_against_xla, count, count_jaxpr
+from efficiency.flops import (
+    Count,
+    CountError,
+    DisagreementError,
+    Operation,
+    check_against_xla,
+    count,
+    count_jaxpr,
+    tracing,
+)  # fmt: skip
 from efficiency.flops.check import lowered_flops
 from efficiency.models import create_model, list_models, ops
 
@@ -124,12 +133,10 @@ def test_the_condition_of_a_while_runs_once_more_than_its_body():
         return lax.while_loop(lambda x: jnp.sum(x @ w) > 0, lambda x: x @ w, x)
 
     assert count(loop, X, W, trip_count=3).dense_macs == (4 + 3) * ONE
-    with pytest.raises(ValueError, match='trip_count is -1'):
-        count(loop, X, W, trip_count=-1)
 
 
 def test_shard_map_counts_all_devices():
-    mesh = jax.sharding.AbstractMesh((2,), ('data',))
+    mesh = jax.sharding.AbstractMesh((2,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
     sharded = jax.shard_map(lambda x, w: x @ w, mesh=mesh, in_specs=(P('data'), P()), out_specs=P('data'))
     assert count(sharded, X, W).dense_macs == ONE
 
@@ -178,10 +185,8 @@ def test_layers_that_share_a_name_with_the_layer_around_them_are_told_apart(rema
     ('program', 'name'),
     [
         (lambda x, w: lax.while_loop(lambda x: jnp.sum(x) > 0, lambda x: x @ w, x), 'while'),
-        (lambda x, w: jnp.linalg.cholesky(w), 'cholesky'),
-        (lambda x, w: jnp.fft.fft(x), 'fft'),
+        (lambda x, w: jnp.linalg.svd(w)[0], 'svd'),
         (lambda x, w: jax.pure_callback(lambda x: x, x, x), 'pure_callback'),
-        (lambda x, w: lax.ragged_dot(x, jnp.stack([w, w]), jnp.array([2, 2])), 'ragged_dot'),
     ],
 )
 def test_what_cannot_be_counted_is_an_error_that_names_it(program, name):
@@ -291,9 +296,10 @@ def test_the_count_does_not_depend_on_platform_or_sharding(name):
         # A new function, as jax remembers what it traced of an old one.
         stock = count(partial(gradients), variables, image)
     assert (plain.dense_macs, plain.real_macs) == (stock.dense_macs, stock.real_macs)
-    mesh = jax.sharding.AbstractMesh((8,), ('data',))
+    mesh = jax.sharding.AbstractMesh((8,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
     split = jax.sharding.NamedSharding(mesh, P('data'))
-    sharded = jax.jit(gradients).trace(variables, jax.ShapeDtypeStruct(image.shape, image.dtype, sharding=split))
+    with tracing():
+        sharded = jax.jit(gradients).trace(variables, jax.ShapeDtypeStruct(image.shape, image.dtype, sharding=split))
     assert count_jaxpr(sharded.jaxpr).dense_macs == plain.dense_macs
 
 

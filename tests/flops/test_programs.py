@@ -83,7 +83,7 @@ def test_a_transformer_scanned_over_its_layers():
 def test_a_transformer_split_over_devices_costs_what_it_costs_on_one():
     model, x = Transformer(remat=False), f32(4, LENGTH, WIDTH)
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x), x)
-    mesh = jax.sharding.AbstractMesh((4,), ('data',))
+    mesh = jax.sharding.AbstractMesh((4,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
     split = jax.shard_map(model.apply, mesh=mesh, in_specs=(P(), P('data')), out_specs=P('data'))
     assert count(split, variables, x).dense_macs == count(model.apply, variables, x).dense_macs == 2 * DEPTH * BLOCK
 

@@ -1,0 +1,94 @@
+"""What a count is made of: operations, and their sums in multiply-adds."""
+
+import collections
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+Kind = Literal['forward', 'input_gradient', 'weight_gradient', 'matmul', 'rule']
+KINDS: tuple[Kind, ...] = ('forward', 'input_gradient', 'weight_gradient', 'matmul', 'rule')
+
+
+@dataclasses.dataclass(frozen=True)
+class Kernel:
+    """A kernel of Pallas, in the place where a program calls it.
+
+    Attributes:
+        name: its own, '' where it has none.
+        layer: names of the scopes around it, joined by '/'.
+        times: how often the program calls it.
+        grid: of one call: its body runs once for each element.
+        estimated_flops: of one call, by its author's `cost_estimate`, two flops a multiply-add and whatever else they
+            count; None where there is none.
+        eqn: the jaxpr equation.
+    """
+
+    name: str
+    layer: str
+    times: int
+    grid: tuple[int, ...]
+    estimated_flops: int | None
+    eqn: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """One operation of a program that multiplies.
+
+    Attributes:
+        kind: of a convolution the pass it belongs to, else 'matmul', or 'rule' where a rule says what it costs.
+        layer: names of the scopes around it, joined by '/'.
+        times: how often the program runs it.
+        dense_macs, real_macs: of running it once (`efficiency.flops.convolution`; the same for all others).
+        eqn: the jaxpr equation.
+        rule: the rule that was used, in words; None for matrix multiplies and convolutions.
+        kernel: the kernel that it is part of, if it is.
+    """
+
+    kind: Kind
+    layer: str
+    times: int
+    dense_macs: int
+    real_macs: int
+    eqn: Any
+    rule: str | None = None
+    kernel: Kernel | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Count:
+    """What a program costs: its operations, and their sums in multiply-adds."""
+
+    operations: tuple[Operation, ...]
+
+    @property
+    def dense_macs(self) -> int:
+        return sum(op.times * op.dense_macs for op in self.operations)
+
+    @property
+    def real_macs(self) -> int:
+        return sum(op.times * op.real_macs for op in self.operations)
+
+    @property
+    def rules(self) -> Mapping[str, str]:
+        """The operations that were counted by a rule, and the rule of each in words."""
+        return {op.eqn.primitive.name: op.rule for op in self.operations if op.rule is not None}
+
+    def by_kind(self) -> dict[Kind, 'Count']:
+        """Split into convolutions' forward passes and two gradients, matrix multiplies, and what rules say."""
+        return {kind: Count(tuple(op for op in self.operations if op.kind == kind)) for kind in KINDS}
+
+    def by_layer(self) -> dict[str, 'Count']:
+        """Split by the name of the layer, in the order of the program."""
+        return _split(self.operations, lambda op: op.layer)
+
+    def by_kernel(self) -> dict[Kernel, 'Count']:
+        """The parts that Pallas kernels do, in the order of the program; what no kernel does is not among them."""
+        return _split((op for op in self.operations if op.kernel), lambda op: op.kernel)
+
+
+def _split(operations, by) -> dict[Any, Count]:
+    parts = collections.defaultdict(list)
+    for op in operations:
+        parts[by(op)].append(op)
+    return {part: Count(tuple(ops)) for part, ops in parts.items()}
