@@ -139,10 +139,7 @@ class _Walk:
         self.loops.leave(number, bool(condition or body) and times is None)
         times = self.loops.turns(number) if times is None else times
         # The condition is asked once more than the body runs.
-        return [
-            dataclasses.replace(op, times=op.times * each)
-            for ops, each in ((condition, times + 1), (body, times)) for op in ops
-        ]  # fmt: skip
+        return [_repeated(op, each) for ops, each in ((condition, times + 1), (body, times)) for op in ops]
 
     def _kernel(self, eqn, blocks, inner, times, layer, fail) -> Iterator[Operation]:
         grid = eqn.params['grid_mapping'].grid
@@ -154,6 +151,11 @@ class _Walk:
         name = str(eqn.params.get('name') or '')
         kernel = Kernel(name, layer, times, tuple(grid), None if estimate is None else estimate.flops, eqn)
         return inner(blocks[0], math.prod(grid), walk=dataclasses.replace(self, kernel=kernel))
+
+
+def _repeated(op: Operation, times: int) -> Operation:
+    kernel = op.kernel and dataclasses.replace(op.kernel, times=op.kernel.times * times)
+    return dataclasses.replace(op, times=op.times * times, kernel=kernel)
 
 
 def _once(eqn, blocks, inner, fail) -> list[Operation]:
