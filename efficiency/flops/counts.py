@@ -75,7 +75,7 @@ class Count:
         return {op.eqn.primitive.name: op.rule for op in self.operations if op.rule is not None}
 
     def by_kind(self) -> dict[Kind, 'Count']:
-        """Split into convolutions' forward passes and two gradients, matrix multiplies, and 'rule' where one was used."""
+        """Split into convolutions' three passes, matrix multiplies, and 'rule' where one is used."""
         kinds = [kind for kind in KINDS if kind != 'rule' or self.rules]
         return {kind: Count(tuple(op for op in self.operations if op.kind == kind)) for kind in kinds}
 
