@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from efficiency.analysis.compare import summary_over_seeds
+from efficiency.analysis.survival import summary_over_seeds
 from efficiency.analysis.trends import as_date, frontier_doubling_months, frontier_indices
 from efficiency.errors import UserError, shown
 

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from efficiency.analysis import plots, trends
-from efficiency.analysis.compare import compare, summary_over_seeds
+from efficiency.analysis.compare import compare
+from efficiency.analysis.crossings import Crossing
 from efficiency.analysis.curves import sensitivity
 from efficiency.analysis.document import Column, Section, Table, shown
-from efficiency.analysis.runs import Crossing, Run, System, Target, systems
+from efficiency.analysis.runs import Run, System, Target, seeds_of, systems
+from efficiency.analysis.survival import summary_over_seeds
 from efficiency.errors import UserError
 from efficiency.published import baseline_for
 
@@ -97,12 +99,8 @@ def measured_section(
 
 
 def median(crossings: Sequence[tuple[Run, Crossing]], key: str) -> float:
-    """Over the seeds; with an even number of them the mean of the middle two."""
-    return statistics.median(getattr(crossing, key) for _, crossing in crossings)
-
-
-def _macs(crossings: Sequence[tuple[Run, Crossing]]) -> list[float]:
-    return [crossing.train_macs for _, crossing in crossings]
+    """Over the seeds, see `efficiency.analysis.survival`; it may be a bound."""
+    return summary_over_seeds(seeds_of(crossings, key)).median
 
 
 def _middle_run(crossings: Sequence[tuple[Run, Crossing]]) -> Run:
@@ -142,7 +140,7 @@ _SYSTEM_COLUMNS = (
 
 def _system_row(system: System, found: Found, baseline: System, dates, link: Link) -> dict:
     crossings, base = found[system], found[baseline]
-    macs = summary_over_seeds(_macs(crossings))
+    macs = summary_over_seeds(seeds_of(crossings))
 
     def factor(key):
         ours, theirs = median(crossings, key), median(base, key)
@@ -172,7 +170,7 @@ def _system_row(system: System, found: Found, baseline: System, dates, link: Lin
 
 def _against(system: System, found: Found, baseline: System) -> str:
     # A test over hundreds of seeds tells nothing more, and takes memory for all its permutations.
-    ours, theirs = (_macs(sorted(found[s], key=lambda item: item[0].seed))[:_COMPARED] for s in (system, baseline))
+    ours, theirs = (seeds_of(sorted(found[s], key=lambda item: item[0].seed)[:_COMPARED]) for s in (system, baseline))
     return compare(ours, theirs, (system.name, baseline.name)).verdict
 
 
@@ -182,7 +180,7 @@ def _drawn(order: Sequence[System], baseline: System) -> list[System]:
 
 
 def _dated(system: System, crossings: Sequence[tuple[Run, Crossing]], dates) -> plots.DatedPoint:
-    macs = summary_over_seeds(_macs(crossings))
+    macs = summary_over_seeds(seeds_of(crossings))
     source = f'{macs.n} seeds, {macs.n_reached} reached it'
     return plots.DatedPoint(system.name, dates[system.model], macs.median, source, True, macs.low, macs.high)
 
@@ -202,7 +200,7 @@ def _trend(
     before = (
         f' Published before {baseline.name}, and so not part of the trend: {", ".join(earlier)}.' if earlier else ''
     )
-    days, seeds = [dates[s.model] for s in later], [_macs(found[s]) for s in later]
+    days, seeds = [dates[s.model] for s in later], [seeds_of(found[s]).values for s in later]
     macs = [summary_over_seeds(values).median for values in seeds]
     if not later or trends.frontier_doubling_months(days, macs) is None:
         return (

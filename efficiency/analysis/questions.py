@@ -140,7 +140,7 @@ def _side(text: str, points: Mapping[str, PublishedPoint]) -> Side:
 
 def _cost(side: Side, target: Target) -> Cost:
     crossing = side.run.crossing(target.metric, target.value)
-    if crossing is None or not crossing.reached:
+    if not crossing.reached:
         raise UserError(f'--compare: {side.where} does not reach {target}, the target of the first')
     return Cost(
         examples=crossing.examples,

@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from efficiency import records
+from efficiency.analysis.crossings import AMOUNTS, Crossing, find_crossing
+from efficiency.analysis.survival import Seeds
 from efficiency.errors import UserError, shown
 
 # What may differ between runs of one recipe: none of it changes a step before the target is met.
 _NOT_THE_RECIPE = ('seed', 'target', 'stop_at_target', 'tensorboard', 'preset', 'eval_only', 'eval_batch_size')
+_ROUNDING = 1e-6  # a run's last step ends its epochs but for so small a part
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -28,31 +31,6 @@ class Target:
 
     def __str__(self):
         return f'{self.metric} >= {self.value:g} on {self.dataset}'
-
-
-@dataclasses.dataclass(frozen=True)
-class Crossing:
-    """What one run took to its first evaluation at or above a level; infinite where it was trained to the end below.
-
-    Attributes:
-        examples, epochs: seen in training.
-        paper_macs: 3 x forward dense macs x examples.
-        train_macs: dense macs of the train step x steps.
-        train_seconds: spent in training steps.
-    """
-
-    examples: float
-    epochs: float
-    paper_macs: float
-    train_macs: float
-    train_seconds: float
-
-    @property
-    def reached(self) -> bool:
-        return math.isfinite(self.train_macs)
-
-
-NEVER = Crossing(*[math.inf] * 5)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,16 +72,20 @@ class Run:
     def is_tuning(self) -> bool:
         return self.role == 'tuning'
 
-    def crossing(self, metric: str, value: float) -> Crossing | None:
-        """What it took to reach a level, or None where the run was stopped before anyone could know."""
-        met = np.flatnonzero(self.curve[metric] >= value)
-        if met.size:
-            return Crossing(**{field.name: float(self.curve[field.name][met[0]]) for field in _CROSSING_FIELDS})
-        return NEVER if self.status == 'exhausted' or not self.config.get('stop_at_target', True) else None
+    @property
+    def stopped(self) -> bool:
+        """Whether it ended because it had met its own target, before it was trained to its end."""
+        if self.status != 'reached' or not self.config.get('stop_at_target', True):
+            return False
+        epochs = self.config.get('num_epochs')
+        return not isinstance(epochs, (int, float)) or self.curve['epochs'][-1] < epochs * (1 - _ROUNDING)
+
+    def crossing(self, metric: str, value: float, rule: str = 'first') -> Crossing:
+        """What it took to reach a level, by one of the rules of `efficiency.analysis.crossings`."""
+        return find_crossing(self.curve, metric, value, rule, self.stopped)
 
 
-_CROSSING_FIELDS = dataclasses.fields(Crossing)
-_CURVE = (*(field.name for field in _CROSSING_FIELDS), 'loss', *records.METRICS)
+_CURVE = (*AMOUNTS, 'loss', *records.METRICS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,11 +190,16 @@ class System:
     model: str
     runs: Sequence[Run]
 
-    def crossings(self, target: Target) -> list[tuple[Run, Crossing]]:
-        """Of each run that was trained until it met the level or to its end, by what it took."""
-        found = [(run, run.crossing(target.metric, target.value)) for run in self.runs]
-        known = [(run, crossing) for run, crossing in found if crossing is not None]
-        return sorted(known, key=lambda item: (item[1].train_macs, item[0].seed))
+    def crossings(self, target: Target, rule: str = 'first') -> list[tuple[Run, Crossing]]:
+        """What each run took to reach a level, those that never did last, by what they took; see `Run.crossing`."""
+        found = [(run, run.crossing(target.metric, target.value, rule)) for run in self.runs]
+        return sorted(found, key=lambda item: (item[1].train_macs, item[1].censored, item[0].seed))
+
+
+def seeds_of(crossings: Sequence[tuple[Run, Crossing]], key: str = 'train_macs') -> Seeds:
+    """What each run took in one of the amounts of a `Crossing`, and which were stopped before they got there."""
+    values, censored = zip(*((getattr(crossing, key), crossing.censored) for _, crossing in crossings), strict=True)
+    return Seeds(values, censored)
 
 
 def systems(runs: Sequence[Run]) -> list[System]:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from efficiency.analysis.compare import summary_over_seeds
+from efficiency.analysis.survival import summary_over_seeds
 from efficiency.errors import UserError, shown
 
 DAYS_PER_MONTH = 30.4375

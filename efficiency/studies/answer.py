@@ -47,8 +47,8 @@ def comparison(study: Study, systems: Sequence[System], states: Sequence[State])
         'factor_of_seeds' (the baseline's smallest over this one's largest, and the other way round), and
         'against_baseline' (a test over seeds, in a sentence).
     """
-    from efficiency.analysis.compare import summary_over_seeds
     from efficiency.analysis.runs import as_run, shared_targets
+    from efficiency.analysis.survival import Seeds, summary_over_seeds
 
     runs = {
         system.name: [
@@ -64,8 +64,8 @@ def comparison(study: Study, systems: Sequence[System], states: Sequence[State])
         macs = {}
         for name, each in runs.items():
             crossings = [run.crossing(target.metric, target.value) for run in each if _on(run, target)]
-            if known := [crossing.train_macs for crossing in crossings if crossing]:
-                macs[name] = known
+            if crossings:
+                macs[name] = Seeds(*zip(*((c.train_macs, c.censored) for c in crossings), strict=True))
         order = sorted(macs, key=lambda name: summary_over_seeds(macs[name]).median)
         if order:
             tables[str(target)] = [_row(name, macs[name], study.baseline, macs.get(study.baseline)) for name in order]
@@ -73,7 +73,8 @@ def comparison(study: Study, systems: Sequence[System], states: Sequence[State])
 
 
 def _row(name: str, macs: Sequence[float], baseline: str | None, base: Sequence[float] | None) -> Row:
-    from efficiency.analysis.compare import compare, summary_over_seeds
+    from efficiency.analysis.compare import compare
+    from efficiency.analysis.survival import summary_over_seeds
 
     ours, theirs = summary_over_seeds(macs), summary_over_seeds(base) if base else None
     row = {

@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from efficiency.analysis.compare import compare, summary_over_seeds
+from efficiency.analysis.compare import compare
+from efficiency.analysis.survival import summary_over_seeds
 from efficiency.errors import UserError
 
 SEEDS = st.lists(st.integers(1, 30).map(float) | st.just(math.inf), min_size=3, max_size=5)
@@ -62,17 +63,17 @@ def test_sides_can_be_exchanged_and_units_do_not_matter(a, b):
     assert back.permutation_p == pytest.approx(there.permutation_p)
     assert scaled.permutation_p == pytest.approx(there.permutation_p)
     assert not (there.beats and back.beats)
-    for name in ('hedges_g', 'ratio'):
-        ours, other, large = (getattr(result, name) for result in (there, back, scaled))
-        assert large == pytest.approx(ours)
-        if ours not in (None, 0, math.inf):
-            assert other == pytest.approx(-ours if name == 'hedges_g' else 1 / ours)
+    assert scaled.hedges_g == pytest.approx(there.hedges_g)
+    if there.hedges_g is not None:
+        assert back.hedges_g == pytest.approx(-there.hedges_g)
+    assert str(scaled.factor) == str(there.factor)
+    assert str(back.factor.inverse) == str(there.factor)
 
 
 def test_three_against_three_cannot_show_it_by_permutation_and_says_so():
     result = compare([1, 1.1, 1.2], [4, 4.4, 4.1], ('a', 'b'))
     assert result.permutation_p == result.smallest_p == pytest.approx(0.1)
-    assert result.ratio == pytest.approx(4.1 / 1.1)
+    assert result.factor.value == pytest.approx(4.1 / 1.1)
     assert (result.decided_by, result.beats) == ('welch', True)
     logs = np.log2([1, 1.1, 1.2]), np.log2([4, 4.4, 4.1])
     assert result.welch_p == pytest.approx(stats.ttest_ind(*logs, equal_var=False).pvalue)
@@ -81,9 +82,9 @@ def test_three_against_three_cannot_show_it_by_permutation_and_says_so():
     plain = (logs[1].mean() - logs[0].mean()) / pooled
     assert result.hedges_g == pytest.approx(plain / (math.sqrt(2) * math.gamma(1.5)))
     assert result.verdict == (
-        'a takes 3.73 x less compute than b in the median; the seeds show a difference at 0.05 (permutation test on '
-        f"mean log2 compute, p = 0.1, where 3 against 3 seeds cannot give less than 0.1; Welch's t on log2 compute, "
-        f'p = {result.welch_p:.2g}, which takes log2 compute for normal).'
+        'a takes 3.73 [3.33, 4.40] x less compute than b in the median; the seeds show a difference at 0.05 '
+        '(permutation test on mean log2 compute, p = 0.1, where 3 against 3 seeds cannot give less than 0.1; '
+        f"Welch's t on log2 compute, p = {result.welch_p:.2g}, which takes log2 compute for normal)."
     )
 
 
@@ -92,25 +93,26 @@ def test_five_against_five_are_decided_by_permutation():
     result = compare(a, b, ('mine', 'theirs'))
     assert (result.decided_by, result.beats) == ('permutation', True)
     assert result.permutation_p == pytest.approx(2 / 252)
-    assert result.verdict.startswith('mine takes 2.67 x less compute than theirs in the median; the seeds show a diff')
+    assert result.verdict.startswith('mine takes 2.67 [1.50, 8.00] x less compute than theirs in the median; the seeds')
     assert compare(b, a).beats is False
     assert compare(a, a).permutation_p == 1
-    assert compare(a, a).verdict.startswith('a and b take the same compute in the median; the seeds do not show')
+    assert compare(a, a).verdict.startswith('a and b take the same compute in the median, factor 1.00 [0.333, 3.00]; ')
 
 
 def test_seeds_that_never_reached_count_as_worst():
     result = compare([1, 2, 3, 4], [5, math.inf, math.inf, math.inf], ('a', 'b'))
-    assert (result.ratio, result.statistic, result.welch_p, result.hedges_g) == (math.inf, 'mean rank', None, None)
+    assert (result.factor.value, result.statistic) == (math.inf, 'mean rank')
+    assert (result.welch_p, result.hedges_g) == (None, None)
     assert (result.permutation_p, result.beats) == (pytest.approx(2 / 70), True)
     assert 'a reaches the target in the median and b does not, 4 of 4 seeds of a do and 1 of 4' in result.verdict
     three = compare([1, 2, 3], [math.inf] * 3, ('a', 'b'))
     assert (three.permutation_p, three.decided_by, three.beats) == (pytest.approx(0.1), None, None)
     assert 'but 3 against 3 seeds cannot show a difference at 0.05' in three.verdict
     neither = compare([math.inf] * 3, [math.inf] * 4, ('a', 'b'))
-    assert (neither.ratio, neither.permutation_p) == (None, None)
+    assert (neither.factor.value, neither.permutation_p) == (None, None)
     assert neither.verdict == 'No seed of a or b reaches the target.'
     most = compare([1, math.inf, math.inf], [2, math.inf, math.inf], ('a', 'b'))
-    assert most.ratio is None
+    assert most.factor.value is None
     assert most.verdict.startswith('neither reaches the target in the median')
 
 
@@ -123,10 +125,10 @@ def test_seeds_that_do_not_vary_leave_nothing_for_welch():
 def test_fewer_than_three_seeds_are_not_tested():
     result = compare([1, 2], [4, 5, 6], ('lenet5', 'alexnet'))
     assert (result.permutation_p, result.welch_p, result.hedges_g, result.beats) == (None,) * 4
-    assert result.ratio == pytest.approx(5 / 1.5)
+    assert result.factor.value == pytest.approx(5 / 1.5)
     assert result.verdict == (
-        'lenet5 takes 3.33 x less compute than alexnet in the median, untested: a test needs 3 seeds a side, and '
-        'lenet5 has 2.'
+        'lenet5 takes 3.33 [2.00, 6.00] x less compute than alexnet in the median, untested: a test needs 3 seeds a '
+        'side, and lenet5 has 2.'
     )
     with pytest.raises(UserError, match='alexnet has no seeds'):
         compare([1], [], ('lenet5', 'alexnet'))

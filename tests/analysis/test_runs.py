@@ -26,14 +26,16 @@ def test_runs_of_one_recipe_are_one_system_by_seed(save):
     assert [crossing.train_macs for _, crossing in one.crossings(TARGET)] == [2000]
 
 
-def test_a_run_that_ended_below_the_target_never_reached_it_and_one_that_was_stopped_is_unknown(save):
-    save('ended', model='a', accuracies=(0.5, 0.6))
+def test_a_run_that_ended_below_the_target_never_reached_it_and_one_that_was_stopped_takes_more(save):
+    save('ended', model='a', accuracies=(0.5, 0.6), stop=True)
     save('to-the-end', model='b', accuracies=(0.75, 0.7), target=0.7)
-    folder = save('stopped', model='c', accuracies=(0.75,), target=0.7, stop=True)
-    crossings = {system.model: system.crossings(TARGET) for system in systems(read_runs(folder)[0])}
-    assert [crossing.train_macs for _, crossing in crossings['a']] == [math.inf]
-    assert [crossing.reached for _, crossing in crossings['b']] == [False]
-    assert crossings['c'] == []
+    save('stopped', model='c', accuracies=(0.6, 0.75), target=0.7, stop=True)
+    save('met-it-last', model='d', accuracies=(0.6, 0.75), target=0.7, stop=True, num_epochs=2.0)
+    folder = save('before-its-end', model='e', accuracies=(0.6, 0.75), target=0.7, stop=True, num_epochs=3.0)
+    crossings = {system.model: system.crossings(TARGET)[0][1] for system in systems(read_runs(folder)[0])}
+    assert [crossings[model].train_macs for model in 'abcde'] == [math.inf, math.inf, 2000, math.inf, 2000]
+    assert [crossings[model].censored for model in 'abcde'] == [False, False, True, False, True]
+    assert not any(crossing.reached for crossing in crossings.values())
 
 
 def test_what_cannot_be_used_is_listed_with_its_reason(save):

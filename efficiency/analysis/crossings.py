@@ -1,0 +1,99 @@
+"""Where a curve reaches a level, by three rules of what counts as reaching it, and what is known where it does not."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from efficiency.errors import named
+
+# What counts as reaching a level, in the order in which the tables have them.
+RULES = {
+    'first': 'the first evaluation at or above the level',
+    'interpolated': 'where the straight line from the evaluation before that one meets the level',
+    'two in a row': 'the first of the first two evaluations in a row that are both at or above the level',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Crossing:
+    """What one run took to reach a level; infinite where it was trained to its end without reaching it.
+
+    Attributes:
+        examples, epochs: seen in training.
+        paper_macs: 3 x forward dense macs x examples.
+        train_macs: dense macs of the train step x steps.
+        train_seconds: spent in training steps.
+        censored: the run was stopped before it reached the level, so that it takes this much or more.
+    """
+
+    examples: float
+    epochs: float
+    paper_macs: float
+    train_macs: float
+    train_seconds: float
+    censored: bool = False
+
+    @property
+    def reached(self) -> bool:
+        return math.isfinite(self.train_macs) and not self.censored
+
+
+AMOUNTS = ('examples', 'epochs', 'paper_macs', 'train_macs', 'train_seconds')
+NEVER = Crossing(*[math.inf] * len(AMOUNTS))
+
+
+def met_at(accuracies: Sequence[float], level: float, rule: str = 'first') -> tuple[int, float] | None:
+    """Where a curve reaches a level: an evaluation, and how far it is on the way there from the one before.
+
+    Args:
+        accuracies: of the evaluations, in their order.
+        level: to reach.
+        rule: one of `RULES`. A curve whose first evaluation is at the level has nothing before it to draw a line from,
+            and reaches it there.
+
+    Returns:
+        The evaluation's index and a share of the way, 1.0 unless interpolated; None where the level is not reached.
+
+    Raises:
+        UserError: for an unknown rule.
+    """
+    named(RULES, 'rule', rule)
+    accuracies = np.asarray(accuracies, float)
+    met = accuracies >= level
+    if rule == 'two in a row':
+        met = met[:-1] & met[1:]
+    if not met.any():
+        return None
+    at = int(met.argmax())
+    if rule != 'interpolated' or at == 0:
+        return at, 1.0
+    before, after = accuracies[at - 1], accuracies[at]
+    return at, float((level - before) / (after - before))
+
+
+def find_crossing(
+    curve: Mapping[str, np.ndarray], metric: str, level: float, rule: str = 'first', stopped: bool = False
+) -> Crossing:
+    """What a run took to reach a level by its curve.
+
+    Args:
+        curve: `AMOUNTS` and the metric, one array each over the evaluations.
+        metric, level: what to reach.
+        rule: see `met_at`.
+        stopped: whether the run ended because it had met a target of its own, so that a level which it has not reached
+            by its last evaluation takes that much or more; else such a level is never reached.
+    """
+    found = met_at(curve[metric], level, rule)
+    if found is None:
+        if not stopped or not len(curve[metric]):
+            return NEVER
+        return Crossing(**{name: float(curve[name][-1]) for name in AMOUNTS}, censored=True)
+    at, share = found
+
+    def amount(name: str) -> float:
+        values = curve[name]
+        return float(values[at]) if share == 1 else float(values[at - 1] + share * (values[at] - values[at - 1]))
+
+    return Crossing(**{name: amount(name) for name in AMOUNTS})

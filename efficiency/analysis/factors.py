@@ -1,0 +1,127 @@
+"""How many times less compute one system takes than another, with an interval by resampling the seeds of both."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from efficiency.analysis.document import shown
+from efficiency.analysis.survival import Seeds, Summary, as_seeds, resampled_medians, summary_over_seeds
+from efficiency.errors import UserError
+from efficiency.errors import shown as quoted
+
+_DRAWS = 1000
+_TURNED = {'or more': 'or less', 'or less': 'or more'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Factor:
+    """One median over another.
+
+    Attributes:
+        value: the first's median over the second's: infinite where the first alone never gets there, 0 where the
+            second alone does not; None where neither does, or where stopped seeds leave it open.
+        bound: 'or more' or 'or less' where a median is a bound, and so the factor; 'not known' where stopped seeds
+            leave it open; else ''.
+        low, high: the interval; 0 and infinite where that end is not bounded, None where a side has one seed.
+    """
+
+    value: float | None
+    bound: str = ''
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def interval(self) -> str:
+        """As '[15.6, 24.0]', or '[15.6, unbounded)'."""
+        if self.low is None:
+            return '[one seed: not known]'
+        return f'[{shown(self.low)}, ' + ('unbounded)' if math.isinf(self.high) else f'{shown(self.high)}]')
+
+    def __str__(self):
+        """As '20.1 [15.6, 24.0]', '20.1 or more [15.6, unbounded)', '10.1 [one seed: not known]'; '-' for none."""
+        if self.value is None:
+            return f'not known {self.interval}' if self.bound else '-'
+        value = 'infinite' if math.isinf(self.value) else shown(float(self.value)) if self.value else '0'
+        return ' '.join(filter(None, [value, self.bound, self.interval]))
+
+    @property
+    def inverse(self) -> 'Factor':
+        """The factor with the sides exchanged."""
+        value, low, high = (None if x is None else _inverse(x) for x in (self.value, self.high, self.low))
+        return Factor(value, _TURNED.get(self.bound, self.bound), low, high)
+
+
+def exact_factor(a: float, b: float) -> Factor:
+    """A factor of two numbers that are counted and not measured: the same whatever the seeds."""
+    return Factor(a / b, '', a / b, a / b)
+
+
+def factor_with_interval(
+    a: Seeds | Sequence[float], b: Seeds | Sequence[float], level: float = 0.95, draws: int = _DRAWS, seed: int = 0
+) -> Factor:
+    """How many times less compute b takes than a: a's median over b's, with a percentile bootstrap interval.
+
+    The seeds of each side are resampled with replacement, stopped ones as stopped, the median of each resample found as
+    `summary_over_seeds` does, and every resample of the one side held against every one of the other. Where the median
+    of a resample is a bound, the ratio may be anything from there on, and counts at the low end as the least that it
+    may be and at the high end as the largest; where neither side of a pair ever gets there it may be anything. Sides
+    that are exchanged give the inverse.
+
+    Args:
+        a: of the baseline.
+        b: of the system that is compared with it.
+        level: of the interval.
+        draws: resamples of each side.
+        seed: of numpy's generator: the same interval each time.
+
+    Raises:
+        UserError: if a side has no seeds, compute is not positive, or the level or the draws are none.
+    """
+    if not 0 < level < 1:
+        raise UserError(f'the level of an interval is between 0 and 1, not {quoted(level)}')
+    if draws < 1:
+        raise UserError(f'an interval needs 1 draw or more, not {quoted(draws)}')
+    a, b = as_seeds(a, 'a'), as_seeds(b, 'b')
+    if not min(a.values + b.values) > 0:
+        raise UserError('a factor is of compute or time that is positive, and a seed has none')
+    value, bound = _ratio(summary_over_seeds(a), summary_over_seeds(b))
+    if min(len(a.values), len(b.values)) < 2:
+        return Factor(value, bound)
+    (a_low, a_high), (b_low, b_high) = (_resampled(side, draws, seed) for side in (a, b))
+    tail = (1 - level) / 2
+    return Factor(value, bound, _quantile(a_low, b_high, tail), _inverse(_quantile(b_low, a_high, tail)))
+
+
+def _ratio(a: Summary, b: Summary) -> tuple[float | None, str]:
+    """The value and the bound of a factor."""
+    never = math.isinf(a.median), math.isinf(b.median)
+    if all(never):
+        return None, ''
+    # A bound may stand for "never": over or below one that never gets there, or another bound, it says nothing.
+    if (a.is_bound and (b.is_bound or never[1])) or (b.is_bound and never[0]):
+        return None, 'not known'
+    return a.median / b.median, 'or more' if a.is_bound else 'or less' if b.is_bound else ''
+
+
+def _resampled(seeds: Seeds, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the most that the median of each resample may be."""
+    medians, bounds = resampled_medians(seeds, draws, np.random.default_rng(seed))
+    return medians, np.where(bounds, math.inf, medians)
+
+
+def _quantile(numerators: np.ndarray, denominators: np.ndarray, share: float) -> float:
+    """The least ratio that this share of all pairs is not above; one that may be anything counts as 0."""
+    (tops, top_counts), (bottoms, bottom_counts) = (
+        np.unique(values, return_counts=True) for values in (numerators, denominators)
+    )
+    ratios, counts = np.zeros((len(tops), len(bottoms))), top_counts[:, None] * bottom_counts
+    ratios = np.divide(tops[:, None], bottoms, out=ratios, where=np.isfinite(bottoms)).ravel()
+    order = ratios.argsort(kind='stable')
+    below = counts.ravel()[order].cumsum()
+    return float(ratios[order][np.searchsorted(below, share * below[-1])])
+
+
+def _inverse(value: float) -> float:
+    return 1 / value if value else math.inf
