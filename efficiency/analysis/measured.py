@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from efficiency.analysis import plots, trends
+from efficiency.analysis import plots
 from efficiency.analysis.compare import compare
 from efficiency.analysis.crossings import Crossing
 from efficiency.analysis.curves import sensitivity
 from efficiency.analysis.document import Column, Section, Table, shown
+from efficiency.analysis.measured_trend import since, trend
 from efficiency.analysis.runs import Run, System, Target, seeds_of, systems
 from efficiency.analysis.survival import summary_over_seeds
-from efficiency.errors import UserError
 from efficiency.published import baseline_for
 
 Link = Callable[[str], str]  # the address of a record's file, as seen from the page
@@ -23,8 +23,6 @@ Found = Mapping[System, Sequence[tuple[Run, Crossing]]]
 
 _LEVELS = 12
 _COMPARED = 60
-# Points drawn in all the resamples of a bootstrap: what that takes of memory, and how far it can be trusted.
-_DRAWN, _LEAST_DRAWS, _MOST_DRAWS = 2_000_000, 200, 5000
 
 
 def slug(target: Target) -> str:
@@ -60,7 +58,8 @@ def measured_section(
     ]
     if undated:
         text.append(f'Without a publication date, and so in no trend: {", ".join(undated)}.')
-    trend_text, trend_table = _trend(name, order, found, baseline, dates)
+    macs = {system: seeds_of(crossings).values for system, crossings in found.items()}
+    trend_text, trend_table = trend(name, order, macs, baseline, dates)
     level_table, level_chart = _sensitivity(name, target, order, baseline, dates)
     curves = {system.name: _middle_run(found[system]).curve for system in _drawn(order, baseline)}
     points = [_dated(system, found[system], dates) for system in order if system.model in dates]
@@ -185,65 +184,9 @@ def _dated(system: System, crossings: Sequence[tuple[Run, Crossing]], dates) -> 
     return plots.DatedPoint(system.name, dates[system.model], macs.median, source, True, macs.low, macs.high)
 
 
-def _since(order: Sequence[System], baseline: System, dates: Mapping[str, datetime.date]) -> list[System]:
-    """The systems that progress since the baseline is made of: it and those published later."""
-    start = dates.get(baseline.model)
-    return [] if start is None else [s for s in order if s.model in dates and dates[s.model] >= start]
-
-
-def _trend(
-    name: str, order: Sequence[System], found: Found, baseline: System, dates: Mapping[str, datetime.date]
-) -> tuple[str, Table | None]:
-    """The doubling time of efficiency among these systems, in a sentence and, where there is one, in a table."""
-    later = _since(order, baseline, dates)
-    earlier = [s.name for s in order if s.model in dates and s not in later]
-    before = (
-        f' Published before {baseline.name}, and so not part of the trend: {", ".join(earlier)}.' if earlier else ''
-    )
-    days, seeds = [dates[s.model] for s in later], [seeds_of(found[s]).values for s in later]
-    macs = [summary_over_seeds(values).median for values in seeds]
-    if not later or trends.frontier_doubling_months(days, macs) is None:
-        return (
-            f'No trend can be given: it takes a baseline that reaches the target, and points of two dates.{before}',
-            None,
-        )
-    frontier = [later[i].name for i in trends.frontier_indices(days, macs)]
-    rows = [
-        {
-            'what': f'frontier, {method.replace("_", " ")}',
-            'months': trends.frontier_doubling_months(days, macs, method),
-            'interval': None,
-        }
-        for method in trends.METHODS
-    ]
-    draws = min(_MOST_DRAWS, max(_LEAST_DRAWS, _DRAWN // len(later)))
-    for what, interval in (
-        ('frontier points', lambda: trends.bootstrap_points(days, macs, draws=draws)),
-        ('points', lambda: trends.bootstrap_points(days, macs, of='all', draws=draws)),
-        ('seeds', lambda: trends.bootstrap_seeds(days, seeds, draws=draws)),
-    ):
-        try:
-            found = str(interval())
-        except UserError as error:  # no resample has a trend: the reason stands in the interval's place
-            found = str(error)
-        rows.append({'what': f'95 % interval over resampled {what}', 'months': None, 'interval': found})
-    if len(later) <= _COMPARED:
-        for left_out, months in trends.leave_one_out(days, macs, [s.name for s in later]):
-            if left_out in frontier:
-                rows.append({'what': f'without {left_out}', 'months': months, 'interval': None})
-    months = trends.months_text(rows[0]['months'])
-    text = f'Frontier since {baseline.name}: {", ".join(frontier)}. Doubling time, least squares: {months}.{before}'
-    columns = (
-        Column('what', 'doubling time of efficiency'),
-        Column('months', 'months'),
-        Column('interval', 'interval'),
-    )
-    return text, Table(f'trend-{name}', 'Doubling time', columns, rows)
-
-
 def _sensitivity(name: str, target: Target, order: Sequence[System], baseline: System, dates):
     """How factor and doubling time move with the level asked for: a table and a figure."""
-    later = _since(order, baseline, dates)
+    later = since(order, baseline, dates)
     if len(later) < 2:
         return None, None
     metric = target.metric
