@@ -12,11 +12,11 @@ import csv
 import io
 import math
 import pathlib
-import statistics
 import sys
 from collections.abc import Sequence
 
 from efficiency import records
+from efficiency.analysis.survival import summary_over_seeds
 from efficiency.errors import UserError
 from efficiency.published import BASELINE_COLUMNS, BASELINES_FILE, baselines
 
@@ -55,7 +55,7 @@ def baseline_row(runs: Sequence[records.Record], source: str) -> dict[str, str]:
     crossings = [records.first_crossing(run['curve'], {'metric': metric, 'value': value}) for run in runs]
 
     def median(key):
-        return str(round(statistics.median(c[key] if c else math.inf for c in crossings)))
+        return str(round(summary_over_seeds([c[key] if c else math.inf for c in crossings]).median))
 
     row = {
         'dataset': first['dataset']['name'],

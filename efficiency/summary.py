@@ -56,5 +56,5 @@ def _factor(record: Record) -> str:
     by_train, by_paper = (float(row[key]) / crossing[key] for key in ('train_macs', 'paper_macs'))
     return (
         f'{by_train:.2f} x less train compute than {row["model"]} (median of {row["seeds"]} seeds), '
-        f'{by_paper:.2f} x by paper compute'
+        f'{by_paper:.2f} x by paper compute; of one seed, and so without an interval'
     )

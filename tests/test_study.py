@@ -227,7 +227,7 @@ def test_the_rule_takes_the_lowest_median_and_those_that_never_get_there_last():
     assert lowest_median_compute({'a': failed, 'b': runs(0.2, macs=1000)}) == 'b'
 
 
-def test_a_factor_is_of_medians_and_in_brackets_of_the_seeds_farthest_apart():
+def test_a_factor_is_of_medians_and_its_interval_of_resampled_seeds():
     def system(name, role, macs, *curves):
         found = System(name, 'net.py', {}, range(len(curves)), role, {})
         each = [make_record(accuracies=curve, macs_per_epoch=macs) for curve in curves]
@@ -240,9 +240,11 @@ def test_a_factor_is_of_medians_and_in_brackets_of_the_seeds_farthest_apart():
     (rows,) = comparison(Study('small', 'plain', systems), systems, states).values()
     assert [(row['system'], row['reached'], row['train_macs'], row['of_seeds']) for row in rows] == [
         ('other', '2 of 3', '200', '[100, never]'),
-        ('plain', '3 of 3', '2e+03', '[1e+03, 3e+03]'),
+        ('plain', '3 of 3', '2,000', '[1,000, 3,000]'),
     ]
-    assert [(row['factor'], row['factor_of_seeds']) for row in rows] == [('10', '[0, 30]'), ('1', None)]
+    # With 3 seeds, 1 resample in 4 has a median that is the largest of them, here "never", and as many the smallest.
+    assert [row['factor'] for row in rows] == ['10.0 [0, 30.0]', '1.00 [1.00, 1.00]']
+    assert [row['stopped'] for row in rows] == [None, None]
 
 
 def test_where_the_rule_chooses_what_another_system_is_its_runs_are_that_ones(tmp_path):

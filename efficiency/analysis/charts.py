@@ -26,7 +26,9 @@ class Series:
         hollow: markers are outlines: published points, where filled ones are measured.
         labels: a text beside each point, '' for none.
         hover: lines of text for each point, on the page.
-        low, high: ends of an interval of y for each point, or None.
+        low, high: ends of an interval of y for each point, or None; of a point None where it has no interval, 0 on a
+            logarithmic axis or infinite where that end has no bound.
+        left, right: the same of x.
     """
 
     name: str
@@ -39,8 +41,10 @@ class Series:
     hollow: bool = False
     labels: Sequence[str] = ()
     hover: Sequence[str] = ()
-    low: Sequence[float] | None = None
-    high: Sequence[float] | None = None
+    low: Sequence[float | None] | None = None
+    high: Sequence[float | None] | None = None
+    left: Sequence[float | None] | None = None
+    right: Sequence[float | None] | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

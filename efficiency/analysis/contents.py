@@ -37,7 +37,7 @@ def contents(
 
     points, networks = published.points(), published.networks()
     sections = published_sections(points, published.targets(), networks, published.claims())
-    runs, measured, silent = [], [], []
+    runs, measured = [], []
     if runs_folder is not None:
         all_runs, left_out = read_runs(runs_folder, progress)
         runs = [run for run in all_runs if not run.is_tuning]
@@ -45,12 +45,9 @@ def contents(
         targets, others = _targets(runs, questions)
         for target in targets:
             progress(f'runs for {target}')
-            if section := measured_section(target, runs, dates, link):
-                measured.append(section)
-            else:
-                silent.append(target)
+            measured.append(measured_section(target, runs, dates, link))
         measured.append(bill_section(all_runs, link))
-        measured.append(_records_section(all_runs, left_out, others, silent, link))
+        measured.append(_records_section(all_runs, left_out, others, link))
     return measured + questions.sections(runs) + sections
 
 
@@ -68,7 +65,6 @@ def _records_section(
     runs: Sequence[Run],
     left_out: Sequence[LeftOut],
     others: Sequence[Target],
-    silent: Sequence[Target],
     link: Callable[[str], str],
 ) -> Section:
     """Which records there were, and which of them the figures leave out and why."""
@@ -81,8 +77,6 @@ def _records_section(
             f'Targets of these runs without a section of their own: {listed}{more}; --target={others[0].metric}:'
             f'{others[0].value:g} reports on one. Their runs count under other targets wherever the curve says enough.'
         )
-    if silent:
-        text.append(f'All runs were stopped before one could know of {", ".join(map(str, silent))}.')
     rows = [{'path': entry.path, 'reason': entry.reason, 'href': link(entry.path)} for entry in left_out]
     columns = (Column('path', 'file', link='href'), Column('reason', 'why it is left out'))
     tables = [Table('left-out', 'Left out', columns, rows)] if rows else []

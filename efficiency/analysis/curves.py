@@ -9,16 +9,29 @@ import dataclasses
 import datetime
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from efficiency.analysis.survival import summary_over_seeds
+from efficiency.analysis.crossings import met_at
+from efficiency.analysis.factors import Factor, factors_over
+from efficiency.analysis.survival import Seeds, Summary, summary_over_seeds
 from efficiency.analysis.trends import as_date, frontier_doubling_months, frontier_indices
 from efficiency.errors import UserError, shown
 
-# Of one seed: the accuracies of its evaluations, and the macs spent up to each.
-Curve = tuple[Sequence[float], Sequence[float]]
+
+class Curve(NamedTuple):
+    """Of one seed.
+
+    Attributes:
+        accuracies: of its evaluations.
+        macs: spent up to each.
+        stopped: whether it ended because it had met a target of its own: what it did not reach by then takes more.
+    """
+
+    accuracies: Sequence[float]
+    macs: Sequence[float]
+    stopped: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,19 +40,19 @@ class SystemAtLevel:
 
     Attributes:
         name, published: as given.
-        macs: the median over seeds, infinite where that is a seed that never got there; None where it is not known, as
-            the runs were stopped at a lower level.
-        seeds: of every seed, for `bootstrap_seeds` and `compare`; empty where `macs` is None.
-        factor_to_baseline: the baseline's compute / this system's; None unless both reach the level.
-        factor_to_frontier_end: this system's compute / the least of all; None unless it reaches the level.
-        on_frontier: whether nothing published up to then took less.
+        macs: of the seeds, their median by Kaplan & Meier's estimate.
+        seeds: of every seed, for `compare` and resampling.
+        factor_to_baseline: the baseline's compute / this system's, with its interval; see `factors_over`.
+        factor_to_frontier_end: this system's compute / the least that is known; None unless the system reaches the
+            level in the median.
+        on_frontier: whether nothing published up to then took less; what is a bound is on no frontier.
     """
 
     name: str
     published: datetime.date
-    macs: float | None
-    seeds: tuple[float, ...]
-    factor_to_baseline: float | None
+    macs: Summary
+    seeds: Seeds
+    factor_to_baseline: Factor
     factor_to_frontier_end: float | None
     on_frontier: bool
 
@@ -51,15 +64,16 @@ class LevelRow:
     Attributes:
         level: the accuracy asked for.
         systems: all of them, by date.
-        factor: the baseline's compute / the least of all; None where the baseline does not reach the level.
+        factor: the baseline's compute / the least that is known, with the interval of a comparison with that system; of
+            no value where none reaches the level.
         doubling_months: of the frontier; infinite where its first point is its last, None where fewer than two dates
-            have a system that reaches the level.
+            have a system that is known to reach the level in the median.
         note: what stands in the way of a comparison with other levels, in a sentence or more; else empty.
     """
 
     level: float
     systems: tuple[SystemAtLevel, ...]
-    factor: float | None
+    factor: Factor
     doubling_months: float | None
     note: str
 
@@ -68,7 +82,6 @@ def sensitivity(
     curves: Mapping[str, tuple[Any, Sequence[Curve]]],
     levels: Sequence[float],
     baseline: str,
-    stopped_at: Mapping[str, float] | None = None,
     method: str = 'least_squares',
 ) -> list[LevelRow]:
     """How factor and doubling time move with the accuracy asked for, from whole curves.
@@ -76,12 +89,9 @@ def sensitivity(
     The paper asks for AlexNet's level alone; that is the main criticism of its method.
 
     Args:
-        curves: of each system its publication date and, for each seed, the accuracies of its evaluations and the macs
-            spent up to each.
+        curves: of each system its publication date and, for each seed, a `Curve`.
         levels: accuracies to ask for.
         baseline: the system that the factors compare with.
-        stopped_at: of systems whose runs end where they first reach a target, that target. Whether a run that met it
-            would have reached a higher level is not known, so the system counts at no such level.
         method: see `doubling_months`.
 
     Returns:
@@ -94,18 +104,16 @@ def sensitivity(
         raise UserError(f'the baseline {shown(baseline)} is none of the systems: {", ".join(curves)}')
     dates = {name: as_date(date) for name, (date, _) in curves.items()}
     dates = dict(sorted(dates.items(), key=lambda item: item[1]))
+    if without := [name for name, (_, seeds) in curves.items() if not seeds]:
+        raise UserError(f'{without[0]} has no curves')
     read = {
-        name: [checked_curve(f'{name}, seed {i}', *seed) for i, seed in enumerate(seeds)]
+        name: [Curve(*checked_curve(f'{name}, seed {i}', *seed[:2]), *seed[2:]) for i, seed in enumerate(seeds)]
         for name, (_, seeds) in curves.items()
     }
-    if without := [name for name, seeds in read.items() if not seeds]:
-        raise UserError(f'{without[0]} has no curves')
-    stopped_at = stopped_at or {}
-    rows = []
-    for level in levels:
-        seeds = {name: _crossings(read[name], level, stopped_at.get(name)) for name in dates}
-        rows.append(_level_row(level, dates, seeds, baseline, method))
-    return rows
+    return [
+        _level_row(level, dates, {name: _crossings(read[name], level) for name in dates}, baseline, method)
+        for level in levels
+    ]
 
 
 def checked_curve(name: str, accuracies: Sequence[float], macs: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
@@ -128,59 +136,53 @@ def checked_curve(name: str, accuracies: Sequence[float], macs: Sequence[float])
     return accuracies, macs
 
 
-def _crossings(
-    seeds: Sequence[tuple[np.ndarray, np.ndarray]], level: float, stopped_at: float | None
-) -> tuple[float, ...]:
-    """The macs of each seed's first evaluation at the level, infinite without one; nothing if one stopped before it."""
-    crossings = []
-    for accuracies, macs in seeds:
-        met = accuracies >= level
-        if not met.any() and stopped_at is not None and (accuracies >= stopped_at).any():
-            return ()
-        crossings.append(float(macs[met.argmax()]) if met.any() else math.inf)
-    return tuple(crossings)
+def _crossings(curves: Sequence[Curve], level: float) -> Seeds:
+    """What it took each seed to its first evaluation at the level."""
+    values, censored = [], []
+    for curve in curves:
+        found = met_at(curve.accuracies, level)
+        censored.append(found is None and curve.stopped and len(curve.macs) > 0)
+        at = -1 if censored[-1] else None if found is None else found[0]
+        values.append(math.inf if at is None else float(curve.macs[at]))
+    return Seeds(tuple(values), tuple(censored))
 
 
 def _level_row(
-    level: float,
-    dates: Mapping[str, datetime.date],
-    seeds: Mapping[str, tuple[float, ...]],
-    baseline: str,
-    method: str,
+    level: float, dates: Mapping[str, datetime.date], seeds: Mapping[str, Seeds], baseline: str, method: str
 ) -> LevelRow:
     """One row of `sensitivity`; dates are in their order."""
-    macs = {name: summary_over_seeds(seeds[name]).median if seeds[name] else None for name in dates}
+    macs = {name: summary_over_seeds(seeds[name]) for name in dates}
     # What is not known is on no frontier, as what was never reached.
-    points = list(dates.values()), [math.inf if m is None else m for m in macs.values()]
-    frontier = [list(dates)[i] for i in frontier_indices(*points)]
-    least = min(points[1])
-    base = macs[baseline] if macs[baseline] not in (None, math.inf) else None
-    systems = []
-    for name, published in dates.items():
-        reached = macs[name] not in (None, math.inf)
-        systems.append(
-            SystemAtLevel(
-                name=name,
-                published=published,
-                macs=macs[name],
-                seeds=seeds[name],
-                factor_to_baseline=base / macs[name] if reached and base else None,
-                factor_to_frontier_end=macs[name] / least if reached else None,
-                on_frontier=name in frontier,
-            )
+    known = [math.inf if summary.is_bound else summary.median for summary in macs.values()]
+    frontier = [list(dates)[i] for i in frontier_indices(list(dates.values()), known)]
+    least = min(known)
+    factors = factors_over(seeds, baseline)
+    systems = [
+        SystemAtLevel(
+            name=name,
+            published=published,
+            macs=macs[name],
+            seeds=seeds[name],
+            factor_to_baseline=factors[name],
+            factor_to_frontier_end=None if math.isinf(of_system) else of_system / least,
+            on_frontier=name in frontier,
         )
+        for (name, published), of_system in zip(dates.items(), known, strict=True)
+    ]
     notes = []
-    if macs[baseline] == math.inf:
-        summary = summary_over_seeds(seeds[baseline])
-        notes.append(f'{baseline} does not reach {level:g}: {summary.n_reached} of {summary.n} seeds do.')
-    if unknown := [name for name in dates if macs[name] is None]:
-        notes.append(f'Not known at {level:g}, as runs were stopped at a lower level: {", ".join(unknown)}.')
-    if base and baseline != frontier[0]:
+    base = macs[baseline]
+    if math.isinf(base.median):
+        notes.append(f'{baseline} does not reach {level:g}: {base.n_reached} of {base.n} seeds do.')
+    if bounds := [name for name in dates if macs[name].is_bound]:
+        listed = ', '.join(f'{name} ({macs[name].n_censored} of {macs[name].n} seeds)' for name in bounds)
+        notes.append(f'Only known to take this much or more, as runs were stopped before: {listed}.')
+    if frontier and math.isfinite(base.median) and baseline != frontier[0]:
         notes.append(f'The frontier begins with {frontier[0]}, not with {baseline}.')
+    cheapest = next((system for system in systems if system.factor_to_frontier_end == 1), None)
     return LevelRow(
         level=level,
         systems=tuple(systems),
-        factor=base / least if base else None,
-        doubling_months=frontier_doubling_months(*points, method),
+        factor=cheapest.factor_to_baseline if cheapest else Factor(None),
+        doubling_months=frontier_doubling_months(list(dates.values()), known, method),
         note=' '.join(notes),
     )

@@ -12,7 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from efficiency.analysis.crossings import Crossing
 from efficiency.analysis.curves import checked_curve
+from efficiency.analysis.factors import Factor, exact_factor, factor_with_interval
+from efficiency.analysis.runs import Run, seeds_of
+from efficiency.analysis.survival import Seeds, summary_over_seeds
 from efficiency.analysis.trends import DAYS_PER_MONTH, as_date
 from efficiency.errors import UserError, shown
 
@@ -91,6 +95,25 @@ class Decomposition:
 
 
 @dataclasses.dataclass(frozen=True)
+class Split:
+    """A `Decomposition` of two systems' medians over seeds, each factor with its interval.
+
+    Every median is taken by itself: products hold of one seed each, and else as nearly as the seeds agree.
+
+    Attributes:
+        examples, macs_per_example, train_macs: the last is of both together.
+        seconds, hardware, utilisation: the first is of all together. None unless every run has seconds and a peak.
+    """
+
+    examples: Factor
+    macs_per_example: Factor
+    train_macs: Factor
+    seconds: Factor | None = None
+    hardware: Factor | None = None
+    utilisation: Factor | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class EffectiveCompute:
     """Growth of what the largest runs can do (section 5.4), as factors over one period.
 
@@ -123,13 +146,15 @@ class WithinBudget:
         name: of the system.
         level: its best accuracy at evaluations within the budget, the median over seeds; None where half of them have
             no evaluation so early.
+        level_is_bound: whether it is this much or more, as runs were stopped before the budget was spent.
         epochs, macs: where each seed had its best first, the medians over the seeds that have one; None as `level`.
         seeds: how many.
-        seeds_ended: how many of them ended before the budget was spent; a longer run might have got further.
+        seeds_ended: how many of them ended before the budget was spent.
     """
 
     name: str
     level: float | None
+    level_is_bound: bool
     epochs: float | None
     macs: float | None
     seeds: int
@@ -156,6 +181,51 @@ def decompose(a: Cost, b: Cost) -> Decomposition:
         hardware_factor=b.peak_macs_per_second / a.peak_macs_per_second,
         utilisation_factor=b.utilisation / a.utilisation,
     )
+
+
+def split_factor(a: Sequence[tuple[Run, Crossing]], b: Sequence[tuple[Run, Crossing]]) -> Split:
+    """How many times less the runs of b took than those of a, and by what. Exchanged sides give the inverse.
+
+    Args:
+        a: the runs that factors compare with, as AlexNet's, and what each took; of one run or more.
+        b: the others.
+
+    Raises:
+        UserError: if a side has no runs.
+    """
+    examples, train_macs = (
+        factor_with_interval(seeds_of(a, key), seeds_of(b, key)) for key in ('examples', 'train_macs')
+    )
+    # Counted, and so the same for every seed, unless a run went on under another program.
+    each_a, each_b = ([_spent(*item)[0] / _spent(*item)[1] for item in side] for side in (a, b))
+    if np.ptp(each_a) <= _TOLERANCE * each_a[0] and np.ptp(each_b) <= _TOLERANCE * each_b[0]:
+        macs_per_example = exact_factor(each_a[0], each_b[0])
+    else:
+        macs_per_example = factor_with_interval(each_a, each_b)
+    result = Split(examples, macs_per_example, train_macs)
+    runs = [*a, *b]
+    if not all(run.matmul_peak_macs_per_second and _spent(run, crossing)[2] for run, crossing in runs):
+        return result
+    peaks_a, peaks_b = ([run.matmul_peak_macs_per_second for run, _ in side] for side in (a, b))
+    used_a, used_b = ([_utilisation(*item) for item in side] for side in (a, b))
+    return dataclasses.replace(
+        result,
+        seconds=factor_with_interval(seeds_of(a, 'train_seconds'), seeds_of(b, 'train_seconds')),
+        hardware=factor_with_interval(peaks_b, peaks_a),
+        utilisation=factor_with_interval(used_b, used_a),
+    )
+
+
+def _spent(run: Run, crossing: Crossing) -> tuple[float, float, float]:
+    """Train macs, examples and seconds up to the crossing, or of the whole run where there is none."""
+    if crossing.reached:
+        return crossing.train_macs, crossing.examples, crossing.train_seconds
+    return tuple(float(run.curve[key][-1]) for key in ('train_macs', 'examples', 'train_seconds'))
+
+
+def _utilisation(run: Run, crossing: Crossing) -> float:
+    macs, _, seconds = _spent(run, crossing)
+    return macs / (seconds * run.matmul_peak_macs_per_second)
 
 
 def effective_compute(hardware: float, spending: float, algorithms: float) -> EffectiveCompute:
@@ -197,12 +267,17 @@ def effective_compute_over(
 
 
 def within_budget(
-    candidates: Mapping[str, Sequence[tuple[Sequence[float], Sequence[float], Sequence[float]]]], budget_macs: float
+    candidates: Mapping[str, Sequence[tuple[Sequence[float], Sequence[float], Sequence[float], bool]]],
+    budget_macs: float,
 ) -> list[WithinBudget]:
     """What reaches which level within a budget.
 
+    A run that was stopped at its own target before the budget was spent might have got further with the rest of it: its
+    level is that or more, and the median over seeds is found as `efficiency.analysis.survival` finds that of compute.
+
     Args:
-        candidates: of each system and each seed the accuracies of its evaluations, and the macs and epochs up to each.
+        candidates: of each system and each seed the accuracies of its evaluations, the macs and epochs up to each, and
+            whether it was stopped before it was trained to its end.
         budget_macs: macs that may be spent on training.
 
     Returns:
@@ -220,20 +295,21 @@ def within_budget(
 def _within_budget(name: str, seeds: Sequence[Sequence[Sequence[float]]], budget_macs: float) -> WithinBudget:
     if not seeds:
         raise UserError(f'{name} has no curves')
-    levels, best, ended = [], [], 0
-    for i, (*curve, epochs) in enumerate(seeds):
+    levels, stopped_below, best, ended = [], [], [], 0
+    for i, (*curve, epochs, stopped) in enumerate(seeds):
         accuracies, macs = checked_curve(f'{name}, seed {i}', *curve)
         if len(epochs) != len(macs):
             raise UserError(f'the curve of {name}, seed {i} has {len(epochs)} epochs for {len(macs)} macs')
         affordable = int((macs <= budget_macs).sum())
-        levels.append(-math.inf)
+        levels.append(0.0)
         if affordable:
             at = int(accuracies[:affordable].argmax())
             levels[-1] = float(accuracies[at])
             best.append((float(epochs[at]), float(macs[at])))
         ended += affordable == len(macs)
-    level = float(np.median(levels))
-    if math.isinf(level):
-        return WithinBudget(name, None, None, None, len(seeds), ended)
+        stopped_below.append(stopped and affordable == len(macs))
+    if 2 * len(best) <= len(seeds):
+        return WithinBudget(name, None, False, None, None, len(seeds), ended)
+    level = summary_over_seeds(Seeds(tuple(levels), tuple(stopped_below)))
     epochs, macs = (float(values) for values in np.median(best, axis=0))
-    return WithinBudget(name, level, epochs, macs, len(seeds), ended)
+    return WithinBudget(name, level.median, level.is_bound, epochs, macs, len(seeds), ended)

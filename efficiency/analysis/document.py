@@ -41,6 +41,7 @@ class Table:
 
     Attributes:
         name: of its CSV file.
+        in_file: columns that only the CSV file has: what people read in one cell, a number each.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Row]
     text: str = ''
+    in_file: Sequence[Column] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

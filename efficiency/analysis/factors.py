@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from efficiency.analysis.survival import Seeds, Summary, as_seeds, resampled_med
 from efficiency.errors import UserError
 from efficiency.errors import shown as quoted
 
+T = TypeVar('T')
 _DRAWS = 1000
 _TURNED = {'or more': 'or less', 'or less': 'or more'}
 
@@ -37,12 +39,16 @@ class Factor:
         """As '[15.6, 24.0]', or '[15.6, unbounded)'."""
         if self.low is None:
             return '[one seed: not known]'
+        if math.isinf(self.low):
+            return '[infinite]'
         return f'[{shown(self.low)}, ' + ('unbounded)' if math.isinf(self.high) else f'{shown(self.high)}]')
 
     def __str__(self):
         """As '20.1 [15.6, 24.0]', '20.1 or more [15.6, unbounded)', '10.1 [one seed: not known]'; '-' for none."""
+        if self.value is None and self.bound:
+            return self.bound if self.low is None else f'{self.bound} {self.interval}'
         if self.value is None:
-            return f'not known {self.interval}' if self.bound else '-'
+            return '-'
         value = 'infinite' if math.isinf(self.value) else shown(float(self.value)) if self.value else '0'
         return ' '.join(filter(None, [value, self.bound, self.interval]))
 
@@ -92,6 +98,19 @@ def factor_with_interval(
     (a_low, a_high), (b_low, b_high) = (_resampled(side, draws, seed) for side in (a, b))
     tail = (1 - level) / 2
     return Factor(value, bound, _quantile(a_low, b_high, tail), _inverse(_quantile(b_low, a_high, tail)))
+
+
+def factors_over(seeds: Mapping[T, Seeds], baseline: T) -> dict[T, Factor]:
+    """The factor of each system over the baseline; its own is 1 whatever its seeds, or none where it never gets there.
+
+    Args:
+        seeds: by system, the baseline's among them.
+    """
+    factors = {
+        system: factor_with_interval(seeds[baseline], each) for system, each in seeds.items() if system != baseline
+    }
+    never = math.isinf(summary_over_seeds(seeds[baseline]).median)
+    return factors | {baseline: Factor(None) if never else exact_factor(1, 1)}
 
 
 def _ratio(a: Summary, b: Summary) -> tuple[float | None, str]:

@@ -2,6 +2,7 @@
 
 import datetime
 import io
+import math
 import pathlib
 import textwrap
 
@@ -17,6 +18,7 @@ _MANY = 20
 _MOST_LABELS = 40
 _MANY_POINTS = 1000  # where looking for the best place takes longer than drawing
 _TITLE_WIDTH, _LABEL_WIDTH = 85, 40
+_ARROW = 22  # points
 # Away from one another and from points, in at most so many rounds; a line leads back where one had to go far.
 _LABELS = {
     'iter_lim': 60,  # no limit of time: a figure does not depend on how fast it was made
@@ -112,7 +114,9 @@ def _draw_series(axes, series: Series, labelled: bool) -> list:
         zorder=3 if series.marker else 2,
     )
     if series.low is not None and series.high is not None:
-        axes.vlines(series.x, series.low, series.high, color=series.colour, linewidth=1.0, alpha=0.7)
+        _draw_bars(axes, series, list(zip(series.low, series.high, strict=True)), upright=True)
+    if series.left is not None and series.right is not None:
+        _draw_bars(axes, series, list(zip(series.left, series.right, strict=True)), upright=False)
     return [
         axes.text(
             x,
@@ -124,6 +128,26 @@ def _draw_series(axes, series: Series, labelled: bool) -> list:
         for x, value, label in zip(_numbers(axes.xaxis, series.x), y, series.labels, strict=False)
         if label and labelled
     ]
+
+
+def _draw_bars(axes, series: Series, intervals, upright: bool) -> None:
+    """The intervals of a series in one direction; an end without a bound is an arrow."""
+    lines = axes.vlines if upright else axes.hlines
+    for x, y, (low, high) in zip(series.x, series.y, intervals, strict=True):
+        if y is None or low is None:
+            continue
+        at, middle = (x, y) if upright else (y, x)
+        ends = low if low > 0 else middle, high if math.isfinite(high) else middle
+        lines(at, *ends, color=series.colour, linewidth=1.0, alpha=0.7)
+        for way, is_open in ((-1, low <= 0), (1, math.isinf(high))):
+            if is_open:
+                axes.annotate(
+                    '',
+                    (x, y),
+                    (0, way * _ARROW) if upright else (way * _ARROW, 0),
+                    textcoords='offset points',
+                    arrowprops={'arrowstyle': '<-', 'color': series.colour, 'linewidth': 1.0, 'alpha': 0.7},
+                )
 
 
 def _numbers(axis, values) -> list[float]:

@@ -1,6 +1,7 @@
 """Draws charts with plotly, for the page: they can be pointed at, zoomed into and read without a network."""
 
 import html
+import math
 
 from efficiency.analysis.charts import Chart, Series
 
@@ -66,15 +67,20 @@ def _trace(go, series: Series):
         textfont={'size': 10},
         hovertext=hover or None,
         hoverinfo='text' if hover else 'skip',
-        error_y=_intervals(series),
+        error_y=_intervals(series.y, series.low, series.high),
+        error_x=_intervals(series.x, series.left, series.right),
     )
 
 
-def _intervals(series: Series) -> dict | None:
-    if series.low is None or series.high is None:
+def _intervals(middles, lows, highs) -> dict | None:
+    """Bars around the points; an end without a bound has none, and is told in the point's text."""
+    if lows is None or highs is None:
         return None
-    up = [high - y for high, y in zip(series.high, series.y, strict=True)]
-    down = [y - low for low, y in zip(series.low, series.y, strict=True)]
+    up, down = [], []
+    for middle, low, high in zip(middles, lows, highs, strict=True):
+        known = middle is not None and low is not None
+        up.append(high - middle if known and math.isfinite(high) else 0)
+        down.append(middle - low if known and low > 0 else 0)
     return {'type': 'data', 'symmetric': False, 'array': up, 'arrayminus': down, 'width': 3, 'thickness': 1}
 
 

@@ -60,9 +60,10 @@ def csv_text(table: Table) -> str:
     """The table as CSV, numbers with all their digits."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator='\n')
-    writer.writerow(column.key for column in table.columns)
+    columns = (*table.columns, *table.in_file)
+    writer.writerow(column.key for column in columns)
     for row in table.rows:
-        writer.writerow('' if row[column.key] is None else row[column.key] for column in table.columns)
+        writer.writerow('' if row[column.key] is None else row[column.key] for column in columns)
     return file.getvalue()
 
 

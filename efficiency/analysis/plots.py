@@ -9,6 +9,7 @@ import numpy as np
 
 from efficiency.analysis.charts import BLACK, COLOURS, GRAY, Chart, Series, style
 from efficiency.analysis.document import shown
+from efficiency.analysis.factors import Factor
 from efficiency.analysis.schedules import learning_rate
 from efficiency.analysis.trends import DAYS_PER_MONTH, frontier_indices
 
@@ -23,6 +24,7 @@ class DatedPoint:
     Attributes:
         macs: compute to the target.
         low, high: of its seeds, or None.
+        is_bound: whether it takes this much or more, as seeds were stopped before they got there.
         measured: by a run of ours; otherwise published.
         source: where it is from.
     """
@@ -34,21 +36,27 @@ class DatedPoint:
     measured: bool = False
     low: float | None = None
     high: float | None = None
+    is_bound: bool = False
 
     @property
     def hover(self) -> str:
         interval = '' if self.low is None else f' [{shown(self.low)}, {shown(self.high)}]'
         kind = 'measured' if self.measured else 'published'
-        return f'{self.system}\n{self.date}, {kind}\n{shown(self.macs)} macs{interval}\n{self.source}'
+        more = ' or more' if self.is_bound else ''
+        return f'{self.system}\n{self.date}, {kind}\n{shown(self.macs)} macs{more}{interval}\n{self.source}'
 
 
 def compute_over_date(name: str, title: str, points: Sequence[DatedPoint], baseline: str, text: str) -> Chart:
     """Compute to a target against publication date, with the frontier and Moore's line (the paper's figure 3).
 
     Args:
-        baseline: the system that the frontier and Moore's line begin at; earlier points are shown, and on no line.
+        baseline: the system that the frontier and Moore's line begin at; earlier points are shown, and on no line, and
+            so are those that are bounds.
     """
+    never = [point.system for point in points if math.isinf(point.macs)]
+    text = _with_undrawn(text, never, 'as half of its seeds or more never get there')
     points = sorted((point for point in points if math.isfinite(point.macs)), key=lambda point: point.date)
+    bounds, points = [p for p in points if p.is_bound], [p for p in points if not p.is_bound]
     start = next((point for point in points if point.system == baseline), None)
     later = [point for point in points if start and point.date >= start.date]
     frontier = [later[i] for i in frontier_indices([p.date for p in later], [p.macs for p in later])] if later else []
@@ -80,7 +88,17 @@ def compute_over_date(name: str, title: str, points: Sequence[DatedPoint], basel
                 series.append(
                     _dated(some, f'{label}, {"on" if on_frontier else "off"} the frontier', colour, on_frontier)
                 )
+    if bounds:
+        series.append(dataclasses.replace(_dated(bounds, 'this much or more', COLOURS[1], True), marker='triangle-up'))
     return Chart(name, title, 'publication date', 'compute, dense macs', series, text, log_y=True)
+
+
+def _with_undrawn(text: str, systems: Sequence[str], why: str) -> str:
+    """A chart's text, and what has no place in it."""
+    if not systems:
+        return text
+    more = f' and {len(systems) - _LINES} more' if len(systems) > _LINES else ''
+    return f'{text} Not drawn, {why}: {", ".join(systems[:_LINES])}{more}.'
 
 
 def _dated(points: Sequence[DatedPoint], name: str, colour: str, on_frontier: bool) -> Series:
@@ -92,16 +110,12 @@ def _dated(points: Sequence[DatedPoint], name: str, colour: str, on_frontier: bo
         [point.macs for point in points],
         colour=colour if on_frontier else GRAY,
         marker='circle' if points[0].measured else 'diamond',
-        hollow=not points[0].measured,
+        hollow=not points[0].measured or points[0].is_bound,
         labels=['' if many and not on_frontier else point.system for point in points],
         hover=[point.hover for point in points],
         low=[point.macs if point.low is None else point.low for point in points] if seeds else None,
-        high=[_finite(point.high, point.macs) for point in points] if seeds else None,
+        high=[point.macs if point.high is None else point.high for point in points] if seeds else None,
     )
-
-
-def _finite(value: float | None, otherwise: float) -> float:
-    return value if value is not None and math.isfinite(value) else otherwise
 
 
 def accuracy_over_compute(
@@ -158,51 +172,72 @@ def factor_over_level(name: str, title: str, metric: str, rows: Sequence, target
     Args:
         rows: of `efficiency.analysis.curves.sensitivity`.
     """
-    known = [row for row in rows if row.factor is not None]
-    hover = [f'{metric} >= {row.level:g}\nfactor {row.factor:.2f}\n{row.note}'.strip() for row in known]
-    series = [
-        Series(
-            'baseline to the end of the frontier',
-            [row.level for row in known],
-            [row.factor for row in known],
-            dash='solid',
-            hover=hover,
-        )
-    ]
+    known = [row for row in rows if _is_point(row.factor)]
+    levels = [row.level for row in known]
+    series = [_factors('baseline to the end of the frontier', levels, [row.factor for row in known], metric, style(0))]
+    series[0] = dataclasses.replace(series[0], dash='solid')
     for i, system in enumerate(sorted({s.name for row in known for s in row.systems if s.on_frontier})[:8]):
-        values = [(row.level, s.factor_to_baseline) for row in known for s in row.systems if s.name == system]
-        look = style(i + 1)
-        series.append(
-            Series(system, [x for x, _ in values], [y for _, y in values], look['colour'], look['marker'], 'dot')
-        )
+        factors = [s.factor_to_baseline for row in known for s in row.systems if s.name == system]
+        series.append(_factors(system, levels, factors, metric, style(i + 1)))
     if target is not None and known:
-        top = max(row.factor for row in known)
+        top = max(row.factor.value for row in known)
         series.append(Series('the target', [target, target], [min(1.0, top), top], GRAY, marker='', dash='dash'))
     return Chart(
         name, title, f'{metric} accuracy asked for', 'efficiency factor over the baseline', series, text, log_y=True
     )
 
 
-def epochs_against_macs(name: str, title: str, points: Sequence[tuple[str, float, float, str]], text: str) -> Chart:
+def _is_point(factor: Factor) -> bool:
+    """Whether a logarithmic axis has a place for it."""
+    return factor.value is not None and 0 < factor.value < math.inf and not factor.bound
+
+
+def _factors(name: str, levels: Sequence[float], factors: Sequence[Factor], metric: str, look: Mapping) -> Series:
+    """A line of factors over levels, with their intervals; broken where there is no factor."""
+    there = [factor if _is_point(factor) else Factor(None) for factor in factors]
+    return Series(
+        name,
+        levels,
+        [factor.value for factor in there],
+        look['colour'],
+        look['marker'],
+        'dot',
+        hover=[f'{name}\n{metric} >= {x:g}\nfactor {factor}' for x, factor in zip(levels, factors, strict=True)],
+        low=[factor.low for factor in there],
+        high=[factor.high for factor in there],
+    )
+
+
+def epochs_against_macs(name: str, title: str, points: Sequence[tuple[str, Factor, Factor, str]], text: str) -> Chart:
     """The factor in epochs against that in macs an epoch (the paper's table 1), with lines of equal efficiency.
 
     Args:
-        points: system, epochs factor, macs factor, source.
+        points: system, epochs factor, macs factor, source; those that have no factor are left out, and hollow those
+            whose factor is a bound.
     """
-    points = [point for point in points if math.isfinite(point[1]) and math.isfinite(point[2])]
-    xs, ys = [p[1] for p in points], [p[2] for p in points]
+    drawn = [p for p in points if all(f.value is not None and 0 < f.value < math.inf for f in p[1:3])]
+    text = _with_undrawn(text, [p[0] for p in points if p not in drawn], 'as there is no factor, or not a known one')
+    points = drawn
     series = [
         Series(
-            'networks',
-            xs,
-            ys,
-            labels=[p[0] for p in points],
+            label,
+            [x.value for _, x, _, _ in some],
+            [y.value for _, _, y, _ in some],
+            hollow=hollow,
+            labels=[p[0] for p in some],
             hover=[
-                f'{s}\nepochs factor {x:.2f}\nmacs factor {y:.2f}\nefficiency factor {x * y:.2f}\n{w}'
-                for s, x, y, w in points
+                f'{s}\nepochs factor {x}\nmacs factor {y}\nefficiency factor {shown(x.value * y.value)}\n{w}'
+                for s, x, y, w in some
             ],
+            low=[y.low for _, _, y, _ in some],
+            high=[y.high for _, _, y, _ in some],
+            left=[x.low for _, x, _, _ in some],
+            right=[x.high for _, x, _, _ in some],
         )
+        for label, hollow in (('networks', False), ('bounds: some runs were stopped before', True))
+        if (some := [p for p in points if bool(p[1].bound) == hollow])
     ]
+    xs, ys = [p[1].value for p in points], [p[2].value for p in points]
     if points:
         (left, right), (low, high) = ((min(values) / 1.4, max(values) * 1.4) for values in (xs, ys))
         products = [x * y for x, y in zip(xs, ys, strict=True)]

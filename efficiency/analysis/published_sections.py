@@ -9,6 +9,7 @@ from efficiency.analysis import plots, rederive, trends
 from efficiency.analysis.charts import Chart
 from efficiency.analysis.decompose import effective_compute
 from efficiency.analysis.document import Column, Section, Table, address
+from efficiency.analysis.factors import Factor, exact_factor
 from efficiency.published.points import Claim, Network, PublishedPoint, Target
 
 PAPER = 'hb2020-table3'
@@ -69,7 +70,12 @@ def _paper_section(points, networks, claims) -> Section:
                 'table-1',
                 'Where the gain is from: fewer epochs, cheaper epochs',
                 [
-                    (p.system, baseline.epochs / p.epochs, baseline.macs_per_example / p.macs_per_example, p.source)
+                    (
+                        p.system,
+                        Factor(baseline.epochs / p.epochs),
+                        exact_factor(baseline.macs_per_example, p.macs_per_example),
+                        p.source,
+                    )
                     for p in paper
                 ],
                 'Table 1 of the paper for all its networks, in dense macs of the networks themselves.',

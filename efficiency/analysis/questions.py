@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from efficiency import records
+from efficiency.analysis.cells import amount_text
 from efficiency.analysis.decompose import Cost, decompose, within_budget
 from efficiency.analysis.document import Column, Section, Table, shown
 from efficiency.analysis.runs import Run, Target, as_run, parse_target, systems
@@ -78,25 +79,29 @@ def _budget_section(runs: Sequence[Run], budget: float) -> Section:
     tables = []
     for i, ((dataset, _, metric), group) in enumerate(sorted(groups.items())):
         candidates = {
-            system.name: [(run.curve[metric], run.curve['train_macs'], run.curve['epochs']) for run in system.runs]
+            system.name: [
+                (run.curve[metric], run.curve['train_macs'], run.curve['epochs'], run.stopped) for run in system.runs
+            ]
             for system in systems([run for run in group if len(run.curve[metric])])
         }
         rows = [
             {
-                'system': row.name, 'level': row.level, 'epochs': row.epochs, 'train_macs': row.macs,
-                'seeds': row.seeds, 'ended': f'{row.seeds_ended} of {row.seeds}',
+                'system': row.name, 'level': row.level, 'level_text': amount_text(row.level, row.level_is_bound, 4),
+                'epochs': row.epochs, 'train_macs': row.macs, 'seeds': row.seeds,
+                'ended': f'{row.seeds_ended} of {row.seeds}',
             }
             for row in within_budget(candidates, budget)
         ]  # fmt: skip
         columns = (
-            Column('system', 'system'), Column('level', f'best {metric} within the budget', digits=4),
+            Column('system', 'system'), Column('level', f'best {metric} within the budget', text='level_text'),
             Column('epochs', 'epochs'), Column('train_macs', 'train compute, macs'), Column('seeds', 'seeds'),
             Column('ended', 'runs that ended before it was spent'),
         )  # fmt: skip
         tables.append(Table(f'budget-{i}', f'{metric} on {dataset} within {shown(budget)} macs', columns, rows))
     text = (
         f'What reaches which level within {shown(budget)} multiply-adds of training (dense, of the train step): the '
-        'best accuracy of an evaluation that the budget pays for, the median over seeds. "-" where it pays for none.'
+        'best accuracy of an evaluation that the budget pays for, the median over seeds. "-" where it pays for none; '
+        '"or more" where runs were stopped at their target before the budget was spent.'
     )
     return Section('budget', f'Within a budget of {shown(budget)} macs', [text], tables=tables)
 

@@ -120,6 +120,8 @@ def read_runs(
         identity = (run.model, run.target.dataset, run.target.fingerprint, run.recipe, run.seed, run.is_tuning)
         if run.status not in ('reached', 'exhausted'):
             left_out.append(LeftOut(path, f'is incomplete: its status is {run.status}'))
+        elif not len(run.curve['epochs']):
+            left_out.append(LeftOut(path, 'has no evaluations'))
         elif identity in seen:
             left_out.append(LeftOut(path, f'is of the same recipe and seed as {seen[identity]}'))
         else:

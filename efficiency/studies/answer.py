@@ -1,7 +1,6 @@
 """What a study says: its systems beside the baseline, and the bill of all its runs."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from efficiency import records
@@ -42,13 +41,12 @@ def comparison(study: Study, systems: Sequence[System], states: Sequence[State])
     """The systems' compute to each target that they share, tuning left out, by the target in words.
 
     Returns:
-        Rows: 'system', 'reached' (seeds), 'train_macs' (the median over seeds, to the first evaluation that meets the
-        target) with 'of_seeds' (the smallest and the largest), 'factor' (the baseline's median over this one's) with
-        'factor_of_seeds' (the baseline's smallest over this one's largest, and the other way round), and
-        'against_baseline' (a test over seeds, in a sentence).
+        Rows: 'system', 'reached' (seeds), 'stopped' (seeds that were so at a target of their own before this one; None
+        where no system has any), 'train_macs' (the median over seeds, to the first evaluation that meets the target)
+        with 'of_seeds' (the smallest and the largest), 'factor' (the baseline's median over this one's, with its
+        interval; None without a baseline), and 'against_baseline' (a test over seeds, in a sentence).
     """
-    from efficiency.analysis.runs import as_run, shared_targets
-    from efficiency.analysis.survival import Seeds, summary_over_seeds
+    from efficiency.analysis.runs import as_run, seeds_of, shared_targets
 
     runs = {
         system.name: [
@@ -61,47 +59,41 @@ def comparison(study: Study, systems: Sequence[System], states: Sequence[State])
     }
     tables = {}
     for target in shared_targets([run for each in runs.values() for run in each]):
-        macs = {}
-        for name, each in runs.items():
-            crossings = [run.crossing(target.metric, target.value) for run in each if _on(run, target)]
-            if crossings:
-                macs[name] = Seeds(*zip(*((c.train_macs, c.censored) for c in crossings), strict=True))
-        order = sorted(macs, key=lambda name: summary_over_seeds(macs[name]).median)
-        if order:
-            tables[str(target)] = [_row(name, macs[name], study.baseline, macs.get(study.baseline)) for name in order]
+        crossings = {
+            name: [(run, run.crossing(target.metric, target.value)) for run in each if _on(run, target)]
+            for name, each in runs.items()
+        }
+        seeds = {name: seeds_of(each) for name, each in crossings.items() if each}
+        if seeds:
+            tables[str(target)] = _rows(seeds, study.baseline)
     return tables
 
 
-def _row(name: str, macs: Sequence[float], baseline: str | None, base: Sequence[float] | None) -> Row:
-    from efficiency.analysis.compare import compare
+def _rows(seeds: Mapping[str, Any], baseline: str | None) -> list[Row]:
+    """A row for each system, by its median."""
+    from efficiency.analysis.cells import amount_text, range_text
+    from efficiency.analysis.compare import compare_with_baseline
+    from efficiency.analysis.factors import factors_over
     from efficiency.analysis.survival import summary_over_seeds
 
-    ours, theirs = summary_over_seeds(macs), summary_over_seeds(base) if base else None
-    row = {
-        'system': name,
-        'reached': f'{ours.n_reached} of {ours.n}',
-        'train_macs': _macs(ours.median),
-        'of_seeds': f'[{_macs(ours.low)}, {_macs(ours.high)}]' if ours.n > 1 else None,
-        'factor': _factor(theirs.median, ours.median) if theirs else None,
-        'factor_of_seeds': None,
-        'against_baseline': None,
-    }
-    if theirs and name != baseline:
-        row['factor_of_seeds'] = f'[{_factor(theirs.low, ours.high)}, {_factor(theirs.high, ours.low)}]'
-        row['against_baseline'] = compare(macs, base, (name, baseline)).verdict
-    return row
+    known = baseline in seeds
+    factors = factors_over(seeds, baseline) if known else {}
+    compared = compare_with_baseline(seeds, baseline) if known else {}
+    found = {name: summary_over_seeds(each) for name, each in seeds.items()}
+    stopped = any(summary.n_censored for summary in found.values())
+    return [
+        {
+            'system': name,
+            'reached': f'{macs.n_reached} of {macs.n}',
+            'stopped': f'{macs.n_censored} of {macs.n}' if stopped else None,
+            'train_macs': amount_text(macs.median, macs.is_bound),
+            'of_seeds': range_text(macs),
+            'factor': str(factors[name]) if known else None,
+            'against_baseline': compared[name].verdict if name in compared else None,
+        }
+        for name, macs in sorted(found.items(), key=lambda item: (item[1].median, item[1].is_bound))
+    ]
 
 
 def _on(run, target) -> bool:
     return (run.target.dataset, run.target.fingerprint) == (target.dataset, target.fingerprint)
-
-
-def _macs(macs: float) -> str:
-    return f'{macs:.3g}' if math.isfinite(macs) else 'never'
-
-
-def _factor(base: float, ours: float) -> str:
-    """How many times the baseline's compute is ours; '-' where neither reached."""
-    if math.isinf(ours):
-        return '-' if math.isinf(base) else '0'
-    return 'infinite' if math.isinf(base) else f'{base / ours:.3g}'

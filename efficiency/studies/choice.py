@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
+from efficiency.analysis.survival import summary_over_seeds
 from efficiency.records import Record, first_crossing
 
 
@@ -22,7 +23,7 @@ def lowest_median_compute(candidates: Mapping[str, Sequence[Record]]) -> str:
 
     def rank(name: str) -> tuple[float, float]:
         runs = candidates[name]
-        compute = statistics.median(_compute(record) for record in runs)
+        compute = summary_over_seeds([_compute(record) for record in runs]).median
         return compute, -statistics.median(_final(record) for record in runs)
 
     return min(candidates, key=rank)

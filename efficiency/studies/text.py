@@ -37,7 +37,10 @@ def what_it_says(study: Study, systems: Sequence[System], states: Sequence[State
             parts.append(f'{tuned.name}: {setting.name} was chosen among {len(tuned.candidates)} by {tuned.rule}')
     for target, rows in comparison(study, systems, states).items():
         verdicts = [row.pop('against_baseline') for row in rows]
-        heading = f'compute to {target}: medians over seeds, the smallest and the largest in brackets'
+        heading = (
+            f'compute to {target}: medians over seeds, the smallest and the largest in brackets; a factor with its '
+            '95 % interval'
+        )
         parts.append('\n'.join([heading, render(rows, 'table'), *filter(None, verdicts)]))
     parts.append(f'{render(bill(states), "table")}\n{_BILL}')
     return '\n\n'.join(parts)

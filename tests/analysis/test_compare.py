@@ -9,24 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from efficiency.analysis.compare import compare
-from efficiency.analysis.survival import summary_over_seeds
+from efficiency.analysis.compare import compare, compare_with_baseline, holm
+from efficiency.analysis.survival import Seeds
 from efficiency.errors import UserError
 
 SEEDS = st.lists(st.integers(1, 30).map(float) | st.just(math.inf), min_size=3, max_size=5)
-
-
-def test_summaries_count_what_never_reached_as_infinite():
-    summary = summary_over_seeds([3, 1, 2])
-    assert (summary.median, summary.low, summary.high, summary.n, summary.n_reached) == (2, 1, 3, 3, 3)
-    assert summary_over_seeds([1, 2]).median == 1.5
-    assert summary_over_seeds([1, math.inf]).median == math.inf
-    assert summary_over_seeds([1, 2, math.inf]).median == 2
-    never = summary_over_seeds([math.inf] * 2)
-    assert (never.median, never.low, never.n_reached) == (math.inf, math.inf, 0)
-    for values, says in [([], 'no seeds'), ([0], 'not positive'), ([math.nan], 'not positive'), (['x'], 'no number')]:
-        with pytest.raises(UserError, match=says):
-            summary_over_seeds(values)
 
 
 def by_enumeration(a, b):
@@ -141,3 +128,64 @@ def test_many_seeds_are_dealt_at_random_but_the_same_each_time():
     assert result == compare(a, b)
     assert result.permutation_p == pytest.approx(result.welch_p, abs=0.02)
     assert result.smallest_p == 2 / 20_001
+
+
+def test_holms_correction_is_that_of_r():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])  # p.adjust(..., 'holm')
+    assert holm([0.6, 0.7]) == [1, 1]
+    assert holm([]) == []
+
+
+def test_the_log_rank_scores_of_stopped_seeds_say_what_scipys_log_rank_test_does():
+    generator = np.random.default_rng(1)
+    for shift in (0.0, 0.4, 0.8):
+        sides, scipys = [], []
+        for middle in (0.0, shift):
+            takes, stops = np.exp(generator.normal([[middle], [0.6]], 0.7, (2, 40)))
+            sides.append(Seeds(tuple(np.minimum(takes, stops)), tuple(takes > stops)))
+            scipys.append(stats.CensoredData(takes[takes <= stops], right=stops[takes > stops]))
+        result = compare(*sides)
+        assert result.statistic == 'log-rank scores'
+        assert result.permutation_p == pytest.approx(stats.logrank(*scipys).pvalue, abs=0.02)
+    assert result.beats
+    assert 'seeds of a and' in result.verdict
+    assert 'were stopped before it; the seeds show a difference' in result.verdict
+
+
+def test_stopped_seeds_that_say_nothing_are_said_to():
+    stopped = Seeds((2.0, 2.0, 3.0), (True,) * 3)
+    result = compare(stopped, [math.inf] * 3, ('a', 'b'))
+    assert (result.permutation_p, result.beats) == (None, None)
+    assert result.verdict == 'No seed of a or b reaches the target, and 3 of 3 seeds of a were stopped before it.'
+    open_result = compare(stopped, Seeds((1.0, 2.0, 9.0), (True, False, True)), ('a', 'b'))
+    assert open_result.verdict.startswith(
+        'which of a and b takes less compute in the median is not known, as 3 of 3 seeds of a and 2 of 3 seeds of b '
+        'were stopped before it, but 3 against 3 seeds cannot show a difference at 0.05'
+    )
+
+
+def test_of_many_comparisons_with_one_baseline_chance_finds_few_differences():
+    generator = np.random.default_rng(0)
+    corrected = plain = 0
+    for _ in range(60):
+        systems = {f's{i}': 2 ** generator.normal(0, 0.2, 5) for i in range(6)}
+        results = compare_with_baseline(systems, 's0').values()
+        corrected += min(result.p for result in results) <= 0.05
+        plain += min(result.permutation_p for result in results) <= 0.05
+    assert corrected <= 6 < plain  # 3 are expected at the most
+
+
+def test_a_comparison_among_many_says_where_it_cannot_be_shown():
+    cheap, dear = [1.0, 1.0, 1.0, 1.0], [8.0, 9.0, 10.0, math.inf]
+    alone = compare(cheap, dear, ('a', 'base'))
+    assert (alone.decided_by, alone.p, alone.beats) == ('permutation', pytest.approx(2 / 70), True)
+    among = compare_with_baseline({'base': dear, 'a': cheap, 'b': cheap, 'c': [1.0]}, 'base')
+    assert list(among) == ['a', 'b', 'c']
+    assert (among['a'].comparisons, among['a'].p, among['a'].beats) == (2, pytest.approx(4 / 70), None)
+    assert 'but 4 against 4 seeds cannot show a difference at 0.05 among 2 comparisons' in among['a'].verdict
+    assert among['a'].verdict.endswith("p = 0.057 after Holm's correction for 2 comparisons).")
+    assert 'untested' in among['c'].verdict
+    # Ten seeds a side can show it among two, and the second is held against one comparison less.
+    both = compare_with_baseline({'base': dear * 2, 'a': cheap * 2, 'b': [7.0, *dear] * 2}, 'base')
+    assert (both['a'].beats, both['b'].beats) == (True, False)
+    assert 'the seeds do not show a difference' in both['b'].verdict

@@ -19,13 +19,13 @@ CURVES = {
 def test_factor_and_doubling_time_move_with_the_level():
     low, high = sensitivity(CURVES, [0.5, 0.7], 'old')
     assert [system.name for system in low.systems] == ['old', 'dear', 'new']
-    assert [system.macs for system in low.systems] == [40, 600, 10]
-    assert [system.seeds for system in low.systems] == [(40, 40, 99), (600,), (10, 10, 10)]
-    assert [system.factor_to_baseline for system in low.systems] == [1, 40 / 600, 4]
+    assert [system.macs.median for system in low.systems] == [40, 600, 10]
+    assert [system.seeds.values for system in low.systems] == [(40, 40, 99), (600,), (10, 10, 10)]
+    assert [system.factor_to_baseline.value for system in low.systems] == [1, 40 / 600, 4]
     assert [system.factor_to_frontier_end for system in low.systems] == [4, 60, 1]
     assert [system.on_frontier for system in low.systems] == [True, False, True]
     assert low.systems[0].published == datetime.date(2012, 1, 1)
-    assert (low.factor, high.factor) == (4, 2)
+    assert [str(row.factor) for row in (low, high)] == ['4.00 [4.00, 9.90]', '2.00 [2.00, 2.48]']
     assert low.doubling_months == pytest.approx(731 / 30.4375 / 2)
     assert high.doubling_months == pytest.approx(2 * low.doubling_months)
     assert low.note == high.note == ''
@@ -34,35 +34,38 @@ def test_factor_and_doubling_time_move_with_the_level():
 def test_a_level_that_the_baseline_does_not_reach_is_said_so():
     (row,) = sensitivity(CURVES, [0.9], 'old')
     assert row.note == 'old does not reach 0.9: 1 of 3 seeds do.'
-    assert (row.factor, row.doubling_months) == (None, None)
+    assert (row.factor.value, row.doubling_months) == (math.inf, None)
     old, dear, new = row.systems
-    assert (old.macs, old.factor_to_baseline, old.factor_to_frontier_end, old.on_frontier) == (
-        math.inf, None, None, False
-    )  # fmt: skip
-    assert (dear.factor_to_baseline, dear.factor_to_frontier_end, dear.on_frontier) == (None, 1, True)
-    assert new.seeds == (50, math.inf, math.inf)
-    assert new.macs == math.inf
+    assert (old.macs.median, old.factor_to_baseline.value) == (math.inf, None)
+    assert (old.factor_to_frontier_end, old.on_frontier) == (None, False)
+    assert (dear.factor_to_baseline.value, dear.factor_to_frontier_end, dear.on_frontier) == (math.inf, 1, True)
+    assert new.seeds.values == (50, math.inf, math.inf)
+    assert new.macs.median == math.inf
     (nobody,) = sensitivity(CURVES, [1.0], 'old')
-    assert (nobody.factor, nobody.doubling_months) == (None, None)
+    assert (nobody.factor.value, nobody.doubling_months) == (None, None)
     assert not any(system.on_frontier for system in nobody.systems)
 
 
-def test_what_a_run_that_stopped_at_its_target_would_have_reached_is_not_known():
-    row = sensitivity(CURVES, [0.8], 'old', stopped_at={'new': 0.7})[0]
-    new = row.systems[-1]
-    assert (new.macs, new.seeds, new.factor_to_frontier_end, new.on_frontier) == (None, (), None, False)
-    assert 'Not known at 0.8, as runs were stopped at a lower level: new.' in row.note
-    # At a level that all its runs met, and where they were not stopped before, it is known.
-    assert sensitivity(CURVES, [0.7], 'old', stopped_at={'new': 0.7})[0].factor == 2
-    unknown_baseline = sensitivity(CURVES, [0.8], 'new', stopped_at={'new': 0.7})[0]
-    assert unknown_baseline.factor is None
-    # Runs that never met what they would have stopped at ran to their end: at 0.95 they failed.
-    assert sensitivity(CURVES, [0.95], 'old', stopped_at={'old': 0.95})[0].systems[0].macs == math.inf
+def test_what_a_run_that_stopped_at_its_target_would_have_reached_takes_what_it_took_or_more():
+    def row(level, name, baseline='old'):
+        date, seeds = CURVES[name]
+        stopped = CURVES | {name: (date, [(*seed, True) for seed in seeds])}
+        return sensitivity(stopped, [level], baseline)[0]
+
+    at = row(0.9, 'new')
+    new = at.systems[-1]
+    # Two of its three seeds were stopped below, after 60 and 40; the third is there after 50, and then 1 in 2 is left.
+    assert (new.macs.median, new.macs.is_bound, new.macs.n_censored) == (50, True, 2)
+    assert (new.seeds.values, new.factor_to_frontier_end, new.on_frontier) == ((50, 60, 40), None, False)
+    assert 'this much or more, as runs were stopped before: new (2 of 3 seeds).' in at.note
+    assert str(row(0.9, 'new', 'new').factor) == '0.0833 or more [one seed: not known]'
+    # At a level that all its runs met it is known.
+    assert row(0.7, 'new').factor.value == 2
 
 
 def test_a_baseline_off_the_frontier_is_said_so():
     (row,) = sensitivity(CURVES, [0.5], 'dear')
-    assert row.factor == 60
+    assert row.factor.value == 60
     assert row.note == 'The frontier begins with old, not with dear.'
 
 

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from efficiency.analysis import decompose as d
+from efficiency.analysis.runs import as_run
 from efficiency.errors import UserError
+from tests.analysis.conftest import make_record
 
 AMOUNTS = st.floats(1e-3, 1e30)
 COSTS = st.builds(d.Cost, examples=AMOUNTS, macs_per_example=AMOUNTS, seconds=AMOUNTS, peak_macs_per_second=AMOUNTS)
@@ -89,9 +91,9 @@ def test_effective_compute_over_a_period():
 
 
 CANDIDATES = {
-    'steady': [([0.5, 0.8, 0.7], [10, 20, 30], [1, 2, 3]), ([0.5, 0.6, 0.9], [10, 20, 30], [1, 2, 3])],
-    'short': [([0.75], [5], [1])],
-    'dear': [([0.99], [1000], [1])],
+    'steady': [([0.5, 0.8, 0.7], [10, 20, 30], [1, 2, 3], False), ([0.5, 0.6, 0.9], [10, 20, 30], [1, 2, 3], False)],
+    'short': [([0.75], [5], [1], False)],
+    'dear': [([0.99], [1000], [1], False)],
 }
 
 
@@ -110,14 +112,58 @@ def test_a_budget_buys_the_best_accuracy_within_it():
 
 
 def test_half_of_the_seeds_have_to_say_something():
-    seeds = [([0.5], [10], [1]), ([0.6], [100], [1])]
+    seeds = [([0.5], [10], [1], False), ([0.6], [100], [1], False)]
     assert d.within_budget({'a': seeds}, 50)[0].level is None
-    assert d.within_budget({'a': [*seeds, ([0.4], [20], [2])]}, 50)[0].level == 0.4
+    assert d.within_budget({'a': [*seeds, ([0.4], [20], [2], False)]}, 50)[0].level == 0.4
 
 
 def test_equal_levels_are_ordered_by_compute():
-    rows = d.within_budget({'a': [([0.5], [10], [1])], 'b': [([0.5], [5], [1])]}, 50)
+    rows = d.within_budget({'a': [([0.5], [10], [1], False)], 'b': [([0.5], [5], [1], False)]}, 50)
     assert [row.name for row in rows] == ['b', 'a']
+
+
+def test_a_run_that_was_stopped_within_the_budget_might_have_got_further():
+    def level(*seeds, budget=50):
+        (row,) = d.within_budget({'a': [([0.2, last], [10, 20], [1, 2], stopped) for last, stopped in seeds]}, budget)
+        return row.level, row.level_is_bound
+
+    assert level((0.7, True)) == (0.7, True)
+    assert level((0.7, True), (0.6, False), (0.8, False)) == (0.8, False)
+    assert level((0.7, True), (0.5, False), (0.6, False)) == (0.6, False)
+    # A budget that is spent before the run was stopped is all that it could use.
+    assert level((0.7, True), budget=15) == (0.2, False)
+
+
+def side(*runs):
+    """Runs as (accuracies, macs an epoch, changes of the record), and what each took to 0.8."""
+    found = [
+        as_run(make_record(seed=i, accuracies=curve, macs_per_epoch=macs) | changes, 'run.json')
+        for i, (curve, macs, changes) in enumerate(runs)
+    ]
+    return [(run, run.crossing('top1', 0.8)) for run in found]
+
+
+def test_a_factor_between_systems_is_split_into_causes_with_intervals():
+    slow = side(((0.1, 0.1, 0.9), 1000, {}), ((0.1, 0.9), 1000, {}), ((0.1, 0.1, 0.1, 0.9), 1000, {}))
+    fast = side(((0.9,), 500, {}), ((0.1, 0.9), 500, {}), ((0.9,), 500, {}))
+    there, back = d.split_factor(slow, fast), d.split_factor(fast, slow)
+    assert str(there.examples) == '3.00 [1.00, 4.00]'
+    assert str(there.macs_per_example) == '2.00 [2.00, 2.00]'
+    assert str(there.train_macs) == '6.00 [2.00, 8.00]'
+    # 2 seconds an epoch on machines of one peak: half the macs in the same time use half of it.
+    assert there.seconds.value == there.examples.value
+    assert (there.hardware.value, there.utilisation.value) == (1, 0.5)
+    for field in ('examples', 'macs_per_example', 'train_macs', 'seconds', 'hardware', 'utilisation'):
+        assert str(getattr(back, field).inverse) == str(getattr(there, field))
+
+
+def test_seconds_are_split_only_where_every_run_has_them_and_one_that_never_gets_there_is_counted():
+    slow = side(((0.1, 0.9), 1000, {'throughput': {'examples_per_second': 1.0, 'train_dense_macs_per_second': 1.0}}))
+    never = side(((0.1, 0.1), 500, {}))
+    split = d.split_factor(slow, never)
+    assert (split.seconds, split.hardware, split.utilisation) == (None, None, None)
+    assert str(split.train_macs) == '0 [one seed: not known]'
+    assert str(split.macs_per_example) == '2.00 [2.00, 2.00]'
 
 
 @pytest.mark.parametrize(
@@ -125,8 +171,8 @@ def test_equal_levels_are_ordered_by_compute():
     [
         ({}, 0, 'positive number of macs'),
         ({'a': []}, 1, 'a has no curves'),
-        ({'a': [([0.5], [1], [])]}, 1, '0 epochs for 1 macs'),
-        ({'a': [([0.5], [1, 2], [1, 2])]}, 1, '1 accuracies for 2 macs'),
+        ({'a': [([0.5], [1], [], False)]}, 1, '0 epochs for 1 macs'),
+        ({'a': [([0.5], [1, 2], [1, 2], False)]}, 1, '1 accuracies for 2 macs'),
     ],
 )
 def test_what_buys_nothing_says_why(candidates, budget, says):

@@ -17,10 +17,9 @@ def section(save, *records, target=TARGET):
     for i, record in enumerate(records):
         folder = save(f'{record.get("model", "net")}-{i}', **record)
     found = measured_section(target, read_runs(folder)[0], DATES, lambda path: path)
-    if found:
-        # What follows is written, too.
-        assert markdown('title', [found])
-        assert all(csv_text(table) for table in found.tables)
+    # What follows is written, too.
+    assert markdown('title', [found])
+    assert all(csv_text(table) for table in found.tables)
     return found
 
 
@@ -79,9 +78,65 @@ def test_a_seed_that_never_gets_there_makes_the_median_of_two_infinite(save):
     found = section(save, *runs_of('alexnet', 0.9), *runs_of('a', 0.9, 0.5))
     row = next(row for row in rows(found, 'systems-') if row['system'] == 'a')
     assert (row['seeds'], row['seeds_reached'], row['train_macs']) == (2, 1, math.inf)
-    assert row['train_factor'] is None
+    assert (row['train_factor'], row['train_factor_text']) == (0, '0 [one seed: not known]')
     assert '3 seeds a side' in row['against_baseline']
 
 
-def test_images_that_no_run_is_of_have_no_section(save):
-    assert section(save, {'model': 'other', 'accuracies': (0.9,)}, target=Target('x', 'y', 'top1', 0.8)) is None
+def cell(found, name, system, key):
+    return next(row[key] for row in rows(found, name) if row['system'] == system)
+
+
+def test_of_runs_that_were_stopped_below_the_target_none_is_left_out(save):
+    # Ten runs that stop where they meet 0.75: three overshoot 0.8, as those of chance do.
+    stopped = [
+        {'model': 'a', 'seed': i, 'accuracies': (*[0.1] * epochs, last), 'target': 0.75, 'stop': True}
+        for i, (epochs, last) in enumerate(
+            [
+                (1, 0.9),
+                (2, 0.76),
+                (3, 0.78),
+                (3, 0.85),
+                (4, 0.77),
+                (5, 0.76),
+                (5, 0.79),
+                (6, 0.76),
+                (8, 0.82),
+                (9, 0.76),
+            ]
+        )
+    ]
+    found = section(
+        save, *stopped, *runs_of('alexnet', 0.9, 0.9, 0.9), {'model': 'b', 'accuracies': (0.1, 0.76), 'target': 0.75,
+        'stop': True},
+    )  # fmt: skip
+    assert (cell(found, 'systems-', 'a', 'seeds'), cell(found, 'systems-', 'a', 'seeds_censored')) == (10, 7)
+    # 9/10 are left at 2,000, x 7/8 at 4,000, x 1/2 at 9,000: 0.39. Of the three that overshot it is 4,000.
+    assert cell(found, 'systems-', 'a', 'train_macs_text') == '9,000'
+    assert cell(found, 'systems-', 'a', 'train_factor_text').startswith('0.222 [')
+    assert cell(found, 'systems-', 'b', 'train_macs_text') == '2,000 or more'
+    assert cell(found, 'systems-', 'b', 'train_macs_bound') == 'or more'
+    assert cell(found, 'systems-', 'b', 'train_factor_text') == '1.00 or less [one seed: not known]'
+    assert len(rows(found, 'runs-')) == 14
+    assert any('8 of the 14 runs were stopped' in text for text in found.text)
+    dated = next(chart for chart in found.charts if chart.name.startswith('compute-over-date'))
+    assert [(s.name, s.hollow) for s in dated.series if 'b' in s.labels] == [('this much or more', True)]
+
+
+def test_factors_are_there_by_each_rule_of_what_counts_as_reaching_the_target(save):
+    found = section(
+        save, *[{'model': 'alexnet', 'seed': i, 'accuracies': (0.6, 0.9, 0.7, 0.9, 0.9)} for i in range(3)],
+        *[{'model': 'a', 'seed': i, 'accuracies': (0.6, 1.0), 'stop': True} for i in range(3)],
+    )  # fmt: skip
+    said = [cell(found, 'rules-', 'a', f'{rule}_factor_text') for rule in ('first', 'interpolated', 'two_in_a_row')]
+    # 2 over 2 epochs, 1 2/3 over 1 1/2, and 4 over 2 or more.
+    assert said == ['1.00 [1.00, 1.00]', '1.11 [1.11, 1.11]', '2.00 or less [0, 2.00]']
+    assert cell(found, 'rules-', 'a', 'two_in_a_row_censored') == 3
+
+
+def test_tests_against_the_baseline_are_corrected_and_the_page_says_so(save):
+    found = section(
+        save, *runs_of('alexnet', *[0.9] * 4), *runs_of('a', *[0.9] * 4, macs=10), *runs_of('b', *[0.9] * 4, macs=20)
+    )
+    assert any("corrected for their number by Holm's method" in text for text in found.text)
+    assert cell(found, 'systems-', 'a', 'against_baseline').endswith("after Holm's correction for 2 comparisons).")
+    assert cell(found, 'systems-', 'alexnet', 'against_baseline') is None

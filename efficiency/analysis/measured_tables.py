@@ -1,0 +1,184 @@
+"""Tables of what runs say of one target: systems, what counts as reaching it, and each run."""
+
+import datetime
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+
+from efficiency.analysis.cells import (
+    amount_cells,
+    amount_column,
+    amount_text,
+    factor_cells,
+    factor_column,
+    parts,
+    range_text,
+)
+from efficiency.analysis.compare import compare_with_baseline
+from efficiency.analysis.crossings import RULES, Crossing
+from efficiency.analysis.decompose import Split, split_factor
+from efficiency.analysis.document import Column, Table
+from efficiency.analysis.factors import exact_factor, factors_over
+from efficiency.analysis.runs import Run, System, Target, seeds_of
+from efficiency.analysis.survival import summary_over_seeds
+
+Link = Callable[[str], str]  # the address of a record's file, as seen from the page
+Found = Mapping[System, Sequence[tuple[Run, Crossing]]]
+
+_COMPARED = 60
+
+_SYSTEM_COLUMNS = (
+    Column('system', 'system', link='href'),
+    Column('published', 'published'),
+    Column('seeds', 'seeds'),
+    Column('seeds_reached', 'reached'),
+    Column('seeds_censored', 'stopped before'),
+    amount_column('epochs', 'epochs'),
+    amount_column('train_macs', 'train compute, macs', link='href'),
+    Column('train_macs_range', 'of the seeds'),
+    amount_column('paper_macs', 'paper compute, macs'),
+    factor_column('train_factor', 'efficiency factor'),
+    factor_column('paper_factor', 'by paper compute'),
+    factor_column('examples_factor', 'examples factor'),
+    factor_column('train_macs_factor', 'macs factor'),
+    amount_column('seconds', 'train seconds'),
+    Column('final', 'final accuracy', digits=4),
+    Column('against_baseline', 'against the baseline'),
+)
+
+
+def systems_table(
+    name: str,
+    target: Target,
+    found: Found,
+    baseline: System,
+    dates: Mapping[str, datetime.date],
+    splits: Mapping[System, Split],
+    link: Link,
+) -> Table:
+    """What it takes each system to reach the target, and how that compares with the baseline.
+
+    Args:
+        name: of the target, for the table's.
+        found: the systems' runs and what each took, in the order of the rows.
+        dates: of publication, by network.
+        splits: of each system's factor over the baseline, see `over_baseline`.
+    """
+    # A test over hundreds of seeds tells nothing more, and takes memory for all its permutations.
+    tested = {
+        system.name: seeds_of(sorted(crossings, key=lambda item: item[0].seed)[:_COMPARED])
+        for system, crossings in found.items()
+    }
+    verdicts = {other: result.verdict for other, result in compare_with_baseline(tested, baseline.name).items()}
+    paper = factors_over({s: seeds_of(crossings, 'paper_macs') for s, crossings in found.items()}, baseline)
+    rows = []
+    for system, crossings in found.items():
+        amounts = {key: summary_over_seeds(seeds_of(crossings, key)) for key in ('epochs', 'train_macs', 'paper_macs')}
+        seconds = summary_over_seeds(seeds_of(crossings, 'train_seconds'))
+        macs, split = amounts['train_macs'], splits[system]
+        rows.append(
+            {
+                'system': system.name,
+                'href': link(middle_run(crossings).path),
+                'published': dates.get(system.model),
+                'seeds': macs.n,
+                'seeds_reached': macs.n_reached,
+                'seeds_censored': macs.n_censored,
+                **{key: cell for name, each in amounts.items() for key, cell in amount_cells(name, each).items()},
+                'train_macs_range': range_text(macs),
+                **factor_cells('train_factor', split.train_macs),
+                **factor_cells('paper_factor', paper[system]),
+                **factor_cells('examples_factor', split.examples),
+                **factor_cells('train_macs_factor', split.macs_per_example),
+                **amount_cells('seconds', seconds),
+                'final': statistics.median(float(run.curve[target.metric][-1]) for run, _ in crossings),
+                'against_baseline': verdicts.get(system.name),
+            }
+        )
+    return Table(
+        f'systems-{name}',
+        f'Compute to {target}',
+        _SYSTEM_COLUMNS,
+        rows,
+        in_file=parts(
+            ('epochs', 'train_macs', 'paper_macs', 'seconds'),
+            ('train_factor', 'paper_factor', 'examples_factor', 'train_macs_factor'),
+        ),
+    )
+
+
+def over_baseline(found: Found, baseline: System) -> dict[System, Split]:
+    """Where each system's factor over the baseline is from; the baseline's own is as that of `factors_over`."""
+    itself = factors_over({baseline: seeds_of(found[baseline])}, baseline)[baseline]
+    return {
+        system: Split(itself, exact_factor(1, 1), itself)
+        if system is baseline
+        else split_factor(found[baseline], crossings)
+        for system, crossings in found.items()
+    }
+
+
+def middle_run(crossings: Sequence[tuple[Run, Crossing]]) -> Run:
+    """The run of the median seed, of an even number of them the cheaper of the middle two."""
+    return crossings[(len(crossings) - 1) // 2][0]
+
+
+def rules_table(name: str, target: Target, order: Sequence[System], baseline: System) -> Table:
+    """The factors by each rule of what counts as reaching the target, side by side."""
+    keys = {rule: rule.replace(' ', '_') for rule in RULES}
+    seeds = {rule: {system: seeds_of(system.crossings(target, rule)) for system in order} for rule in RULES}
+    factors = {rule: factors_over(each, baseline) for rule, each in seeds.items()}
+    rows = []
+    for system in order:
+        row = {'system': system.name}
+        for rule, key in keys.items():
+            macs = summary_over_seeds(seeds[rule][system])
+            row |= amount_cells(f'{key}_macs', macs)
+            row |= factor_cells(f'{key}_factor', factors[rule][system])
+            row[f'{key}_censored'] = macs.n_censored
+        rows.append(row)
+    columns = [Column('system', 'system')]
+    columns += [factor_column(f'{key}_factor', f'factor, {rule}') for rule, key in keys.items()]
+    columns += [amount_column(f'{key}_macs', f'train compute, macs, {rule}') for rule, key in keys.items()]
+    columns += [Column(f'{key}_censored', f'stopped before, {rule}') for rule, key in keys.items()]
+    rules = '; '.join(f'{rule}: {what}' for rule, what in RULES.items())
+    return Table(
+        f'rules-{name}',
+        'By what counts as reaching it',
+        columns,
+        rows,
+        f'{rules[0].upper()}{rules[1:]}. A run that was stopped at its first evaluation at the target says of two in a '
+        'row only that it takes that much or more.',
+        parts([f'{key}_macs' for key in keys.values()], [f'{key}_factor' for key in keys.values()]),
+    )
+
+
+_RUN_COLUMNS = (
+    Column('system', 'system'), Column('seed', 'seed', link='href'), Column('status', 'status'),
+    Column('reached', 'reached it'), Column('epochs', 'epochs'),
+    Column('examples', 'examples'), Column('train_macs', 'train compute, macs', link='href', text='train_macs_text'),
+    Column('paper_macs', 'paper compute, macs', digits=4), Column('train_seconds', 'train seconds'),
+    Column('final', 'final accuracy', digits=4), Column('precision', 'precision'), Column('device', 'device'),
+    Column('record', 'record'),
+)  # fmt: skip
+
+
+def runs_table(name: str, target: Target, order: Sequence[System], link: Link) -> Table:
+    """Each run, by system and compute."""
+    rows = []
+    for system in order:
+        for run, crossing in system.crossings(target):
+            rows.append(
+                {
+                    'system': system.name, 'seed': run.seed, 'status': run.status,
+                    'reached': 'yes' if crossing.reached else 'stopped before' if crossing.censored else 'never',
+                    'epochs': crossing.epochs, 'examples': crossing.examples, 'train_macs': crossing.train_macs,
+                    'train_macs_text': amount_text(crossing.train_macs, crossing.censored, 4),
+                    'paper_macs': crossing.paper_macs, 'train_seconds': crossing.train_seconds,
+                    'final': float(run.curve[target.metric][-1]), 'precision': run.precision, 'device': run.device,
+                    'record': run.path, 'href': link(run.path),
+                }
+            )  # fmt: skip
+    return Table(
+        f'runs-{name}', 'Runs', _RUN_COLUMNS, rows,
+        'Compute is to the first evaluation that meets the target; of a run that was stopped before, all that it took.',
+    )  # fmt: skip
