@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from efficiency.errors import UserError, shown
+from efficiency.published.sources import source_problem
 from efficiency.records import MACS_PER_TFS_DAY
 
 _HERE = pathlib.Path(__file__).parent
@@ -70,7 +71,7 @@ class PublishedPoint:
         confidence: 'confirmed' in the source, 'derived' from what it says, read in a 'secondary' source, or from
             'memory'.
         correction: what the source has wrong, and what is right.
-        source: where it can be read.
+        source: where it can be read, see `efficiency.published.sources`.
         note: what else there is to know.
     """
 
@@ -183,8 +184,8 @@ def targets() -> dict[str, Target]:
     for _, target in rows:
         if target.direction not in DIRECTIONS:
             problems.append(_error(TARGETS_FILE, target.target, 'direction', _not_one_of(target.direction, DIRECTIONS)))
-        if not target.source:
-            problems.append(_error(TARGETS_FILE, target.target, 'source', _NO_SOURCE))
+        if problem := source_problem(target.source):
+            problems.append(_error(TARGETS_FILE, target.target, 'source', problem))
     return {target.target: target for target in _whole([target for _, target in rows], problems)}
 
 
@@ -195,7 +196,9 @@ def claims() -> dict[str, Claim]:
         PublishedError: says what is wrong first.
     """
     rows, problems = _read(CLAIMS_FILE, Claim, 'claim')
-    problems += [_error(CLAIMS_FILE, claim.claim, 'source', _NO_SOURCE) for _, claim in rows if not claim.source]
+    for _, claim in rows:
+        if problem := source_problem(claim.source):
+            problems.append(_error(CLAIMS_FILE, claim.claim, 'source', problem))
     return {claim.claim: claim for claim in _whole([claim for _, claim in rows], problems)}
 
 
@@ -230,9 +233,6 @@ def counted_macs(model: str, image_size: str, counts: Mapping[tuple[str, int], N
         return None
     total = sum((epochs or 1) * counts[model, size].forward_dense_macs for epochs, size in sizes)
     return total / sum(epochs or 1 for epochs, _ in sizes)
-
-
-_NO_SOURCE = 'is empty; say where the figure can be read, as an arXiv number, a repository or an address'
 
 
 def _error(path: str | os.PathLike, row: str, column: str, problem: str) -> PublishedError:
@@ -322,8 +322,8 @@ def _point_problems(
     for column in ('series', 'system'):
         if not getattr(point, column):
             yield column, 'is empty'
-    if not point.source:
-        yield 'source', _NO_SOURCE
+    if problem := source_problem(point.source):
+        yield 'source', problem
     if point.printed_compute is not None:
         if not point.printed_unit:
             yield 'printed_unit', 'is empty beside a printed compute; give the unit as printed'
