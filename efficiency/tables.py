@@ -3,10 +3,14 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Rows = Sequence[Mapping[str, Any]]
+# What spreadsheets take for the beginning of a formula (OWASP, CSV Injection), after blanks too, which some drop; in
+# full width as East Asian keyboards type it.
+_FORMULA = re.compile(r'\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\n]')
 
 
 def render(rows: Rows, form: str) -> str:
@@ -57,11 +61,23 @@ def _markdown(rows):
     return '\n'.join(f'| {" | ".join(cells)} |' for cells in (headings, rule, *lines))
 
 
+def csv_cell(value: Any) -> Any:
+    """A cell of a CSV file: a text that a spreadsheet would compute gets an apostrophe first, '' stands for None.
+
+    Numbers stay as they are, negative ones too. Lines of a text end in a line feed: where they do not, Python 3.11
+    writes a carriage return without quotes, and what follows it is a row of its own.
+    """
+    if not isinstance(value, str):
+        return '' if value is None else value
+    text = value.replace('\r\n', '\n').replace('\r', '\n')
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
 def _csv(rows):
     file = io.StringIO()
     writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator='\n')
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({column: csv_cell(value) for column, value in row.items()} for row in rows)
     return file.getvalue().rstrip('\n')
 
 

@@ -1,7 +1,7 @@
 """Writes a report: the page, its Markdown, a CSV file a table, an SVG and a PNG file a chart.
 
-All text that comes from records and ledgers is escaped: on the page by Jinja, in Markdown here, in charts where they
-are drawn.
+All text that comes from records and ledgers is escaped: on the page by Jinja, in Markdown here, in CSV files by
+`efficiency.tables`, in charts where they are drawn.
 """
 
 import base64
@@ -19,6 +19,7 @@ from efficiency.analysis import figures, interactive
 from efficiency.analysis.document import Column, Row, Section, Table
 from efficiency.errors import UserError
 from efficiency.records import write_atomically
+from efficiency.tables import csv_cell
 
 # Tables that are longer can be searched, and are shown a page at a time.
 ROWS_A_PAGE = 25
@@ -57,13 +58,13 @@ def write_report(
 
 
 def csv_text(table: Table) -> str:
-    """The table as CSV, numbers with all their digits."""
+    """The table as CSV, numbers with all their digits, and no text that a spreadsheet would take for a formula."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator='\n')
     columns = (*table.columns, *table.in_file)
     writer.writerow(column.key for column in columns)
     for row in table.rows:
-        writer.writerow('' if row[column.key] is None else row[column.key] for column in columns)
+        writer.writerow(csv_cell(row[column.key]) for column in columns)
     return file.getvalue()
 
 

@@ -1,6 +1,7 @@
 """The page in a real browser: it needs no network, its tables sort, its figures answer to the pointer, and it fits."""
 
 import csv
+import io
 import json
 import re
 import shutil
@@ -8,10 +9,14 @@ import shutil
 import pytest
 
 from efficiency import report
+from efficiency.analysis.document import Column, Table
+from efficiency.analysis.page import csv_text
+from efficiency.tables import csv_cell, render
 from tests.analysis.conftest import saver
 
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
 HOSTILE = '<img src=x onerror=alert(1)></script><script>document.title="taken"</script>'
+FORMULA = '=HYPERLINK("http://127.0.0.1/"&A1)'
 
 needs_browser = pytest.mark.skipif(not CHROMIUM, reason='there is no chromium; Debian has it as the package chromium')
 
@@ -24,6 +29,7 @@ def site(tmp_path_factory):
     for seed in range(3):
         save(f'alexnet-{seed}', model='alexnet', seed=seed, accuracies=(0.3, 0.6, 0.7 + seed / 100, 0.85))
         save(f'lenet5-{seed}', model='lenet5', seed=seed, accuracies=(0.5, 0.8 + seed / 50, 0.9), macs_per_epoch=500)
+    save('formula', model=FORMULA, accuracies=(0.9,))
     folder = save('hostile', model=HOSTILE, accuracies=(0.9,), note=HOSTILE)
     (folder / f'{HOSTILE.replace("/", "")}.json').write_text('{}')
     out = tmp_path / 'out'
@@ -115,6 +121,25 @@ def test_what_records_say_is_text_in_every_form(site):
     assert '<img src=x' not in (site / 'index.html').read_text()
     assert '<img' not in re.sub(r'\\.', '', (site / 'report.md').read_text())
     with open(next((site / 'tables').glob('systems-data-*')), newline='') as file:
-        assert HOSTILE in {row['system'] for row in csv.DictReader(file)}
+        names = {row['system'] for row in csv.DictReader(file)}
+    assert HOSTILE in names
+    assert f"'{FORMULA}" in names
+    assert FORMULA not in names
     with open(site / 'tables' / 'left-out.csv', newline='') as file:
         assert [row['reason'] for row in csv.DictReader(file)] == ['is not a run record: schema_version is missing']
+
+
+@pytest.mark.parametrize(
+    'text', ['=1+1', '+1', '-1', '@SUM(A1)', '\t=1', '\r=1', '\n=1', ' =1', '\xa0=1', '\uff1d1', '-']
+)
+def test_no_cell_of_a_csv_file_is_a_formula(text):
+    rows = [{'name': text, 'number': -1.5, 'whole': -2, 'nothing': None}]
+    table = Table('t', 'T', [Column(key, key) for key in rows[0]], rows)
+    for written in (csv_text(table), render(rows, 'csv')):
+        (read,) = csv.DictReader(io.StringIO(written, newline=''))
+        assert read == {'name': f"'{text}".replace('\r', '\n'), 'number': '-1.5', 'whole': '-2', 'nothing': ''}
+
+
+@pytest.mark.parametrize('text', ['a=b', '1-2', "'quoted", 'x@y', '', '5 - 3', '>= 0.9', '[-1, 2]'])
+def test_a_text_that_is_no_formula_is_kept_as_it_is(text):
+    assert csv_cell(text) == text
