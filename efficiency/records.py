@@ -10,6 +10,7 @@ import json
 import math
 import os
 import pathlib
+import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,6 +41,8 @@ class RecordError(Exception):
 
 # Whole numbers in JSON may be larger than any float.
 _LARGEST = 1e300
+# A point of the curve takes 300 bytes: a million evaluations.
+_MOST_BYTES = 2**28
 
 
 class _Number:
@@ -203,12 +206,14 @@ def read(path: str | os.PathLike) -> Record:
 
     Raises:
         FileNotFoundError: if there is none.
-        RecordError: if it is not a valid record; names the file.
+        RecordError: if it is not a valid record, or what nobody should read to the end; names the file.
     """
     path = pathlib.Path(path)
     if path.is_dir():
         path /= FILE_NAME
     try:
+        if problem := _unreadable(path):
+            raise RecordError(problem)
         record = json.loads(path.read_text(encoding='utf-8'))
         validate(record)
     except (ValueError, RecursionError) as error:
@@ -217,6 +222,16 @@ def read(path: str | os.PathLike) -> Record:
         raise RecordError(f'{path} is not a run record: {error}') from error
     record['config'] = completed_config(record['config'])
     return record
+
+
+def _unreadable(path: pathlib.Path) -> str | None:
+    """Why nobody should read what is there to its end: a pipe waits for a writer for ever, a device never ends."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        return 'it is no regular file'
+    if found.st_size > _MOST_BYTES:
+        return f'it has {found.st_size:,} bytes, and records no more than {_MOST_BYTES:,}'
+    return None
 
 
 def completed_config(config: Mapping) -> dict:

@@ -110,6 +110,9 @@ def read_runs(
         raise UserError(f'there is no folder {folder}; --runs is a folder with run records below it')
     runs, left_out, seen, files = [], [], {}, 0
     for path in _record_files(folder):
+        if os.path.isdir(path):
+            left_out.append(LeftOut(path, 'is a folder; what records are below it are read'))
+            continue
         files += 1
         progress(f'{files} records read')
         try:
@@ -135,7 +138,8 @@ def read_runs(
 def _record_files(folder) -> Iterator[str]:
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name != 'checkpoints' and not name.startswith('.'))
-        for name in sorted(names):
+        # A folder of such a name may hold records, and is looked into; that it is none itself is said.
+        for name in sorted(names + folders):
             if name.endswith('.json') and not name.startswith('.'):
                 yield os.path.join(parent, name)
 
@@ -269,9 +273,15 @@ def parse_target(text: str) -> tuple[str, float]:
     """
     metric, _, value = text.partition(':')
     try:
-        number = float(value)
+        number = float(value.removesuffix('%'))
     except ValueError:
         number = math.nan
+    if metric in records.METRICS and (0 if value.endswith('%') else 1) < number <= 100:
+        raise UserError(
+            f'--target={shown(text)}: shares run from 0 to 1, as top1:0.954; {number:g} % is {metric}:{number / 100:g}'
+        )
     if metric not in records.METRICS or not 0 < number <= 1:
-        raise UserError(f'--target={shown(text)} is not a metric and its value, as top1:0.954 or top5:0.791')
+        raise UserError(
+            f'--target={shown(text)} is not a metric and its value, above 0 and at most 1, as top1:0.954 or top5:0.791'
+        )
     return metric, number
