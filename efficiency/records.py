@@ -109,6 +109,7 @@ _SCHEMA = {
             ),
             _COUNT,
         )
+        | {'compiled_flops_per_step': _Optional(_AMOUNT, may_lack=True)}
     ],
     'xla': {
         'lowered_flops_per_step': _Optional(_AMOUNT),

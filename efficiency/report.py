@@ -63,7 +63,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _check(path: str) -> int:
     from efficiency.analysis.submission import check
 
-    problems = check(path)
+    with _progress() as progress:
+        problems = check(path, progress)
     for problem in problems:
         print(f'efficiency: {problem}', file=sys.stderr)
     if not problems:

@@ -1,6 +1,8 @@
 """Whatever a config, a flag or a record holds: one sentence, and never a trace."""
 
+import functools
 import json
+import operator
 import pathlib
 import shutil
 
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 import efficiency
 from efficiency import records
+from efficiency.analysis.submission import check
 from efficiency.summary import summary
 from tests.commands import Commands
 from tests.conftest import ROOT
@@ -88,6 +91,9 @@ def paths_of(value, path=()):
 
 WHOLE = json.loads(RECORD.read_text())
 PATHS = [path for path in paths_of(WHOLE) if path]
+# Of a network that is quickly counted; what a record says of its curve and of versions is like enough.
+SMALL = json.loads((ROOT / 'results' / 'mnist5k' / 'lenet5' / 'seed0.json').read_text())
+SMALL_PATHS = [path for path in paths_of(SMALL) if path and path[0] not in ('curve', 'versions')]
 
 
 @given(changes=st.lists(st.tuples(st.sampled_from(PATHS), VALUES | st.just(...)), min_size=1, max_size=3))
@@ -114,6 +120,24 @@ def test_200_malformed_records(changes, commands, tmp_path):
     except records.RecordError:
         return
     assert summary(read, tmp_path)
+
+
+@given(changes=st.lists(st.tuples(st.sampled_from(SMALL_PATHS), VALUES | st.just(...)), min_size=1, max_size=2))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_60_malformed_submissions(changes, tmp_path):
+    record = json.loads(json.dumps(SMALL))
+    for (*holders, name), value in changes:
+        try:
+            holder = functools.reduce(operator.getitem, holders, record)
+            if value is ...:
+                del holder[name]
+            else:
+                holder[name] = value
+        except (KeyError, IndexError, TypeError):
+            continue
+    (tmp_path / 'run.json').write_text(json.dumps(record))
+    problems = check(tmp_path / 'run.json')
+    assert all(problem.startswith('run.json: ') and '\n' not in problem for problem in problems)
 
 
 @given(st.binary(max_size=300))

@@ -3,114 +3,217 @@
 import math
 import os
 import pathlib
-from collections.abc import Iterator
+import re
+import stat
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from efficiency import records
-from efficiency.errors import UserError
+from efficiency.analysis.agreement import disagreements
+from efficiency.errors import UserError, shown
 from efficiency.published import points as ledger
 
-# Of counts that are made of whole numbers and kept whole.
-_EXACT = 1e-9
+_KINDS = 'a submission is a run record (.json) or ledger rows (.csv)'
+_MOST_BYTES = 2**28
+# Far above what any run takes; the product of three such is a number still.
+_LARGEST = 1e90
+_COMMIT = re.compile(r'[0-9a-f]{40}|[0-9a-f]{64}')
 
 
-def check(path: str | os.PathLike) -> list[str]:
+def check(path: str | os.PathLike, progress: Callable[[str], None] = lambda text: None) -> list[str]:
     """What is wrong with a submission, a sentence each; nothing if it can go into the ledger.
 
-    A run record (`.json`) has to be whole, to have met its target, and to have compute that is its macs an example
-    x its examples, ours where the network is one of ours. Rows (`.csv`, with the columns of `points.csv`) have to
-    keep the ledger's schema: a known target, what was printed with unit and convention, compute that is 3 x epochs
-    x examples x macs an example, and a source; of a submission, the epochs or the compute may not be missing.
+    A run record (`.json`) has to be whole, to have met its target by training from nothing, and to agree with itself
+    (`efficiency.analysis.agreement`); its macs have to be those of its config, counted anew, and its data set the one
+    that it names (`efficiency.analysis.recount`). A network that is none of ours cannot be recounted, and as whoever
+    writes a record writes XLA's count too, that is a problem: such a network is submitted as rows.
+
+    Rows (`.csv`, with the columns of `points.csv`) have to keep the ledger's schema: a known target, what was printed
+    with unit and convention, compute that is 3 x epochs x examples x macs an example, and a source that others can
+    find. Of a submission, the epochs or the compute may not be missing, nor be 0; what is counted has all four; a
+    network of ours has our count; and the examples are as many as the target's data set has elsewhere in the ledger.
+
+    What no check can see is a curve that was made up, as are seconds, losses and accuracies; of rows, epochs.
+
+    Args:
+        progress: told what is being counted.
 
     Raises:
-        UserError: if the file cannot be read, or is neither.
+        UserError: if it cannot be read as a file, whatever is in it, or its name says that it is neither.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
-        raise UserError(f'there is no file {path}; a submission is a run record (.json) or ledger rows (.csv)')
-    if path.suffix == '.json':
-        return list(_record_problems(path))
-    if path.suffix == '.csv':
-        return list(_row_problems(path))
-    raise UserError(f'{path} is neither a run record (.json) nor ledger rows (.csv)')
+    _check_file(path)
+    if path.suffix.lower() == '.json':
+        problems = (f'{path.name}: {problem}' for problem in _record_problems(path, progress))
+    else:
+        problems = _row_problems(path, progress)
+    # A line each, whatever names are in it.
+    return [' '.join(problem.split()) for problem in problems]
 
 
-def _row_problems(path: pathlib.Path) -> Iterator[str]:
-    points, problems = ledger.examine(path)
-    yield from map(str, problems)
-    if not points and not problems:
-        yield f'{path.name} has no rows'
-    known = {point.id for point in ledger.points()}
-    for point in points:
-        where = f'{path.name}, row {point.id}'
-        if point.id in known:
-            yield f'{where}, column id: is in the ledger already; take another'
-        if point.dense_macs is None:
-            yield f'{where}, column dense_macs: is empty; a submission says how much compute it took'
-        if point.epochs is None:
-            yield f'{where}, column epochs: is empty; a submission says when the target was met'
-        if point.dense_macs is not None and not point.printed_convention and not point.macs_convention:
-            yield f'{where}, column macs_convention: is empty; say whether macs are counted, derived or published'
+def _check_file(path: pathlib.Path) -> None:
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            what = 'a folder' if stat.S_ISDIR(found.st_mode) else 'no regular file'
+            raise UserError(f'{path} is {what}; {_KINDS}')
+        if path.suffix.lower() not in ('.json', '.csv'):
+            raise UserError(f'{path} is neither a run record (.json) nor ledger rows (.csv)')
+        if found.st_size > _MOST_BYTES:
+            raise UserError(f'{path} has {found.st_size:,} bytes, and a submission no more than {_MOST_BYTES:,}')
+        with open(path, 'rb'):
+            pass
+    except FileNotFoundError as error:
+        raise UserError(f'there is no file {path}; {_KINDS}') from error
+    except OSError as error:
+        raise UserError(f'{path} cannot be read: {error.strerror}; {_KINDS}') from error
 
 
-def _record_problems(path: pathlib.Path) -> Iterator[str]:
+def _record_problems(path: pathlib.Path, progress: Callable[[str], None]) -> Iterator[str]:
     try:
         record = records.read(path)
     except records.RecordError as error:
+        yield str(error).removeprefix(str(path)).strip()
+        return
+    if not records.is_finished(record):
+        yield f'the run is not finished, its status is {record["status"]}'
+    if record['first_crossing'] is None:
+        target = record['target']
+        yield f'no evaluation meets the target, {target["metric"]} >= {target["value"]:g}'
+    git = record['git']
+    if git is None or git['dirty'] or not _COMMIT.fullmatch(git['commit']):
+        yield 'git does not name the code that ran; commit it and run again'
+    if reason := _why_not_compared(record):
+        yield reason
+        return
+    # What needs jax, which takes seconds.
+    from efficiency.analysis.recount import checked_config, miscounts, other_data
+
+    try:
+        config = checked_config(record)
+    except UserError as error:
+        yield f'its config is none that a run can have: {error}'
+        return
+    if config.init_from:
+        yield f'begins with the weights of {config.init_from}, whose training it does not count'
+    yield from disagreements(record)
+    yield from other_data(record, config, progress)
+    yield from miscounts(record, config, progress)
+
+
+def _why_not_compared(record: records.Record) -> str | None:
+    """Why the figures of a valid record cannot be held against one another; None if they can."""
+    for key in ('curve', 'programs'):
+        if not record[key]:
+            return f'{key} is empty'
+    counts = {f'dataset.{key}': record['dataset'][key] for key in ('num_train', 'num_eval', 'num_classes')}
+    for i, program in enumerate(record['programs']):
+        counts |= {f'programs[{i}].{key}': program[key] for key in ('batch_size', 'train_real_macs_per_step')}
+    for key, value in counts.items():
+        if value == 0:
+            return f'{key} is 0'
+    if any(abs(value) > _LARGEST for value in _numbers(record)):
+        return f'has numbers above {_LARGEST:g}, which no run comes to'
+    return None
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(inner)
+    elif isinstance(value, int | float):
+        yield value
+
+
+def _row_problems(path: pathlib.Path, progress: Callable[[str], None]) -> Iterator[str]:
+    try:
+        points, problems = ledger.examine(path)
+    except ledger.PublishedError as error:
         yield str(error)
         return
-    crossing, name = record['first_crossing'], path.name
-    if not records.is_finished(record):
-        yield f'{name}: the run is not finished, its status is {record["status"]}'
-    if crossing is None:
-        target = record['target']
-        yield f'{name}: no evaluation meets the target, {target["metric"]} >= {target["value"]:g}'
-    if record['git'] is None or record['git']['dirty']:
-        yield f'{name}: git does not name the code that ran; commit it and run again'
-    forward = record['macs_per_example']['forward_dense']
-    for i, point in enumerate(record['curve']):
-        if not math.isclose(point['paper_macs'], 3 * forward * point['examples'], rel_tol=_EXACT):
-            yield (
-                f'{name}: curve[{i}].paper_macs is {point["paper_macs"]}, not 3 x {forward} forward dense macs x '
-                f'{point["examples"]} examples'
-            )
-            break
-    yield from _step_problems(record, name)
+    yield from map(str, problems)
+    if not points and not problems:
+        yield f'{path.name} has no rows'
+    kept, targets = ledger.points(), ledger.targets()
+    ids = {point.id for point in kept}
+    usual = {(targets[point.target].dataset, point.examples) for point in kept if point.examples}
+    for point in points:
+        where, dataset = f'{path.name}, row {point.id}, column', None
+        if point.target in targets:
+            dataset = targets[point.target].dataset
+        if point.id in ids:
+            yield f'{where} id: is in the ledger already; take another'
+        for column, problem in _point_problems(point):
+            yield f'{where} {column}: {problem}'
+        epoch = [examples for known, examples in usual if known == dataset]
+        if point.examples and epoch and not any(_near(point.examples, examples) for examples in epoch):
+            yield f'{where} examples: is {point.examples:.10g}, and an epoch of {dataset} has {max(epoch):.10g}'
+        if point.model and dataset:
+            for column, problem in _our_network(point, dataset, progress):
+                yield f'{where} {column}: {problem}'
 
 
-def _step_problems(record: records.Record, name: str) -> Iterator[str]:
-    """Whether the compute of the curve is that of its steps."""
-    programs = record['programs']
-    for program in programs:
-        per_step = program['train_dense_macs_per_step']
-        if program['train_real_macs_per_step'] > per_step:
-            yield f'{name}: a step has more real macs than dense ones'
-    if len(programs) == 1:  # with several, which steps were whose is not in the record
-        for i, point in enumerate(record['curve']):
-            if point['train_macs'] != point['step'] * programs[0]['train_dense_macs_per_step']:
-                yield (
-                    f'{name}: curve[{i}].train_macs is {point["train_macs"]}, not {point["step"]} steps x '
-                    f'{programs[0]["train_dense_macs_per_step"]} macs'
-                )
-                break
-            if point['examples'] != point['step'] * programs[0]['batch_size']:
-                yield (
-                    f'{name}: curve[{i}].examples is {point["examples"]}, not {point["step"]} steps x batches of '
-                    f'{programs[0]["batch_size"]}'
-                )
-                break
-    yield from _network_problems(record, name)
-
-
-def _network_problems(record: records.Record, name: str) -> Iterator[str]:
-    """Whether the forward pass of one of our networks, at a size that we have counted, costs what it costs."""
-    sizes = {program['image_size'] for program in record['programs']}
-    if len(sizes) != 1 or record['dataset']['num_classes'] != 1000:
+def _point_problems(point: ledger.PublishedPoint) -> Iterator[tuple[str, str]]:
+    """Columns in which a submission has to have more than the ledger's schema asks for."""
+    if point.dense_macs is None:
+        yield 'dense_macs', 'is empty; a submission says how much compute it took'
+    if point.epochs is None:
+        yield 'epochs', 'is empty; a submission says when the target was met'
+    for column in ('dense_macs', 'epochs', 'examples', 'macs_per_example', 'printed_compute'):
+        if getattr(point, column) == 0:
+            yield column, 'is 0, and nothing is learned from nothing'
+    if point.basis == 'printed' and point.printed_compute is None:
+        yield 'printed_compute', "is empty, and basis says 'printed'"
+    if point.basis != 'counted' or not point.dense_macs:
         return
-    count = ledger.networks().get((record['model'], sizes.pop()))
-    forward = record['macs_per_example']['forward_dense']
-    options = set(record['config'].get('model', {})) - {'name'}
-    if count and not options and not math.isclose(forward, count.forward_dense_macs, rel_tol=_EXACT):
+    for column in ('examples', 'macs_per_example'):
+        if getattr(point, column) is None:
+            yield column, "is empty, and basis says 'counted': 3 x epochs x examples x macs an example"
+    if None not in (point.epochs, point.examples, point.macs_per_example):
+        product = 3 * point.epochs * point.examples * point.macs_per_example
+        # Of points of the ledger a note may say why not; a submission counts, or says another basis.
+        if not _near(point.dense_macs, product) and 'dense_macs' in f'{point.note} {point.correction}':
+            yield (
+                'dense_macs',
+                f"is not 3 x epochs x examples x macs_per_example, {product:.7g}, and basis says 'counted'",
+            )
+
+
+def _our_network(
+    point: ledger.PublishedPoint, dataset: str, progress: Callable[[str], None]
+) -> Iterator[tuple[str, str]]:
+    """Whether the macs an example of a network that is said to be ours are ours."""
+    if point.model not in {model for model, _ in ledger.networks()}:
+        yield 'model', f'{shown(point.model)} is no network of ours; leave it empty'
+        return
+    if point.macs_per_example is None or point.macs_convention == 'counted':  # which the schema checks
+        return
+    try:
+        sizes = ledger.image_sizes(point.image_size)
+    except ValueError:
+        yield 'image_size', f'is needed, as the macs are of a network of ours, {point.model}'
+        return
+    from efficiency.analysis.recount import forward_macs
+
+    total = 0
+    for epochs, size in sizes:
+        progress(f'counting {point.model} at {size} pixels')
+        try:
+            macs = forward_macs(point.model, size, dataset)
+        except UserError as error:
+            yield 'image_size', f'is none of {point.model}: {error}'
+            return
+        if macs is None:
+            return
+        total += (epochs or 1) * macs
+    ours = total / sum(epochs or 1 for epochs, _ in sizes)
+    if not _near(point.macs_per_example, ours):
         yield (
-            f'{name}: {record["model"]} takes {count.forward_dense_macs} forward dense macs for an image of '
-            f'{count.image_size} pixels, not {forward}'
+            'macs_per_example',
+            f'is {point.macs_per_example:.10g}, and our count of {point.model} is {ours:.10g}; leave the column model '
+            'empty where the network is another',
         )
+
+
+def _near(value: float, wanted: float) -> bool:
+    return math.isclose(value, wanted, rel_tol=ledger.TOLERANCE)

@@ -277,10 +277,10 @@ def _read(path: pathlib.Path, kind: type[_T], unique: str | None) -> tuple[list[
     try:
         with open(path, encoding='utf-8', newline='') as file:
             reader = csv.DictReader(file, strict=True)
-            rows = list(reader)
+            headings, rows = list(reader.fieldnames or ()), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PublishedError(f'{path.name} cannot be read as a table: {error}') from error
-    if list(reader.fieldnames or ()) != columns:
+    if headings != columns:
         raise PublishedError(f'{path.name} does not have the columns {",".join(columns)}, in this order')
     found, problems, seen = [], [], set()
     for line, row in enumerate(rows, 2):
@@ -352,7 +352,7 @@ def _compute_problems(point: PublishedPoint, row: _Row) -> Iterable[tuple[str, s
         return
     product = 3 * point.epochs * point.examples * point.macs_per_example
     said = 'dense_macs' in f'{point.note} {point.correction}'
-    if abs(point.dense_macs - product) > TOLERANCE * product and not said:
+    if not math.isclose(point.dense_macs, product, rel_tol=TOLERANCE) and not said:
         yield (
             'dense_macs',
             (

@@ -1,0 +1,225 @@
+"""Whether a record agrees with itself: each figure is held against those that it follows from.
+
+What follows from nothing else in a record is not looked at, as nobody can say what is right: learning rate, momentum,
+decay, warm-up and clipping, the peak of the machine, the seconds of other phases than training, losses, and accuracies
+beyond being shares of the examples evaluated that agree about the target. `efficiency.analysis.recount` finds macs and
+data sets anew.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from efficiency import records
+from efficiency.errors import shown
+
+# Of what is computed from whole numbers in floats.
+_EXACT = 1e-9
+# XLA counts in float32.
+_FLOAT32 = 1e-6
+# XLA adds to two flops a real multiply-add what is done element by element: of our networks a hundredth to a tenth in
+# batches of 32, and at most three times as much again, with AdamW and AlexNet's parameters on one image of 28 pixels.
+_MOST_OVER_REAL = 5
+# Winograd's smaller tiles, the quickest that XLA and we have, multiply 2.25 times less than is counted.
+_MOST_OVER_PEAK = 2.25
+# After the last evaluation nothing is trained; the clock may be read once more.
+_CLOCK_SECONDS, _CLOCK_SHARE = 0.1, 0.01
+_COMPILED = 'compiled_flops_per_step'
+
+
+def disagreements(record: records.Record) -> Iterator[str]:
+    """What in a valid record is not as other parts of it say, a clause each; of one kind in the curve the first.
+
+    Args:
+        record: finished, its config checked (`efficiency.training.settings.check_config`).
+    """
+    yield from _config(record)
+    yield from _programs(record)
+    yield from _curve(record)
+    yield from _accuracies(record)
+    yield from _evaluations(record)
+    yield from _seconds(record)
+    yield from _xla(record)
+
+
+def _config(record: records.Record) -> Iterator[str]:
+    config = record['config']
+    stated = {
+        'model': (record['model'], config['model']['name']),
+        'seed': (record['seed'], config['seed']),
+        'dataset.name': (record['dataset']['name'], config['dataset']),
+        'target.metric': (record['target']['metric'], config['target']['metric']),
+        'target.value': (record['target']['value'], config['target']['value']),
+        'precision': (record['precision'], config['precision']),
+    }
+    for i, program in enumerate(record['programs']):
+        for key in ('batch_size', 'image_size'):
+            stated[f'programs[{i}].{key}'] = (program[key], config[key])
+    for key, (value, wanted) in stated.items():
+        if value != wanted:
+            yield f'{key} is {shown(value)}, and the config says {shown(wanted)}'
+
+
+def _programs(record: records.Record) -> Iterator[str]:
+    macs = record['macs_per_example']
+    for kind in ('forward', 'train'):
+        if macs[f'{kind}_real'] > macs[f'{kind}_dense']:
+            yield f'macs_per_example has more {kind} real macs than dense ones'
+    for i, program in enumerate(record['programs']):
+        if program['train_real_macs_per_step'] > program['train_dense_macs_per_step']:
+            yield f'programs[{i}] has more real macs a step than dense ones'
+    devices, hosts = (record['devices'][key] for key in ('count', 'hosts'))
+    last = record['programs'][-1]
+    if not 1 <= hosts <= devices or devices % hosts or last['batch_size'] % devices:
+        yield f'a batch of {last["batch_size"]} does not divide over {devices} devices of {hosts} hosts'
+    each = (last['train_dense_macs_per_step'] - last['optimizer_dense_macs_per_step']) / last['batch_size']
+    if not _same(macs['train_dense'], each):
+        yield f'macs_per_example.train_dense is {macs["train_dense"]}, and its program takes {each:.12g} an example'
+
+
+def _curve(record: records.Record) -> Iterator[str]:
+    """The compute of each point is that of its steps, and there is a point wherever the config evaluates."""
+    curve, config = record['curve'], record['config']
+    forward, num_train = record['macs_per_example']['forward_dense'], record['dataset']['num_train']
+    steps = sum(program['steps'] for program in record['programs'])
+    if curve[-1]['step'] != steps:
+        yield f'curve ends at step {curve[-1]["step"]}, and the programs took {steps}'
+    unlike = {}
+    for i, point in enumerate(curve):
+        taken = _steps_by_program(record['programs'], point['step'])
+        examples = _sum(taken, 'batch_size')
+        wanted = [
+            ('examples', examples, 'its steps x batch size'),
+            ('epochs', examples / num_train, f'its examples / {num_train}'),
+            ('paper_macs', 3 * forward * examples, f'3 x {forward} forward dense macs x its examples'),
+            ('train_macs', _sum(taken, 'train_dense_macs_per_step'), "its steps x their programs' macs"),
+        ]
+        if all(_COMPILED in program for program in record['programs']):  # the first records' do not have it
+            wanted.append(('compiled_flops', _sum(taken, _COMPILED), "its steps x their programs' compiled flops"))
+        for key, value, words in wanted:
+            if not _same(point[key], value):
+                unlike.setdefault(key, f'curve[{i}].{key} is {point[key]}, not {value}: {words}')
+    yield from unlike.values()
+    found = records.interpolated_crossing(curve, record['target'])
+    for key, value in (record['interpolated_crossing'] or {}).items():
+        if key in found and not _same(value, found[key]):
+            yield f'interpolated_crossing.{key} is {value}, and between the points around it lies {found[key]}'
+    yield from _schedule([point['step'] for point in curve], record, config)
+
+
+def _schedule(steps: Sequence[int], record: records.Record, config: Mapping) -> Iterator[str]:
+    """Whether the run was evaluated when its config says, and ended where it says."""
+    num_train, batch_size = record['dataset']['num_train'], config['batch_size']
+    total = math.ceil(round(config['num_epochs'] * num_train / batch_size, 6))
+    due = [_evaluations_due(step, config, num_train) for step in steps]
+    for i, step in enumerate(steps):
+        if due[i] == _evaluations_due(step - 1, config, num_train) and step != total:
+            yield f'curve[{i}] is at step {step}, where the config has no evaluation'
+            break
+    between = next((i for i in range(len(due)) if due[i] - (due[i - 1] if i else 0) > 1), None)
+    if between is not None:
+        yield f'curve lacks an evaluation that was due before curve[{between}]'
+    crossing = record['first_crossing']
+    if crossing is not None and config['stop_at_target']:
+        if steps[-1] != crossing['step']:
+            yield f'the run stops at its target, which it met at step {crossing["step"]}, and it ends at {steps[-1]}'
+    elif steps[-1] != total:
+        yield f'the run ends at step {steps[-1]}, and its {config["num_epochs"]:g} epochs are {total} steps'
+    if (record['status'] == 'reached') != (crossing is not None):
+        yield f'status is {record["status"]}, and the curve {"meets" if crossing else "does not meet"} the target'
+
+
+def _evaluations_due(step: int, config: Mapping, num_train: int) -> int:
+    """How many evaluations are due up to a step, by whole parts of an epoch; of several in one step it is one."""
+    each = config['batch_size'] / (config['eval_every'] * num_train)
+    return step if each >= 1 else math.floor(step * each + 1e-9)
+
+
+def _accuracies(record: records.Record) -> Iterator[str]:
+    num_eval = record['dataset']['num_eval']
+    for i, point in enumerate(record['curve']):
+        where = f'curve[{i}]'
+        for metric in records.METRICS:
+            right = point[metric] * num_eval
+            if point[metric] > 1 or not math.isclose(right, round(right), rel_tol=_EXACT, abs_tol=1e-6):
+                yield f'{where}.{metric} is {point[metric]}, no share of {num_eval} examples'
+                return
+        if point['top1'] > point['top5']:
+            yield f'{where} has a top1 of {point["top1"]}, above its top5 of {point["top5"]}'
+            return
+        if point['loss'] < 0:
+            yield f'{where}.loss is {point["loss"]}, and a cross-entropy is not below 0'
+            return
+
+
+def _evaluations(record: records.Record) -> Iterator[str]:
+    found, examples = record['evaluation'], len(record['curve']) * record['dataset']['num_eval']
+    forward = record['macs_per_example']['forward_dense']
+    if found['examples'] != examples:
+        yield f'evaluation.examples is {found["examples"]}, and evaluations x examples are {examples}'
+    elif not _same(found['dense_macs'], examples * forward):
+        yield f'evaluation.dense_macs is {found["dense_macs"]}, not {examples} examples x {forward} macs'
+
+
+def _seconds(record: records.Record) -> Iterator[str]:
+    seconds = [point['train_seconds'] for point in record['curve']]
+    trained = record['clock']['train_seconds']
+    if seconds[0] <= 0 or seconds != sorted(seconds):
+        yield 'train_seconds of the curve do not grow from point to point'
+    if not seconds[-1] <= trained <= seconds[-1] * (1 + _CLOCK_SHARE) + _CLOCK_SECONDS:
+        yield f'clock.train_seconds is {trained}, and the last point of the curve was there after {seconds[-1]}'
+        return
+    last, found = record['programs'][-1], record['throughput']
+    steps = sum(program['steps'] for program in record['programs'])
+    dense, real = last['train_dense_macs_per_step'], last['train_real_macs_per_step']
+    rates = {
+        'examples_per_second': steps * last['batch_size'] / trained,
+        'train_dense_macs_per_second': steps * dense / trained,
+    }
+    peak = found.get('matmul_peak_macs_per_second')
+    if peak:
+        rates['share_of_peak'] = steps * dense / trained / peak
+        if steps * real / trained > _MOST_OVER_PEAK * peak:
+            yield f'its steps took {trained} s, which is {steps * real / trained / peak:.3g} times what the machine can'
+    for key, rate in rates.items():
+        if not _same(found.get(key), rate):
+            yield f'throughput.{key} is {found.get(key)}, and from steps and train_seconds follows {rate}'
+
+
+def _xla(record: records.Record) -> Iterator[str]:
+    found, last = record['xla'], record['programs'][-1]
+    compiled, lowered = found[_COMPILED], found['lowered_flops_per_step']
+    if not _same(last.get(_COMPILED, compiled), compiled):
+        yield f"xla.{_COMPILED} is {compiled}, and its program's is {last[_COMPILED]}"
+    ratio = compiled / (2 * last['train_dense_macs_per_step']) if compiled else None
+    if not _same(found['compiled_over_train_dense'], ratio):
+        yield f'xla.compiled_over_train_dense is {found["compiled_over_train_dense"]}, and the two figures give {ratio}'
+    real = 2 * last['train_real_macs_per_step']
+    if lowered is None:
+        yield "xla.lowered_flops_per_step is null, so that XLA's own count vouches for nothing"
+    elif not real * (1 - _FLOAT32) <= lowered <= _MOST_OVER_REAL * real:
+        yield (
+            f'xla.lowered_flops_per_step is {lowered:.12g}, and XLA counts from two flops for each of {real // 2} real '
+            f'macs, {real}, to {_MOST_OVER_REAL} times as many'
+        )
+
+
+def _steps_by_program(programs: Sequence[Mapping], step: int) -> list[tuple[int, Mapping]]:
+    """How many of a run's first steps each of its programs took."""
+    taken = []
+    for program in programs:
+        taken.append((min(program['steps'], step), program))
+        step -= taken[-1][0]
+    return taken
+
+
+def _sum(taken: Sequence[tuple[int, Mapping]], key: str) -> Any:
+    """Over steps; None where a program's is not known."""
+    values = [program[key] for _, program in taken]
+    return None if None in values else sum(steps * program[key] for steps, program in taken)
+
+
+def _same(value: float | None, wanted: float | None) -> bool:
+    if value is None or wanted is None:
+        return value is wanted
+    return value == wanted or math.isclose(value, wanted, rel_tol=_EXACT)

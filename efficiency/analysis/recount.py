@@ -1,0 +1,182 @@
+"""Whether a record's macs and data set are those of its config: counted and looked up anew, nothing trained.
+
+Macs depend on the config and the data set's number of classes alone, not on images, so that any network of ours is
+recounted without its data. `efficiency.analysis.agreement` holds a record's figures against one another.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from efficiency import records
+from efficiency.data import datasets, sources
+from efficiency.data.augment import ON_HOST
+from efficiency.data.sources import Examples, Source
+from efficiency.errors import UserError, shown
+from efficiency.models import list_models
+from efficiency.training.settings import check_config
+
+# What the configs of our first records lack, at the value that those stand for; none of it changes a step.
+_YOUNGER_KEYS = {'eval_only': False, 'init_from': ''}
+# Classes and sizes of splits, by the names of TensorFlow Datasets; 'val' is what trees of ImageNet's files call it.
+_IN_PUBLIC = {
+    'cifar10': (10, {'train': 50_000, 'test': 10_000}),
+    'imagenet2012': (1000, {'train': 1_281_167, 'validation': 50_000, 'val': 50_000}),
+}
+# Examples of a split whose size is not known, of which parts are taken to see whether they have any in common.
+_SOME = 100_000
+
+
+def checked_config(record: records.Record) -> ConfigDict:
+    """The config of a record, of which earlier ones lack keys.
+
+    Raises:
+        UserError: if it is none that a run can have.
+    """
+    try:
+        config = ConfigDict({**_YOUNGER_KEYS, 'preset': record['config'].get('dataset'), **record['config']})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f'its keys are not those of a config: {error}') from error
+    check_config(config)
+    if missing := next((key for key in ('augmentation', 'eval_split', 'image_size') if config[key] is None), None):
+        raise UserError(f'config.{missing} is empty, and a run writes down what it took from its data')
+    return config
+
+
+def miscounts(record: records.Record, config: ConfigDict, progress: Callable[[str], None]) -> Iterator[str]:
+    """The macs that are not those of the config's network and train step, a clause each.
+
+    Args:
+        config: of the record, checked.
+        progress: told what is being counted, which takes from a tenth of a second to ten.
+    """
+    name = config.model.name
+    if name not in list_models():
+        yield (
+            f'cannot be recounted, as {shown(name)} is no network of ours: its macs were held against each other and '
+            "XLA's count only, which vouches for nothing; add the network to ours, or submit a row (.csv) whose macs "
+            'are published'
+        )
+        return
+    counted = {}
+    for i, program in enumerate(record['programs']):
+        sizes = program['batch_size'], program['image_size']
+        if sizes not in counted:
+            progress(f'counting {name} at {sizes[1]} pixels, {sizes[0]} examples a step')
+            try:
+                counted[sizes] = _counted(config, *sizes, record['dataset']['num_classes'])
+            except UserError as error:
+                yield f'cannot be recounted: {error}'
+                return
+        forward, step = counted[sizes]
+        for key, value in step.items():
+            if key in program and program[key] != value:
+                yield f'programs[{i}].{key} is {shown(program[key])}, and {name} under this config takes {shown(value)}'
+    for key, value in forward.items():
+        if record['macs_per_example'][key] != value:
+            yield f'macs_per_example.{key} is {record["macs_per_example"][key]}, and {name} takes {value}'
+
+
+def _counted(config: ConfigDict, batch_size: int, image_size: int, num_classes: int) -> tuple[dict, dict]:
+    """What a record says of a network, and of a program of its train step."""
+    # jax takes seconds, which a record that is refused for another reason need not wait for.
+    from efficiency.costs import recipe_program
+    from efficiency.training.programs import without_optimizer
+
+    config = ConfigDict({**config.to_dict(), 'batch_size': batch_size, 'image_size': image_size})
+    program = recipe_program(config, num_classes)
+    forward, step, network = program.forward, program.train, without_optimizer(program.train)
+    real = network.real_macs
+    of_network = {
+        'forward_dense': forward.dense_macs,
+        'forward_real': forward.real_macs,
+        'train_real': real // batch_size if real % batch_size == 0 else real / batch_size,
+    }
+    return of_network, {
+        'train_dense_macs_per_step': step.dense_macs,
+        'train_real_macs_per_step': step.real_macs,
+        'optimizer_dense_macs_per_step': step.dense_macs - network.dense_macs,
+        'train_dense_macs_per_step_by_kind': {kind: part.dense_macs for kind, part in step.by_kind().items()},
+    }
+
+
+def forward_macs(name: str, image_size: int, dataset: str) -> int | None:
+    """Forward dense macs of one of our networks on an image of a data set; None where its classes are not known.
+
+    Raises:
+        UserError: if there is no such network, or not at that size.
+    """
+    from efficiency.costs import network_program
+
+    if dataset in sources.registered():
+        num_classes = sources.registered()[dataset](None).num_classes
+    elif dataset in _IN_PUBLIC:
+        num_classes, _ = _IN_PUBLIC[dataset]
+    else:
+        return None
+    return network_program(name, image_size, num_classes).forward.dense_macs
+
+
+def other_data(record: records.Record, config: ConfigDict, progress: Callable[[str], None]) -> Iterator[str]:
+    """What says that the data set is not the one that it is named after, a clause each.
+
+    Of a data set that comes with this package the images are fingerprinted anew, of others that all know the numbers of
+    classes and examples are held against what they have; of any other nobody knows more than the record.
+    """
+    name, splits = config.dataset.partition(':')[0], (config.train_split, config.eval_split)
+    if _overlap(name, *splits):
+        yield f'trains on examples of the split {splits[1]!r}, which it is evaluated on'
+    try:
+        if name in sources.registered():
+            progress(f'reading {name}')
+            wanted = _description(config)
+        elif name in _IN_PUBLIC:
+            wanted = _sizes(name, *splits)
+        else:
+            return
+    except UserError as error:
+        yield f'its data set cannot be looked at: {error}'
+        return
+    for key, value in wanted.items():
+        if record['dataset'][key] != value:
+            yield f'dataset.{key} is {shown(record["dataset"][key])}, and {name} has {shown(value)}'
+
+
+def _description(config: ConfigDict) -> dict[str, Any]:
+    """What a record has to say of a data set that is here; its version is that of the package, and no matter."""
+    found = datasets.load(
+        config.dataset, (config.train_split, config.eval_split), config.image_size,
+        as_stored=config.augmentation in ON_HOST,
+    ).description  # fmt: skip
+    return {key: found[key] for key in ('fingerprint', 'num_train', 'num_eval', 'num_classes')}
+
+
+def _sizes(name: str, train: str, evaluation: str) -> dict[str, Any]:
+    """Numbers of classes and of examples, of splits that are known or parts of them."""
+    classes, sizes = _IN_PUBLIC[name]
+    return {
+        'num_classes': classes,
+        'num_train': len(_indices(sizes, train, name)),
+        'num_eval': len(_indices(sizes, evaluation, name)),
+    }
+
+
+def _overlap(name: str, train: str, evaluation: str) -> bool:
+    """Whether two splits, or parts of one as 'train[:90%]', have examples in common."""
+    base = train.partition('[')[0]
+    if base != evaluation.partition('[')[0]:
+        return False
+    sizes = {base: _IN_PUBLIC.get(name, (0, {}))[1].get(base, _SOME)}
+    try:
+        return bool(np.intersect1d(_indices(sizes, train, name), _indices(sizes, evaluation, name)).size)
+    except UserError:  # no such part, which is said where the data are looked at
+        return train == evaluation
+
+
+def _indices(sizes: Mapping[str, int], split: str, name: str) -> np.ndarray:
+    """The numbers of a split's examples in the whole of which it is a part."""
+    nothing = np.zeros((1, 1, 1, 1), np.uint8)
+    whole = {base: Examples(np.broadcast_to(nothing, (size, 1, 1, 1)), np.arange(size)) for base, size in sizes.items()}
+    return np.asarray(sources.split_of(Source(1, whole), split, name).labels)
