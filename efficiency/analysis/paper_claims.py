@@ -95,13 +95,14 @@ def _counts_changed(inputs: Inputs, model: str) -> str:
 
 def _headline(inputs: Inputs) -> dict[str, Figures]:
     factor = _factor(inputs, LAST)
-    dates = [point.published for point in inputs.table3]
+    points = [point for point in inputs.table3 if not point.off_frontier]
+    dates = [point.published for point in points]
     fits, used = [], []
     for count in (inputs.paper_macs, inputs.macs):
-        macs = [count(point.model) for point in inputs.table3]
+        macs = [count(point.model) for point in points]
         frontier = frontier_indices(dates, macs)
         fits.append(doubling_months([dates[i] for i in frontier], [macs[i] for i in frontier], 'least_squares'))
-        used += [inputs.table3[i].id for i in frontier]
+        used += [points[i].id for i in frontier]
     period = (at(BASELINE), at(LAST))
     months = inputs.months(*period)
     ends = ' and '.join(f'{months / math.log2(value):.2f}' for value in factor[:2])

@@ -34,7 +34,7 @@ def published_sections(
     """The sections that need no runs."""
     groups = defaultdict(list)
     for point in points:
-        if point.dense_macs and targets[point.target].metric != _NO_CAPABILITY:
+        if not _off_frontier(point, targets):
             groups[point.target, _OPERATIONS if point.basis != 'time_x_rate' else _TIME].append(point)
     return [
         _paper_section(points, networks, claims),
@@ -43,10 +43,17 @@ def published_sections(
     ]
 
 
+def _off_frontier(point: PublishedPoint, targets: Mapping[str, Target]) -> str:
+    """Why a point is on no frontier and in no trend, '' where it may be."""
+    if targets[point.target].metric == _NO_CAPABILITY:
+        return 'its target is no capability'
+    return point.off_frontier
+
+
 def _paper_section(points, networks, claims) -> Section:
     derived = rederive.derive(points, networks, claims)
     table3 = rederive.table3(points, networks, claims)
-    paper = [point for point in points if point.series == PAPER]
+    paper = [point for point in points if point.series == PAPER and not point.off_frontier]
     headline = {figure.claim: figure for figure in derived}
     factor, months = headline['headline.factor'], headline['headline.doubling_months']
     text = [
@@ -229,16 +236,21 @@ def _ledger_section(points: Sequence[PublishedPoint], targets: Mapping[str, Targ
         Column('dense_macs', 'dense macs', digits=4, link='href'),
         Column('tfs_days_macs', 'teraflop/s-days of macs', digits=4), Column('basis', 'basis'),
         Column('epochs', 'epochs'), Column('macs_per_example', 'forward macs an example', digits=4),
-        Column('macs_convention', 'counted or published'), Column('confidence', 'confidence'),
+        Column('macs_convention', 'counted or published'), Column('image_size', 'pixels a side'),
+        Column('evaluated_at', 'evaluated at, where not its own size'), Column('level', 'the level is'),
+        Column('off_frontier', 'why it is on no frontier'), Column('confidence', 'confidence'),
         Column('correction', 'what is wrong, and right'), Column('source', 'source'),
         Column('note', 'note'), Column('series', 'series'), Column('id', 'name'),
     )  # fmt: skip
     rows = [
-        {column.key: getattr(point, column.key) or None for column in columns} | {'href': address(point.source)}
+        {column.key: getattr(point, column.key) or None for column in columns}
+        | {'off_frontier': _off_frontier(point, targets) or None, 'href': address(point.source)}
         for point in points
     ]
     text = [
         f'{len(points)} points for {len(targets)} targets, each with what was printed, what is right, and its source. '
-        'Compute is in dense multiply-adds, 3 x the forward pass, wherever it can be known.'
+        'Compute is in dense multiply-adds, 3 x the forward pass, wherever it can be known. A recipe has a date of its '
+        'own, which is not that of its network. What does not say that it met the target is on no frontier and in no '
+        'trend.'
     ]
     return Section('ledger', 'The published ledger', text, tables=[Table('ledger', 'All points', columns, rows)])

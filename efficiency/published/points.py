@@ -23,6 +23,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from efficiency.errors import UserError, shown
+from efficiency.published.schema import (
+    BASES,
+    CONFIDENCES,
+    DIRECTIONS,
+    LEVELS,
+    MACS_CONVENTIONS,
+    PRECISIONS,
+    Claim,
+    Network,
+    PublishedPoint,
+    Target,
+)
 from efficiency.published.sources import source_problem
 from efficiency.records import MACS_PER_TFS_DAY
 
@@ -32,115 +44,13 @@ TARGETS_FILE = _HERE / 'targets.csv'
 CLAIMS_FILE = _HERE / 'claims.csv'
 NETWORKS_FILE = _HERE / 'networks.csv'
 
-PRECISIONS = ('day', 'month', 'year')
-BASES = ('counted', 'printed', 'time_x_rate', 'estimated', 'read_off_chart', 'none')
-MACS_CONVENTIONS = ('counted', 'derived', 'published')
-CONFIDENCES = ('confirmed', 'secondary', 'derived', 'memory')
-DIRECTIONS = ('at_least', 'at_most')
+_VOCABULARIES = {'date_precision': PRECISIONS, 'basis': BASES, 'level': LEVELS, 'confidence': CONFIDENCES}
 # How far compute may be from 3 x epochs x examples x macs_per_example.
 TOLERANCE = 0.01
 
 
 class PublishedError(UserError):
     """A file of the ledger that does not hold what it should; names file, row and column."""
-
-
-@dataclasses.dataclass(frozen=True)
-class PublishedPoint:
-    """What it took one system to reach one target.
-
-    Attributes:
-        id: unique in the ledger.
-        domain: as 'image-classification'.
-        target: of `targets`.
-        series: the body of measurements it belongs to.
-        system: its name, for people.
-        model: the network's name in our registry, '' where it is none of ours.
-        published: when the system was, to `date_precision`: within a 'month' or 'year' the day is not to be relied on.
-        printed_date: as the source has it, where that differs or is worth keeping.
-        printed_compute, printed_unit, printed_convention: as the source has them, right or wrong.
-        dense_macs: in all, None where it cannot be known.
-        tfs_days_macs: the same in teraflop/s-days of multiply-adds, 8.64e16 each.
-        basis: how `dense_macs` comes about, one of `BASES`.
-        epochs: to the target.
-        examples: in an epoch.
-        macs_per_example: of the forward pass; averaged over the epochs where the image size changes.
-        macs_convention: 'counted' by us at `image_size`, 'derived' from our count by the layers that differ, or as
-            'published' by others.
-        image_size: pixels a side, as '224', or epochs at each, as '12 at 96 + 5 at 128'.
-        confidence: 'confirmed' in the source, 'derived' from what it says, read in a 'secondary' source, or from
-            'memory'.
-        correction: what the source has wrong, and what is right.
-        source: where it can be read, see `efficiency.published.sources`.
-        note: what else there is to know.
-    """
-
-    id: str
-    domain: str
-    target: str
-    series: str
-    system: str
-    model: str
-    published: datetime.date
-    date_precision: str
-    printed_date: str
-    printed_compute: float | None
-    printed_unit: str
-    printed_convention: str
-    dense_macs: float | None
-    tfs_days_macs: float | None
-    basis: str
-    epochs: float | None
-    examples: float | None
-    macs_per_example: float | None
-    macs_convention: str
-    image_size: str
-    confidence: str
-    correction: str
-    source: str
-    note: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """A capability: `metric` on `dataset` `direction` `value`."""
-
-    target: str
-    domain: str
-    dataset: str
-    metric: str
-    value: float
-    unit: str
-    direction: str
-    description: str
-    source: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """A figure that the paper or one of its posts prints."""
-
-    claim: str
-    printed: float
-    printed_text: str
-    unit: str
-    where: str
-    source: str
-    note: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Network:
-    """What one of our networks costs for one image of a size, 1000 classes."""
-
-    model: str
-    published: datetime.date
-    paper: str
-    image_size: int
-    params: int
-    forward_dense_macs: int
-    train_dense_macs: int
-    forward_real_macs: int
 
 
 POINT_COLUMNS = tuple(field.name for field in dataclasses.fields(PublishedPoint))
@@ -266,6 +176,7 @@ _CELLS: dict[Any, tuple[Callable[[str], Any], str]] = {
     int: (int, 'a whole number'),
     float: (_number, 'a finite number from 0 on, as 2.468e17'),
     float | None: (lambda text: _number(text) if text else None, 'empty or a finite number from 0 on, as 2.468e17'),
+    int | None: (lambda text: int(text) if text else None, 'empty or a whole number'),
     datetime.date: (_date, 'a date as 2018-07-30, year, month and day'),
 }
 _Row = dict[str, str]
@@ -316,9 +227,14 @@ def _point_problems(
         yield 'domain', f'{shown(point.domain)} is not the domain of its target, {known[point.target].domain}'
     if point.published > datetime.date.today():
         yield 'published', f'{point.published} is later than today'
-    for column, allowed in (('date_precision', PRECISIONS), ('basis', BASES), ('confidence', CONFIDENCES)):
+    network = min((count.published for count in counts.values() if count.model == point.model), default=None)
+    if network and _to_precision(point.published, point) < _to_precision(network, point):
+        yield 'published', f'{point.published} is before its network was, {network}'
+    for column, allowed in _VOCABULARIES.items():
         if getattr(point, column) not in allowed:
             yield column, _not_one_of(getattr(point, column), allowed)
+    if point.level in ('unpublished', 'missed') and not point.note:
+        yield 'note', f'is empty where the level is {point.level}; say what is known of it'
     for column in ('series', 'system'):
         if not getattr(point, column):
             yield column, 'is empty'
@@ -331,6 +247,11 @@ def _point_problems(
             yield 'printed_convention', 'is empty beside a printed compute; say what an operation is there'
     yield from _compute_problems(point, row)
     yield from _macs_problems(point, counts)
+
+
+def _to_precision(date: datetime.date, point: PublishedPoint) -> tuple[int, ...]:
+    """As much of a date as is known of the point's."""
+    return (date.year, date.month, date.day)[: {'year': 1, 'month': 2}.get(point.date_precision, 3)]
 
 
 def _compute_problems(point: PublishedPoint, row: _Row) -> Iterable[tuple[str, str]]:

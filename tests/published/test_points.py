@@ -68,6 +68,7 @@ def test_a_point_is_typed():
         ('published', '6/30/2018', "'6/30/2018' is not a date as 2018-07-30"),
         ('published', '20180630', 'is not a date'),
         ('published', '2999-01-01', 'later than today'),
+        ('published', '2012-05-31', 'before its network was, 2012-06-01'),
         ('date_precision', 'week', 'day, month, year'),
         ('printed_unit', '', 'as printed'),
         ('printed_convention', '', 'what an operation is'),
@@ -83,6 +84,9 @@ def test_a_point_is_typed():
         ('macs_per_example', '714188481000', 'our count is 714188480'),
         ('image_size', '96 + 128', 'epochs at pixels'),
         ('image_size', '50 at 224', 'has 50 epochs'),
+        ('evaluated_at', '224 pixels', 'whole number'),
+        ('level', '', 'published, unpublished, missed'),
+        ('level', 'met', 'published, unpublished, missed'),
         ('confidence', 'certain', 'confirmed, secondary'),
         ('source', '', 'say where'),
         ('id', 'Alex Net', 'letters, digits'),
@@ -122,6 +126,19 @@ def test_no_compute_takes_a_reason(changed):
     ledger.points(changed(**empty | {'basis': 'none', 'note': 'wall time only'}))
 
 
+@pytest.mark.parametrize('level', ['unpublished', 'missed'])
+def test_a_level_that_is_not_known_to_be_met_takes_a_reason(changed, level):
+    with pytest.raises(ledger.PublishedError, match=f'column note: is empty where the level is {level}'):
+        ledger.points(changed(level=level, note=''))
+    ledger.points(changed(level=level, note='stopped before it was evaluated'))
+
+
+def test_a_date_is_before_its_network_by_what_is_known_of_it(changed):
+    ledger.points(changed(published='2012-01-01', date_precision='year'))
+    with pytest.raises(ledger.PublishedError, match='2012-05-01 is before its network'):
+        ledger.points(changed(published='2012-05-01', date_precision='month'))
+
+
 def test_a_name_is_there_once(changed):
     path = changed(rows=lambda rows: [*rows, rows[0]])
     with pytest.raises(ledger.PublishedError, match='column id: is there twice'):
@@ -136,7 +153,7 @@ def test_a_file_that_is_no_ledger_is_said_to_be_none(tmp_path):
     with pytest.raises(ledger.PublishedError, match='does not have the columns id,domain'):
         ledger.points(path)
     path.write_text(f'{",".join(ledger.POINT_COLUMNS)}\nx,y\n')
-    with pytest.raises(ledger.PublishedError, match=r'row x, .* does not have 24 cells'):
+    with pytest.raises(ledger.PublishedError, match=r'row x, .* does not have 26 cells'):
         ledger.points(path)
 
 
