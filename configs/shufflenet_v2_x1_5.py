@@ -1,6 +1,6 @@
 """ShuffleNet v2 1.5x (Ma et al., 2018, arXiv:1807.11164).
 
-Published 2018-06-30. The paper's recipe on ImageNet (Hernandez & Brown, 2020, section 3): SGD, momentum 0.9, weight
+Published 2018-07-30. The paper's recipe on ImageNet (Hernandez & Brown, 2020, section 3): SGD, momentum 0.9, weight
 decay 1e-4, batch 256, learning rate 0.1 falling smoothly by 1,000 times in 90 epochs. There it takes 13 epochs and
 0.178 teraflop/s-days of macs to AlexNet's level, 17.3 times less than AlexNet (Table 3).
 

@@ -98,6 +98,6 @@ class ShuffleNetV2(nn.Module):
 
 
 for suffix, channels in CHANNELS.items():
-    register(f'shufflenet_v2_{suffix}', paper='arXiv:1807.11164', published='2018-06-30', image_size=224)(
+    register(f'shufflenet_v2_{suffix}', paper='arXiv:1807.11164', published='2018-07-30', image_size=224)(
         partial(ShuffleNetV2, channels)
     )
