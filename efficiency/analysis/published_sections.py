@@ -10,6 +10,7 @@ from efficiency.analysis.charts import Chart
 from efficiency.analysis.decompose import effective_compute
 from efficiency.analysis.document import Column, Section, Table, address
 from efficiency.analysis.factors import Factor, exact_factor
+from efficiency.analysis.resnet50_level import level_table
 from efficiency.published.points import Claim, Network, PublishedPoint, Target
 
 PAPER = 'hb2020-table3'
@@ -96,7 +97,7 @@ def _paper_section(points, networks, claims) -> Section:
             ),
             _effective_chart(),
         ],
-        [_table3_table(table3), _derived_table(derived, claims)],
+        [_table3_table(table3), _derived_table(derived, claims), level_table(points, networks)],
     )
 
 
