@@ -155,3 +155,26 @@ def test_what_is_not_known_to_have_met_its_level():
     assert POINTS['gpt2-level-llm.c'].off_frontier == 'its level is not published'
     assert POINTS['gluoncv-inceptionv3-79.1'].off_frontier == 'its compute is not known'
     assert POINTS['dawnbench-huawei-mxnet-92.9'].off_frontier == ''
+
+
+# What the notes say of a level, in the units of its target.
+STATED = (
+    ('glue', r'dev average ([\d.]+)', 1),
+    ('gpt2-level', r'CORE ([\d.]+)', 1),
+    ('gluoncv-logs', r'ends at [\d.]+/([\d.]+) %', 0.01),
+    ('inference', r'([\d.]+) % top-5', 0.01),
+)
+
+
+def test_what_is_said_of_a_level_meets_it():
+    targets, checked = ledger.targets(), 0
+    for series, pattern, unit in STATED:
+        for point in POINTS.values():
+            if (
+                point.series.startswith(series)
+                and (stated := re.search(pattern, point.note))
+                and not point.off_frontier
+            ):
+                assert float(stated[1]) * unit >= targets[point.target].value, point.id
+                checked += 1
+    assert checked > 90
