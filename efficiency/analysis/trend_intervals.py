@@ -1,0 +1,142 @@
+"""Intervals of doubling times: how they are made from draws, how they read, and how seeds and dates are drawn."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from efficiency.analysis.trend_fit import months_of
+from efficiency.errors import UserError, shown
+
+# Draws that have no trend, or no bound, are told where they are more than this share.
+_FEW = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """An interval of a doubling time, found on the rate and turned over.
+
+    Attributes:
+        slow, fast: its ends, in doublings a month; negative where efficiency falls, infinite without a bound.
+        level: the nominal coverage, as 0.95.
+        method: what was drawn, and how the line was fitted.
+        draws: how many draws were made, all in all; 0 for an interval by a formula.
+        degenerate: how many of them have points at one date alone and so no trend; they are left out.
+        unbounded: how many have no bound, as the first point never reaches the level in them, or no point does. They
+            count as faster than all others, or as both faster and slower.
+    """
+
+    slow: float
+    fast: float
+    level: float
+    method: str
+    draws: int = 0
+    degenerate: int = 0
+    unbounded: int = 0
+
+    @property
+    def low(self) -> float:
+        """Months; infinite where no end of the interval has a rise in efficiency, 0 without a bound."""
+        return months_of(self.fast)
+
+    @property
+    def high(self) -> float:
+        """Months; infinite where the slow end has no rise in efficiency."""
+        return months_of(self.slow)
+
+    @property
+    def holds_no_progress(self) -> bool:
+        """Whether a rate of 0 or less is in it."""
+        return self.slow <= 0
+
+    def __str__(self):
+        return self._range() + ''.join(self._notes())
+
+    def _range(self) -> str:
+        if self.fast <= 0:
+            return 'does not double'
+        if self.holds_no_progress:
+            months = 'unbounded' if math.isinf(self.fast) else f'{self.low:.1f} months or more'
+            falling = ', or falling' if self.slow < 0 and math.isfinite(self.fast) else ''
+            return f'{months}{falling}; no progress is not excluded'
+        if math.isinf(self.fast):
+            return f'{self.high:.1f} months or less, unbounded'
+        return f'{self.low:.1f} to {self.high:.1f} months'
+
+    def _notes(self):
+        if self.unbounded > _FEW * self.draws:
+            yield f' (in {self.unbounded / self.draws:.0%} of the draws the first point never reaches the level)'
+        if self.degenerate > _FEW * self.draws:
+            yield f' (without the {self.degenerate / self.draws:.0%} of the draws that are of one date alone)'
+
+
+def interval(rates: np.ndarray, level: float, method: str, defined: np.ndarray | None = None) -> Interval:
+    """The interval that holds the middle of drawn rates.
+
+    Args:
+        rates: of each draw, in doublings a month; NaN for one of which nothing is known: it counts at both ends, so
+            that the interval is no narrower than it would be whatever the draw's rate.
+        level: the share to hold.
+        method: what was drawn, for people.
+        defined: which draws have a trend at all, None for all; the others are left out, and counted.
+
+    Raises:
+        UserError: if the level is no share, or no draw is left.
+    """
+    check_level(level)
+    draws = len(rates)
+    if defined is not None:
+        rates = rates[defined]
+    if not len(rates):
+        raise UserError(f'none of {draws} draws has points of finite compute at two dates')
+    unknown = np.isnan(rates)
+    # The outer of two neighbours, as there is no number between a finite rate and an infinite one.
+    slow = np.quantile(np.where(unknown, -math.inf, rates), (1 - level) / 2, method='lower')
+    fast = np.quantile(np.where(unknown, math.inf, rates), (1 + level) / 2, method='higher')
+    unbounded = int((~np.isfinite(rates)).sum())
+    return Interval(float(slow), float(fast), level, method, draws, draws - len(rates), unbounded)
+
+
+def check_level(level: float) -> None:
+    """Raises a UserError if the level of an interval is no share."""
+    if not 0 < level < 1:
+        raise UserError(f'the level of an interval is between 0 and 1, not {shown(level)}')
+
+
+def generator(seed: int, draws: int) -> np.random.Generator:
+    """Numpy's, from a seed.
+
+    Raises:
+        UserError: if there are to be no draws.
+    """
+    if draws < 1:
+        raise UserError(f'an interval needs 1 draw or more, not {shown(draws)}')
+    return np.random.default_rng(seed)
+
+
+def drawn_medians(seeds: Sequence[Sequence[float]], draws: int, random: np.random.Generator) -> np.ndarray:
+    """Medians over resampled seeds, (draws, points).
+
+    Args:
+        seeds: of each point, the compute of each seed, infinite for one that never reached the level.
+    """
+    macs = np.empty((draws, len(seeds)))
+    for i, of_point in enumerate(seeds):
+        values = np.asarray(of_point, dtype=float)
+        macs[:, i] = np.median(values[random.integers(len(values), size=(draws, len(values)))], axis=1)
+    return macs
+
+
+def lost_first(days: np.ndarray, medians: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Which draws have lost the first point of the trend: the earliest whose median over all its seeds is finite.
+
+    Nothing of its date or before it reaches the level in them. A line through the points that are left would be a trend
+    since a later point, and as its compute is infinite the true line falls faster than any.
+
+    Args:
+        days, medians: of the points, (points,).
+        drawn: medians of the draws, (draws, points).
+    """
+    first = days[np.isfinite(medians)].min()
+    return ~np.isfinite(drawn[:, days <= first]).any(axis=1)
