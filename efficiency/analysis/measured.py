@@ -48,8 +48,8 @@ def measured_section(target: Target, runs: Sequence[Run], dates: Mapping[str, da
     baseline = _baseline(target, order, dates)
     name = slug(target)
     splits = over_baseline(found, baseline)
-    macs = {system: seeds_of(each).values for system, each in found.items()}
-    trend_text, trend_table = trend(name, order, macs, baseline, dates)
+    seeds = {system: seeds_of(each) for system, each in found.items()}
+    trend_text, trend_table = trend(name, order, seeds, baseline, dates)
     level_table, level_chart = _sensitivity(name, target, order, baseline, dates)
     curves = {system.name: middle_run(found[system]).curve for system in _drawn(order, baseline)}
     points = [_dated(system, found[system], dates) for system in order if system.model in dates]
@@ -76,7 +76,7 @@ def measured_section(target: Target, runs: Sequence[Run], dates: Mapping[str, da
     return Section(
         name=f'measured-{name}',
         title=f'Measured: {target}',
-        text=[*_text(target, found, baseline, dates), trend_text],
+        text=[*_text(target, found, baseline, dates), *trend_text],
         charts=[chart for chart in (*charts, level_chart) if chart and chart.series],
         tables=[
             systems_table(name, target, found, baseline, dates, splits, link),

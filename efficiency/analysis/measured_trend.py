@@ -1,12 +1,16 @@
 """What runs say of how fast the compute to one target falls: the trend since the baseline, and how sure that is."""
 
 import datetime
+import math
 from collections.abc import Mapping, Sequence
 
 from efficiency.analysis import trends
 from efficiency.analysis.document import Column, Table
 from efficiency.analysis.runs import System
-from efficiency.analysis.survival import summary_over_seeds
+from efficiency.analysis.survival import Seeds
+from efficiency.analysis.trend_evidence import FRONTIERS, INDEPENDENCE, Evidence, evidence
+from efficiency.analysis.trend_intervals import known_medians
+from efficiency.analysis.trend_tests import regression
 from efficiency.errors import UserError
 
 # Points drawn in all the resamples of a bootstrap: what that takes of memory, and how far it can be trusted.
@@ -24,59 +28,116 @@ def since(order: Sequence[System], baseline: System, dates: Mapping[str, datetim
 def trend(
     name: str,
     order: Sequence[System],
-    seeds: Mapping[System, Sequence[float]],
+    seeds: Mapping[System, Seeds],
     baseline: System,
     dates: Mapping[str, datetime.date],
-) -> tuple[str, Table | None]:
-    """The doubling time of efficiency among these systems, in a sentence and, where there is one, in a table.
+) -> tuple[list[str], Table | None]:
+    """The doubling time of efficiency among these systems, in paragraphs and, where there is one, in a table.
 
     Args:
         name: of the target, for the table's.
         order: the systems, in the order that they are named in.
-        seeds: of each, the compute of its seeds, infinite for one that never reached the target.
+        seeds: of each, the compute of its seeds.
         dates: of publication, by network; a network without one is in no trend.
     """
     later = since(order, baseline, dates)
     earlier = [s.name for s in order if s.model in dates and s not in later]
-    before = (
-        f' Published before {baseline.name}, and so not part of the trend: {", ".join(earlier)}.' if earlier else ''
-    )
+    before = f'Published before {baseline.name}, and so not part of the trend: {", ".join(earlier)}.' if earlier else ''
     days, of_points = [dates[s.model] for s in later], [seeds[s] for s in later]
-    macs = [summary_over_seeds(values).median for values in of_points]
-    if not later or trends.frontier_doubling_months(days, macs) is None:
-        return (
-            f'No trend can be given: it takes a baseline that reaches the target, and points of two dates.{before}',
-            None,
-        )
+    macs = known_medians(of_points)
+    if not later or math.isinf(macs[later.index(baseline)]) or trends.frontier_doubling_months(days, macs) is None:
+        why = 'No trend can be given: it takes a baseline that reaches the target, and points of two dates.'
+        return [' '.join(filter(None, [why, before]))], None
+    draws = min(_MOST_DRAWS, max(_LEAST_DRAWS, _DRAWN // len(later)))
+    found = evidence(days, of_points, None, draws)
     frontier = [later[i].name for i in trends.frontier_indices(days, macs)]
+    months = trends.months_text(trends.frontier_doubling_months(days, macs))
+    text = [
+        f'Frontier since {baseline.name}: {", ".join(frontier)}. Doubling time along it, least squares: {months}.',
+        found.frontier_text if found else 'Any two points make a trend: no progress is not excluded.',
+        f'{found.text} They are the two of this target.' if found else '',
+        before,
+    ]
+    paragraphs = [*([f'{FRONTIERS} {INDEPENDENCE}'] if found else []), ' '.join(filter(None, text))]
+    rows = [
+        *_frontier_rows(days, macs, of_points, draws, found),
+        *(_evidence_rows(found) if found else []),
+        *(_without_rows(days, macs, later, frontier) if len(later) <= _LEFT_OUT else []),
+        *(_without_first_row(days, macs, later, baseline) if found else []),
+    ]
+    return paragraphs, Table(f'trend-{name}', 'Doubling time', _COLUMNS, [_EMPTY | row for row in rows])
+
+
+_COLUMNS = (
+    Column('what', 'doubling time of efficiency'),
+    Column('months', 'months'),
+    Column('interval', '95 % interval'),
+    Column('p', 'p, dates shuffled', digits=2),
+    Column('least_p', 'least p of so many points', digits=2),
+    Column('corrected_p', 'p, corrected', digits=2),
+)
+_EMPTY = dict.fromkeys(column.key for column in _COLUMNS)
+
+
+def _frontier_rows(days, macs, of_points, draws: int, found: Evidence | None) -> list[dict]:
+    """The frontier's line by each convention, the first with what its speed is worth, and intervals of that one."""
     rows = [
         {
             'what': f'frontier, {method.replace("_", " ")}',
             'months': trends.frontier_doubling_months(days, macs, method),
-            'interval': None,
         }
         for method in trends.METHODS
     ]
-    draws = min(_MOST_DRAWS, max(_LEAST_DRAWS, _DRAWN // len(later)))
+    if found:
+        shuffled = found.shuffled
+        rows[0] |= {
+            'p': shuffled.frontier_p,
+            'least_p': shuffled.frontier_least_p,
+            'corrected_p': found.frontier_p,
+        }
     for what, interval in (
         ('frontier points', lambda: trends.bootstrap_points(days, macs, draws=draws)),
-        ('points', lambda: trends.bootstrap_points(days, macs, of='all', draws=draws)),
+        ('points, the frontier found anew', lambda: trends.bootstrap_points(days, macs, of='all', draws=draws)),
         ('seeds', lambda: trends.bootstrap_seeds(days, of_points, draws=draws)),
     ):
         try:
-            found = str(interval())
+            text = str(interval())
         except UserError as error:  # no resample has a trend: the reason stands in the interval's place
-            found = str(error)
-        rows.append({'what': f'95 % interval over resampled {what}', 'months': None, 'interval': found})
-    if len(later) <= _LEFT_OUT:
-        for left_out, months in trends.leave_one_out(days, macs, [s.name for s in later]):
-            if left_out in frontier:
-                rows.append({'what': f'without {left_out}', 'months': months, 'interval': None})
-    months = trends.months_text(rows[0]['months'])
-    text = f'Frontier since {baseline.name}: {", ".join(frontier)}. Doubling time, least squares: {months}.{before}'
-    columns = (
-        Column('what', 'doubling time of efficiency'),
-        Column('months', 'months'),
-        Column('interval', 'interval'),
-    )
-    return text, Table(f'trend-{name}', 'Doubling time', columns, rows)
+            text = str(error)
+        rows.append({'what': f'frontier, over resampled {what}', 'interval': text})
+    return rows
+
+
+def _evidence_rows(found: Evidence) -> list[dict]:
+    line, shuffled = found.regression, found.shuffled
+    return [
+        {
+            'what': f'all {line.points} points, regression',
+            'months': line.months,
+            'interval': str(line.interval),
+            'p': shuffled.p,
+            'least_p': shuffled.least_p,
+            'corrected_p': found.p,
+        },
+        {'what': f'all {line.points} points, over points, seeds and dates', 'interval': str(found.joint)},
+    ]
+
+
+def _without_rows(days, macs, later: Sequence[System], frontier: Sequence[str]) -> list[dict]:
+    names = [system.name for system in later]
+    return [
+        {'what': f'frontier without {left_out}', 'months': months}
+        for left_out, months in trends.leave_one_out(days, macs, names)
+        if left_out in frontier
+    ]
+
+
+def _without_first_row(days, macs, later: Sequence[System], baseline: System) -> list[dict]:
+    """The regression without the baseline, whose own accuracy may be the level, so that it is dear by that choice."""
+    rest = [i for i, system in enumerate(later) if system is not baseline]
+    try:
+        line = regression([days[i] for i in rest], [macs[i] for i in rest])
+    except UserError:  # the rest are of one date
+        return []
+    what = f'all points without {baseline.name}, regression'
+    return [{'what': what, 'months': line.months, 'interval': str(line.interval)}]

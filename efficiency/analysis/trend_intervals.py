@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from efficiency.analysis.survival import Seeds, resampled_medians, summary_over_seeds
 from efficiency.analysis.trend_fit import months_of
 from efficiency.errors import UserError, shown
 
@@ -66,9 +67,11 @@ class Interval:
 
     def _notes(self):
         if self.unbounded > _FEW * self.draws:
-            yield f' (in {self.unbounded / self.draws:.0%} of the draws the first point never reaches the level)'
+            share = self.unbounded / self.draws
+            yield f' ({share:.0%} of the draws have no bound, as points never reach the level in them)'
         if self.degenerate > _FEW * self.draws:
-            yield f' (without the {self.degenerate / self.draws:.0%} of the draws that are of one date alone)'
+            share = self.degenerate / self.draws
+            yield f' ({share:.0%} of the draws have no trend, as they are of one date alone, and are left out)'
 
 
 def interval(rates: np.ndarray, level: float, method: str, defined: np.ndarray | None = None) -> Interval:
@@ -115,16 +118,18 @@ def generator(seed: int, draws: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def drawn_medians(seeds: Sequence[Sequence[float]], draws: int, random: np.random.Generator) -> np.ndarray:
-    """Medians over resampled seeds, (draws, points).
+def known_medians(seeds: Sequence[Seeds | Sequence[float]]) -> list[float]:
+    """Of each point the median over its seeds, infinite also where stopped seeds leave no more than a bound of it."""
+    summaries = [summary_over_seeds(of_point) for of_point in seeds]
+    return [math.inf if summary.is_bound else summary.median for summary in summaries]
 
-    Args:
-        seeds: of each point, the compute of each seed, infinite for one that never reached the level.
-    """
+
+def drawn_medians(seeds: Sequence[Seeds | Sequence[float]], draws: int, random: np.random.Generator) -> np.ndarray:
+    """The same of resampled seeds, (draws, points)."""
     macs = np.empty((draws, len(seeds)))
     for i, of_point in enumerate(seeds):
-        values = np.asarray(of_point, dtype=float)
-        macs[:, i] = np.median(values[random.integers(len(values), size=(draws, len(values)))], axis=1)
+        medians, is_bound = resampled_medians(of_point, draws, random)
+        macs[:, i] = np.where(is_bound, math.inf, medians)
     return macs
 
 

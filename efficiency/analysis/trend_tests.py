@@ -1,9 +1,11 @@
 """Whether there is a trend at all: regression over all points, shuffled dates, and points, seeds and dates together.
 
 A frontier cannot say. It keeps what is cheaper than all before it and leaves out the rest, so that its line falls
-whatever the points are: of simulations in which compute has nothing to do with the date, the 95 % intervals of
-`bootstrap_points` leave out a rate of 0 in all that have three points on their frontier, and with the frontier found
-anew in 52 to 75 %. What is here takes every point that reaches the level, on the frontier or not.
+whatever the points are: of simulations in which compute has nothing to do with the date, 95 % intervals over the points
+of the frontier leave out a rate of 0 in 100 %, and with the frontier found anew in 13, 39 and 69 % with 6, 12 and 28
+points. What is here takes every point that reaches the level, on the frontier or not.
+
+All shares are of 2,000 simulations each by `python -m benchmarks.trends`, which see.
 
 Points count as independent. Networks of one publication, or one network measured twice, are less than that, and the
 more of them there are, the more are intervals too narrow and p-values too small.
@@ -18,9 +20,17 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from efficiency.analysis.survival import summary_over_seeds
+from efficiency.analysis.survival import Seeds
 from efficiency.analysis.trend_fit import DAYS_PER_MONTH, as_points, check_trend, date_bounds, months_of, rates
-from efficiency.analysis.trend_intervals import Interval, check_level, drawn_medians, generator, interval, lost_first
+from efficiency.analysis.trend_intervals import (
+    Interval,
+    check_level,
+    drawn_medians,
+    generator,
+    interval,
+    known_medians,
+    lost_first,
+)
 
 # All orders of up to so many points, 40,320, are gone through; of more points as many as are asked for are drawn.
 _MOST_ORDERED = 8
@@ -78,10 +88,10 @@ class ShuffledDates:
 def regression(dates: Sequence, macs: Sequence[float], level: float = 0.95) -> Regression:
     """The doubling time by the least squares line of log2 compute on date through all points, not those of a frontier.
 
-    The interval is of Student's t with two degrees of freedom less than points, exact for log-normal compute. In 1,500
-    simulations each without a trend, 4 to 28 points at random dates, those of 95 % leave out a rate of 0 in 3.4 to
-    5.8 %, be the logarithm of compute normal, skewed or heavy-tailed (t with 2 degrees); intervals by resampling points
-    with replacement do in 8 to 10 %, by wild bootstrap of the residuals with 6 points in 7 to 10 %.
+    The interval is of Student's t with two degrees of freedom less than points, exact for log-normal compute. Without a
+    trend those of 95 % leave out a rate of 0 in 4.3 to 5.5 % with 4 to 28 points, be log2 compute normal or of heavy
+    tails (t with 2 degrees); intervals from points drawn with replacement, which are not used, do in 7.3 to 9.6 %. With
+    a true trend they hold its rate in COVERAGE %.
 
     Args:
         dates: of publication.
@@ -110,11 +120,12 @@ def regression(dates: Sequence, macs: Sequence[float], level: float = 0.95) -> R
 def shuffled_dates(dates: Sequence, macs: Sequence[float], draws: int = 10_000, seed: int = 0) -> ShuffledDates:
     """Permutation tests of the dates: they are dealt to the points anew, as if they had nothing to do with compute.
 
-    Nothing is supposed of how compute is distributed. In 2,000 simulations each without a trend of 6, 12 and 28 points
-    `p` is up to 0.05 in 4.6 to 5.2 %. Against a true doubling in 16 months over 7 years it is in 47, 91 and 100 % if
-    points scatter by a factor of 2.8 (1.5 doublings) around it, and in 97 to 100 % if by one of 1.4.
-    `frontier_p` is for a frontier's speed what `p` is for all points, and finds no trend even where there is one: a
-    frontier of shuffled dates falls sooner, and so as fast. It says what a frontier's speed is worth as evidence.
+    Nothing is supposed of how compute is distributed. Without a trend `p` is up to 0.05 in 4.5 to 5.1 % with 6 to 28
+    points. With a true doubling in 16 months over 7 years it is in POWERA % with 6, 12 and 28 points if they scatter by
+    a factor of 2.8 around it (1.5 doublings), in POWERB % if by one of 1.4.
+    `frontier_p` is for a frontier's speed what `p` is for all points: up to 0.05 without a trend in 3.3 to 4.9 %, and
+    with one in FRONTIER %, as a frontier of shuffled dates falls sooner, and so as fast. It says what a frontier's
+    speed is worth as evidence.
 
     Args:
         dates, macs: of all points; those of infinite compute are left out.
@@ -159,7 +170,7 @@ def _shares(found: np.ndarray) -> tuple[float, float]:
 
 def bootstrap_joint(
     dates: Sequence,
-    seeds: Sequence[Sequence[float]],
+    seeds: Sequence[Seeds | Sequence[float]],
     precisions: Sequence[str] | None = None,
     ranges: Sequence[tuple[Any, Any] | None] | None = None,
     level: float = 0.95,
@@ -174,8 +185,8 @@ def bootstrap_joint(
     the variance of the slopes drawn so far, is taken off it first. Of points of one seed and known days the interval is
     that of `regression`.
 
-    In 1,200 simulations each without a trend, 6, 12 and 28 points of 3 seeds, those of 95 % leave out a rate of 0 in
-    4.8 to 6.2 % if points differ more than seeds, in 3.7 to 4.7 % if less, and in 2 to 3 % if seeds alone differ.
+    Without a trend those of 95 % leave out a rate of 0 in 4.1 to 6.3 % with 4 to 28 points of 3 seeds if points differ
+    more than seeds, and in ONLYSEEDS % if seeds alone differ. With a true trend they hold its rate in JCOVERAGE %.
 
     Args:
         dates: of the points.
@@ -191,19 +202,20 @@ def bootstrap_joint(
     Raises:
         UserError: as `trends.bootstrap_seeds` and `trends.bootstrap_dates`.
     """
-    days, medians = as_points(dates, [summary_over_seeds(of_point).median for of_point in seeds])
+    days, medians = as_points(dates, known_medians(seeds))
     line = regression(dates, medians, level)
     low, high = date_bounds(days, ['day'] * len(days) if precisions is None else precisions, ranges)
     random = generator(seed, draws)
+    method = 'regression over all points, resampled points, seeds and dates'
+    if line.points == 2:  # any two lie on a line, and say nothing of how far others would be off it
+        return Interval(-math.inf, math.inf, level, method, draws)
     macs = drawn_medians(seeds, draws, random)
     drawn = random.integers(low, high, size=macs.shape, endpoint=True)
     found, defined = rates(drawn, macs, 'least_squares', frontier=False)
     lost = lost_first(days, medians, macs)
-    if line.points > 2 and (usable := defined & ~lost).any():
-        own = math.sqrt(max(line.error**2 - found[usable].var(), 0))
-        found += own * random.standard_t(line.points - 2, size=draws)
-    else:
-        found[:] = math.nan
+    usable = found[defined & ~lost]
+    explained = usable.var() if len(usable) else 0
+    found += math.sqrt(max(line.error**2 - explained, 0)) * random.standard_t(line.points - 2, size=draws)
     found[~defined] = math.nan
     found[lost] = math.inf
-    return interval(found, level, 'regression over all points, resampled points, seeds and dates')
+    return interval(found, level, method)

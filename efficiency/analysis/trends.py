@@ -2,7 +2,8 @@
 
 Hernandez & Brown (2020, arXiv:2005.04305), section 4.1 and figure 3, fit one line through six frontier points and print
 "16 months". Here the line is fitted by three conventions, with 95 % intervals over points, seeds and dates, and with
-each point left out; `efficiency.analysis.curves` asks for other levels.
+each point left out; `efficiency.analysis.trend_tests` asks whether there is a trend at all, and
+`efficiency.analysis.curves` asks for other levels.
 
 Compute is in multiply-adds; any unit serves, as only ratios count. Infinite compute stands for a level that was never
 reached. Dates are `datetime.date`, ISO text or anything else that numpy makes a day of; a month is 30.4375 days.
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from efficiency.analysis.survival import summary_over_seeds
+from efficiency.analysis.survival import Seeds
 from efficiency.analysis.trend_fit import (
     DAYS_PER_MONTH,
     METHODS,
@@ -31,7 +32,7 @@ from efficiency.analysis.trend_fit import (
     months_of,
     rates,
 )
-from efficiency.analysis.trend_intervals import Interval, drawn_medians, generator, interval, lost_first
+from efficiency.analysis.trend_intervals import Interval, drawn_medians, generator, interval, known_medians, lost_first
 from efficiency.errors import UserError, shown
 
 __all__ = [
@@ -157,6 +158,11 @@ def bootstrap_points(
 ) -> Interval:
     """How far the doubling time depends on which points there happen to be: resampled with replacement.
 
+    Not whether there is a trend: see `efficiency.analysis.trend_tests`. Nominal and true coverage differ. In
+    simulations of evenly spaced points around a true exponential, 95 % intervals hold its doubling time in 90 % of the
+    cases with 6 points, as on the paper's frontier, if errors are small beside the progress from one point to the next;
+    in 70 to 80 % if they are as large, as a frontier then picks the luckiest points.
+
     Args:
         dates, macs: of all points.
         of: 'frontier' finds the frontier once and resamples its points, a point drawn twice counting twice; 'all'
@@ -188,7 +194,7 @@ def bootstrap_points(
 
 def bootstrap_seeds(
     dates: Sequence,
-    seeds: Sequence[Sequence[float]],
+    seeds: Sequence[Seeds | Sequence[float]],
     method: str = 'least_squares',
     level: float = 0.95,
     draws: int = 10_000,
@@ -196,19 +202,24 @@ def bootstrap_seeds(
 ) -> Interval:
     """How far the doubling time depends on the seeds: those of each point resampled, then median, frontier and fit.
 
+    In simulations with 3 to 10 seeds a point, points evenly spaced on an exponential, 95 % intervals hold its doubling
+    time in 96 to 99 %.
+
     Args:
         dates: of the points.
         seeds: of each point, the compute of each seed, infinite for one that never reached the level. A point of one
-            seed does not vary.
+            seed does not vary. A median that stopped seeds leave no more than a bound of counts as one of "never".
         method, level, draws, seed: see `bootstrap_points`.
 
     Returns:
-        The interval; draws in which fewer than two dates have a point that reaches the level are left out, and counted.
+        The interval. No draw is dropped: one in which the first point of the trend never reaches the level, or nothing
+        of its date or before, is no trend since a later point but one of unbounded speed; where no later point does,
+        nothing improved on the first, and its rate is 0; where none does at all, it may be anything.
 
     Raises:
         UserError: as `doubling_months`, or for a point without seeds.
     """
-    days, medians = as_points(dates, [summary_over_seeds(of_point).median for of_point in seeds])
+    days, medians = as_points(dates, known_medians(seeds))
     check_trend(days, medians)
     macs = drawn_medians(seeds, draws, generator(seed, draws))
     found, _ = rates(np.broadcast_to(days, macs.shape), macs, method, frontier=True)

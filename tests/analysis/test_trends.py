@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from efficiency.analysis import trends
+from efficiency.analysis.survival import Seeds
 from efficiency.errors import UserError
 
 # Hernandez & Brown 2020, table 3: the printed column, which is in 1e15 multiply-adds, and dates of publication.
@@ -239,15 +240,60 @@ def test_degenerate_draws_are_counted_and_rates_of_nothing_are_infinite_months()
     interval = trends.bootstrap_points(dates, macs, draws=1000)
     assert interval.low == interval.high == pytest.approx(731 / trends.DAYS_PER_MONTH / 2)
     assert 400 < interval.degenerate < 600
-    # A seed that never reached, in the median of one draw in two or so, leaves one date or no progress.
-    never = trends.bootstrap_seeds(dates, [[4, 4, 4], [1, 8, 9]], draws=1000)
-    assert (math.isinf(never.high), never.degenerate) == (True, 0)
-    assert str(never).endswith('months or more')
-    some = trends.bootstrap_seeds(dates, [[4, 4, 4], [1, 1, math.inf]], draws=1000)
-    assert some.degenerate == pytest.approx(1000 * 7 / 27, abs=70)
-    assert math.isfinite(some.high)
+    assert str(interval) == (
+        f'12.0 to 12.0 months ({interval.degenerate / 1000:.0%} of the draws have no trend, as they are of one date '
+        'alone, and are left out)'
+    )
     rising = trends.bootstrap_points(dates, [1, 4], of='all', draws=100)
-    assert str(rising) == 'does not double'
+    assert str(rising).startswith('does not double')
+
+
+@pytest.mark.parametrize('later', [[1, 8, 9], [1, 1, math.inf], [1, math.inf, 0.5]])
+def test_a_draw_whose_later_points_are_no_cheaper_or_never_get_there_has_no_progress(later):
+    interval = trends.bootstrap_seeds(['2012-01-01', '2014-01-01'], [[4, 4, 4], later], draws=1000)
+    assert (interval.high, interval.degenerate, interval.unbounded) == (math.inf, 0, 0)
+    assert str(interval).endswith('months or more; no progress is not excluded')
+
+
+def test_a_draw_of_seeds_that_loses_the_first_point_is_no_trend_since_a_later_one():
+    dates, macs = ['2012-01-01', '2014-01-01', '2016-01-01'], [[4, 4, math.inf], [2, 2, 2], [1, 1, 1]]
+    interval = trends.bootstrap_seeds(dates, macs, draws=2000)
+    # 7 of 27 medians of 3 are "never". A trend since 2014 would be as fast as that since 2012, and go unnoticed.
+    assert interval.unbounded == pytest.approx(2000 * 7 / 27, abs=80)
+    assert (interval.degenerate, interval.fast, interval.low) == (0, math.inf, 0)
+    assert interval.high == pytest.approx(24, rel=0.01)
+    share = interval.unbounded / 2000
+    assert str(interval) == (
+        f'24.0 months or less, unbounded ({share:.0%} of the draws have no bound, as points never reach the level in '
+        'them)'
+    )
+    # So few of them that 95 % of the draws leave them out are counted, and not told.
+    rare = trends.bootstrap_seeds(dates, [[4] * 9 + [math.inf], *macs[1:]], draws=10_000)
+    assert 0 < rare.unbounded < 50
+    assert str(rare) == '24.0 to 24.0 months'
+
+
+def test_draws_lose_the_first_point_only_with_all_that_is_of_its_date_or_before():
+    never = [math.inf] * 3
+    # What never reaches the level over all its seeds begins no trend; what begins it may be one of two.
+    dates = ['2010-01-01', '2012-01-01', '2012-01-01', '2014-01-01']
+    both = trends.bootstrap_seeds(dates, [never, [4, 4, math.inf], [8, 8, 8], [2, 2, 2]], draws=1000)
+    assert both.unbounded == 0
+    assert both.high < 25
+    # In a draw in which nothing gets there, anything may be.
+    none = trends.bootstrap_seeds(dates[2:], [[4, 4, math.inf], [2, 2, math.inf]], draws=4000)
+    assert str(none).startswith('unbounded; no progress is not excluded (26% of the draws')
+
+
+def test_stopped_seeds_count_in_the_bootstrap_of_seeds():
+    dates = ['2012-01-01', '2014-01-01', '2016-01-01']
+    stopped = Seeds((4, 4, 5), (False, False, True))
+    whole = trends.bootstrap_seeds(dates, [[4, 4, 5], [2, 2, 2], [1, 1, 1]], draws=1000)
+    bound = trends.bootstrap_seeds(dates, [stopped, [2, 2, 2], [1, 1, 1]], draws=1000)
+    assert (whole.unbounded, math.isfinite(whole.fast)) == (0, True)
+    # Where the stopped one is drawn more than once, the median may be anything above it.
+    assert bound.unbounded == pytest.approx(1000 * 7 / 27, abs=60)
+    assert bound.fast == math.inf
 
 
 @pytest.mark.parametrize(
@@ -260,7 +306,7 @@ def test_degenerate_draws_are_counted_and_rates_of_nothing_are_infinite_months()
         (lambda: trends.bootstrap_points(['2012'], [1], draws=9), 'none of 9 draws'),
         (lambda: trends.bootstrap_seeds(['2012', '2013'], [[1], []]), 'no seeds'),
         (lambda: trends.bootstrap_seeds(['2012', '2013'], [[1]]), '2 dates for 1'),
-        (lambda: trends.bootstrap_seeds(['2012', '2013'], [[1], [math.inf]]), 'none of 10000 draws'),
+        (lambda: trends.bootstrap_seeds(['2012', '2013'], [[1], [math.inf]]), 'of 2 points 1 are finite'),
     ],
 )
 def test_intervals_that_cannot_be_say_why(call, says):
