@@ -66,12 +66,12 @@ class Interval:
         return f'{self.low:.1f} to {self.high:.1f} months'
 
     def _notes(self):
-        if self.unbounded > _FEW * self.draws:
-            share = self.unbounded / self.draws
-            yield f' ({share:.0%} of the draws have no bound, as points never reach the level in them)'
-        if self.degenerate > _FEW * self.draws:
-            share = self.degenerate / self.draws
-            yield f' ({share:.0%} of the draws have no trend, as they are of one date alone, and are left out)'
+        for count, what in (
+            (self.unbounded, 'no bound, as points never reach the level in them'),
+            (self.degenerate, 'no trend, as they are of one date alone, and are left out'),
+        ):
+            if count > _FEW * self.draws:
+                yield f' ({100 * count / self.draws:.0f} % of the draws have {what})'
 
 
 def interval(rates: np.ndarray, level: float, method: str, defined: np.ndarray | None = None) -> Interval:

@@ -182,6 +182,8 @@ def bootstrap_points(
     days, macs = as_points(dates, macs)
     if of == 'frontier':
         chosen = frontier_indices(dates, macs)
+        if len(chosen) == 1 < len(set(days[np.isfinite(macs)])):
+            raise UserError('the frontier is one point, as nothing improved on it, and resamples of it have no trend')
         days, macs = days[chosen], macs[chosen]
     elif of != 'all':
         raise UserError(f"points are resampled of 'frontier' or 'all', not {shown(of)}")

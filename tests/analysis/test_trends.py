@@ -241,7 +241,7 @@ def test_degenerate_draws_are_counted_and_rates_of_nothing_are_infinite_months()
     assert interval.low == interval.high == pytest.approx(731 / trends.DAYS_PER_MONTH / 2)
     assert 400 < interval.degenerate < 600
     assert str(interval) == (
-        f'12.0 to 12.0 months ({interval.degenerate / 1000:.0%} of the draws have no trend, as they are of one date '
+        f'12.0 to 12.0 months ({interval.degenerate / 10:.0f} % of the draws have no trend, as they are of one date '
         'alone, and are left out)'
     )
     rising = trends.bootstrap_points(dates, [1, 4], of='all', draws=100)
@@ -262,10 +262,9 @@ def test_a_draw_of_seeds_that_loses_the_first_point_is_no_trend_since_a_later_on
     assert interval.unbounded == pytest.approx(2000 * 7 / 27, abs=80)
     assert (interval.degenerate, interval.fast, interval.low) == (0, math.inf, 0)
     assert interval.high == pytest.approx(24, rel=0.01)
-    share = interval.unbounded / 2000
     assert str(interval) == (
-        f'24.0 months or less, unbounded ({share:.0%} of the draws have no bound, as points never reach the level in '
-        'them)'
+        f'24.0 months or less, unbounded ({interval.unbounded / 20:.0f} % of the draws have no bound, as points never '
+        'reach the level in them)'
     )
     # So few of them that 95 % of the draws leave them out are counted, and not told.
     rare = trends.bootstrap_seeds(dates, [[4] * 9 + [math.inf], *macs[1:]], draws=10_000)
@@ -282,7 +281,7 @@ def test_draws_lose_the_first_point_only_with_all_that_is_of_its_date_or_before(
     assert both.high < 25
     # In a draw in which nothing gets there, anything may be.
     none = trends.bootstrap_seeds(dates[2:], [[4, 4, math.inf], [2, 2, math.inf]], draws=4000)
-    assert str(none).startswith('unbounded; no progress is not excluded (26% of the draws')
+    assert str(none).startswith('unbounded; no progress is not excluded (26 % of the draws')
 
 
 def test_stopped_seeds_count_in_the_bootstrap_of_seeds():
@@ -304,6 +303,7 @@ def test_stopped_seeds_count_in_the_bootstrap_of_seeds():
         (lambda: trends.bootstrap_points(DATES, MACS, draws=0), '1 draw or more'),
         (lambda: trends.bootstrap_points([], []), 'no points'),
         (lambda: trends.bootstrap_points(['2012'], [1], draws=9), 'none of 9 draws'),
+        (lambda: trends.bootstrap_points(['2012', '2013'], [1, 2]), 'the frontier is one point'),
         (lambda: trends.bootstrap_seeds(['2012', '2013'], [[1], []]), 'no seeds'),
         (lambda: trends.bootstrap_seeds(['2012', '2013'], [[1]]), '2 dates for 1'),
         (lambda: trends.bootstrap_seeds(['2012', '2013'], [[1], [math.inf]]), 'of 2 points 1 are finite'),
