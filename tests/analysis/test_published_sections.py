@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from efficiency.analysis import published_sections as page
+from efficiency.analysis import published_trends
 from efficiency.published import points as ledger
 
 POINTS = ledger.points()
@@ -12,7 +13,7 @@ POINTS = ledger.points()
 
 @pytest.fixture
 def sections(monkeypatch):
-    monkeypatch.setattr(page, '_DRAWS', 20)
+    monkeypatch.setattr(published_trends, '_DRAWS', 20)
 
     def of(points):
         found = page.published_sections(points, ledger.targets(), ledger.networks(), ledger.claims())
