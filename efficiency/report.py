@@ -4,8 +4,8 @@
     python -m efficiency.report --runs=results/mnist5k --out=report
 
 Writes `index.html`, `report.md`, `tables/*.csv` and `figures/*.svg, *.png` into --out. Without --runs, the published
-ledger alone. Exit codes: 0 the report was written, or the submission holds; 1 the submission has problems, which are
-listed; 2 a mistake in the command.
+ledger alone. Exit codes: 0 the report was written, or the submission holds; 1 the submission was read and has problems,
+which are listed; 2 a mistake in the command, as a file that is not there or cannot be read.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--out', metavar='DIR', type=pathlib.Path, help='folder for the report')
     parser.add_argument(
         '--target', metavar='METRIC:VALUE', action='append', default=[],
-        help='a level to report on, as top1:0.954; by default the targets that the runs share',
+        help='a level to report on and to compare at, as top1:0.954; by default the targets that the runs share',
     )  # fmt: skip
     parser.add_argument(
         '--budget_macs', metavar='MACS', help='list what reaches which level within so much training compute'
@@ -50,8 +50,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--compare',
         nargs=2,
-        metavar='RECORD',
-        help='split the factor between two run records, or points of the ledger by their name, into its causes',
+        metavar=('A', 'B'),
+        help="split B's factor over A into its causes; each is a system's name in the tables of --runs, a run record, "
+        'or the name of a point of the ledger; at the level of --target, if given',
     )
     parser.add_argument('--check_submission', metavar='FILE', help='check a run record or ledger rows, write nothing')
     options = parser.parse_args(argv)

@@ -1,19 +1,17 @@
-"""What a reader may ask of records beyond the standing tables: a budget, a pair of records, other targets."""
+"""What a reader may ask of records beyond the standing tables: a budget, a pair to compare, other targets."""
 
 import dataclasses
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from efficiency import records
 from efficiency.analysis.cells import amount_text
-from efficiency.analysis.decompose import Cost, decompose, within_budget
+from efficiency.analysis.decompose import within_budget
 from efficiency.analysis.document import Column, Section, Table, shown
-from efficiency.analysis.runs import Run, Target, as_run, parse_target, systems
+from efficiency.analysis.pair import pair_section
+from efficiency.analysis.runs import Run, parse_target, systems
 from efficiency.errors import UserError
 from efficiency.errors import shown as quoted
-from efficiency.published.points import PublishedPoint
-from efficiency.published.points import points as read_points
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +21,12 @@ class Questions:
     Attributes:
         levels: metrics and values to report on; none for the targets of the runs.
         budget_macs: training compute to spend, or None.
-        pair: two sides to compare, or None.
+        pair: two sides to compare, see `efficiency.analysis.pair`, or None.
     """
 
     levels: Sequence[tuple[str, float]] = ()
     budget_macs: float | None = None
-    pair: tuple['Side', 'Side'] | None = None
+    pair: Sequence[str] | None = None
 
     @classmethod
     def parse(
@@ -37,28 +35,28 @@ class Questions:
         """From the command's options.
 
         Args:
-            has_runs: whether there are runs to ask.
+            has_runs: whether there are runs to ask; a pair may be of records without.
 
         Raises:
-            UserError: for one that is not understood, or a record that cannot be used.
+            UserError: for one that is not understood.
         """
-        for option, value in (('target', targets), ('budget_macs', budget)):
-            if value and not has_runs:
+        for option, is_asked in (('target', targets and not pair), ('budget_macs', budget)):
+            if is_asked and not has_runs:
                 raise UserError(f'--{option} is asked of runs; pass --runs=DIR, too')
-        points = {point.id: point for point in read_points()}
-        return cls(
-            [parse_target(text) for text in targets],
-            None if budget is None else _parse_macs(budget),
-            None if pair is None else tuple(_side(text, points) for text in pair),
-        )
+        levels = list(dict.fromkeys(parse_target(text) for text in targets))
+        return cls(levels, None if budget is None else _parse_macs(budget), pair)
 
     def sections(self, runs: Sequence[Run]) -> list[Section]:
-        """A section for each question that needs one."""
+        """A section for each question that needs one.
+
+        Raises:
+            UserError: for a pair that cannot be compared.
+        """
         sections = []
         if self.budget_macs is not None:
             sections.append(_budget_section(runs, self.budget_macs))
         if self.pair is not None:
-            sections.append(_pair_section(*self.pair))
+            sections.append(pair_section(self.pair, runs, self.levels))
         return sections
 
 
@@ -104,85 +102,3 @@ def _budget_section(runs: Sequence[Run], budget: float) -> Section:
         '"or more" where runs were stopped at their target before the budget was spent.'
     )
     return Section('budget', f'Within a budget of {shown(budget)} macs', [text], tables=tables)
-
-
-@dataclasses.dataclass(frozen=True)
-class Side:
-    """One of a pair: a run record, or a point of the published ledger.
-
-    Attributes:
-        name: what it is, for people.
-        where: its file or its source.
-        level: what both have to be of, the images that a run evaluates on or a target of the ledger.
-        run: of a record, None of a point.
-        cost: of a point; of a run it depends on the level that is asked of it.
-    """
-
-    name: str
-    where: str
-    level: tuple[str, str]
-    run: Run | None = None
-    cost: Cost | None = None
-
-
-def _side(text: str, points: Mapping[str, PublishedPoint]) -> Side:
-    if text in points:
-        point = points[text]
-        if None in (point.epochs, point.examples, point.dense_macs):
-            raise UserError(
-                f'--compare: the ledger does not say after how many epochs {text} was there, at what compute'
-            )
-        cost = Cost(examples=point.epochs * point.examples, total_macs=point.dense_macs)
-        return Side(point.system, f'{point.id}: {point.source}', ('the ledger', point.target), cost=cost)
-    try:
-        run = as_run(records.read(text), text)
-    except records.RecordError as error:
-        raise UserError(f'--compare: {error}') from error
-    except OSError as error:
-        raise UserError(f'--compare: {text} is no record ({error.strerror}) and no name of the ledger') from error
-    return Side(f'{run.model}, seed {run.seed}', text, (run.target.dataset, run.target.fingerprint), run)
-
-
-def _cost(side: Side, target: Target) -> Cost:
-    crossing = side.run.crossing(target.metric, target.value)
-    if not crossing.reached:
-        raise UserError(f'--compare: {side.where} does not reach {target}, the target of the first')
-    return Cost(
-        examples=crossing.examples,
-        total_macs=crossing.train_macs,
-        seconds=crossing.train_seconds or None,
-        peak_macs_per_second=side.run.matmul_peak_macs_per_second,
-    )
-
-
-def _pair_section(a: Side, b: Side) -> Section:
-    """The factor between two records or points, and its causes.
-
-    Raises:
-        UserError: if they are not of one level, or one does not reach the first one's target.
-    """
-    if a.level != b.level:
-        raise UserError(
-            f'--compare: {a.where} is of {" ".join(a.level)} and {b.where} of {" ".join(b.level)}; factors are between '
-            'two of the same images, or of the same target of the ledger'
-        )
-    target = a.run.target if a.run else a.level[1]
-    parts = decompose(*(side.cost or _cost(side, target) for side in (a, b)))
-    rows = [
-        {'cause': 'fewer examples', 'factor': parts.examples_factor},
-        {'cause': 'fewer macs an example', 'factor': parts.macs_per_example_factor},
-        {'cause': 'both: less train compute', 'factor': parts.factor},
-    ]
-    if parts.seconds_factor is not None:
-        rows += [
-            {'cause': 'faster hardware (peak of a matrix multiply)', 'factor': parts.hardware_factor},
-            {'cause': 'better use of its peak', 'factor': parts.utilisation_factor},
-            {'cause': 'all: fewer seconds of training', 'factor': parts.seconds_factor},
-        ]
-    text = [f'{a.name} ({a.where}) against {b.name} ({b.where}), both to {target}. Above 1, the second takes less.']
-    if parts.seconds_factor is None:
-        text.append("Seconds are not split: seconds and the machine's peak are not known of both.")
-    columns = (Column('cause', 'cause'), Column('factor', 'factor', digits=4))
-    return Section(
-        'pair', f'{b.name} over {a.name}', text, tables=[Table('pair', 'Where the factor is from', columns, rows)]
-    )
