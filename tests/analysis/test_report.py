@@ -3,9 +3,7 @@
 import csv
 import json
 import math
-import os
 import re
-import socket
 import subprocess
 import sys
 import urllib.parse
@@ -165,24 +163,3 @@ def test_a_folder_that_cannot_be_written_is_said_so(tmp_path, capsys):
     (tmp_path / 'file').write_text('')
     assert report.main([f'--out={tmp_path / "file"}']) == 2
     assert 'cannot write to' in capsys.readouterr().err
-
-
-def test_what_is_no_regular_file_is_left_out_with_its_reason_and_never_waited_for(save, tmp_path):
-    folder = save('good', model='a', accuracies=(0.9,))
-    os.mkfifo(folder / 'pipe.json')
-    (folder / 'device.json').symlink_to('/dev/zero')
-    (folder / 'loop.json').symlink_to('loop.json')
-    (folder / 'nowhere.json').symlink_to('absent')
-    (folder / 'folder.json').mkdir()
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(os.path.relpath(folder / 'socket.json'))
-    with open(folder / 'huge.json', 'wb') as file:
-        file.truncate(10**12)
-    assert report.main([f'--runs={folder}', f'--out={tmp_path / "out"}']) == 0
-    reasons = {row['path'].split('/')[-1]: row['reason'] for row in table(tmp_path / 'out', 'left-out.csv')}
-    assert all('no regular file' in reasons[f'{name}.json'] for name in ('pipe', 'device', 'socket'))
-    assert 'symbolic links' in reasons['loop.json']
-    assert 'No such file' in reasons['nowhere.json']
-    assert 'is a folder' in reasons['folder.json']
-    assert '1,000,000,000,000 bytes' in reasons['huge.json']
-    assert len(reasons) == 7

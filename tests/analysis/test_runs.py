@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import socket
 
 import pytest
 
@@ -87,3 +89,25 @@ def test_a_folder_without_records_is_said_so(tmp_path):
         read_runs(tmp_path)
     with pytest.raises(UserError, match='no folder'):
         read_runs(tmp_path / 'x')
+
+
+def test_what_is_no_regular_file_is_left_out_with_its_reason_and_never_waited_for(save):
+    folder = save('good', model='a', accuracies=(0.9,))
+    os.mkfifo(folder / 'pipe.json')
+    (folder / 'device.json').symlink_to('/dev/zero')
+    (folder / 'loop.json').symlink_to('loop.json')
+    (folder / 'nowhere.json').symlink_to('absent')
+    (folder / 'folder.json').mkdir()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(folder / 'socket.json'))
+    with open(folder / 'huge.json', 'wb') as file:
+        file.truncate(10**12)
+    runs, left_out = read_runs(folder)
+    assert [run.model for run in runs] == ['a']
+    reasons = {os.path.basename(entry.path): entry.reason for entry in left_out}
+    assert all('no regular file' in reasons[f'{name}.json'] for name in ('pipe', 'device', 'socket'))
+    assert 'symbolic links' in reasons['loop.json']
+    assert 'No such file' in reasons['nowhere.json']
+    assert 'is a folder' in reasons['folder.json']
+    assert '1,000,000,000,000 bytes' in reasons['huge.json']
+    assert len(reasons) == 7
