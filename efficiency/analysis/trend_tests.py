@@ -2,8 +2,8 @@
 
 A frontier cannot say. It keeps what is cheaper than all before it and leaves out the rest, so that its line falls
 whatever the points are: of simulations in which compute has nothing to do with the date, 95 % intervals over the points
-of a frontier of two or more leave out a rate of 0 in 100 %, and with the frontier found anew in 13, 39 and 69 % with 6, 12 and 28
-points. What is here takes every point that reaches the level, on the frontier or not.
+of a frontier of two or more leave out a rate of 0 in 100 %, and with the frontier found anew in 13, 39 and 69 % with 6,
+12 and 28 points. What is here takes every point that reaches the level, on the frontier or not.
 
 All shares are of 2,000 simulations each, by `python -m benchmarks.trends`.
 
