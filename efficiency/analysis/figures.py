@@ -2,9 +2,10 @@
 
 import datetime
 import io
-import math
 import pathlib
 import textwrap
+
+import numpy as np
 
 from efficiency.analysis.charts import DASHES, MARKERS, Chart, Series
 from efficiency.records import write_atomically
@@ -18,7 +19,16 @@ _MANY = 20
 _MOST_LABELS = 40
 _MANY_POINTS = 1000  # where looking for the best place takes longer than drawing
 _TITLE_WIDTH, _LABEL_WIDTH = 85, 40
-_ARROW = 22  # points
+_ARROW_INCHES = 0.3
+_ARROW = {
+    'angles': 'uv',
+    'units': 'inches',
+    'scale_units': 'inches',
+    'scale': 1,
+    'width': 0.012,
+    'headwidth': 7,
+    'headlength': 7,
+}
 # Away from one another and from points, in at most so many rounds; a line leads back where one had to go far.
 _LABELS = {
     'iter_lim': 60,  # no limit of time: a figure does not depend on how fast it was made
@@ -132,22 +142,20 @@ def _draw_series(axes, series: Series, labelled: bool) -> list:
 
 def _draw_bars(axes, series: Series, intervals, upright: bool) -> None:
     """The intervals of a series in one direction; an end without a bound is an arrow."""
+    points = zip(_numbers(axes.xaxis, series.x), series.y, intervals, strict=True)
+    # What is the same at both ends would be as wide as a point.
+    known = [(x, y, *ends) for x, y, ends in points if None not in (y, *ends) and ends[0] < ends[1]]
+    if not known:
+        return
+    x, y, low, high = np.array(known).T
+    at, middle = (x, y) if upright else (y, x)
+    look = {'color': series.colour, 'alpha': 0.7, 'zorder': 2.5}
     lines = axes.vlines if upright else axes.hlines
-    for x, y, (low, high) in zip(series.x, series.y, intervals, strict=True):
-        if y is None or low is None:
-            continue
-        at, middle = (x, y) if upright else (y, x)
-        ends = low if low > 0 else middle, high if math.isfinite(high) else middle
-        lines(at, *ends, color=series.colour, linewidth=1.0, alpha=0.7)
-        for way, is_open in ((-1, low <= 0), (1, math.isinf(high))):
-            if is_open:
-                axes.annotate(
-                    '',
-                    (x, y),
-                    (0, way * _ARROW) if upright else (way * _ARROW, 0),
-                    textcoords='offset points',
-                    arrowprops={'arrowstyle': '<-', 'color': series.colour, 'linewidth': 1.0, 'alpha': 0.7},
-                )
+    lines(at, np.where(low > 0, low, middle), np.where(np.isfinite(high), high, middle), linewidth=1.0, **look)
+    for is_open, way in ((low <= 0, -_ARROW_INCHES), (np.isinf(high), _ARROW_INCHES)):
+        if is_open.any():
+            tip = (0, way) if upright else (way, 0)
+            axes.quiver(x[is_open], y[is_open], *tip, **_ARROW, **look)
 
 
 def _numbers(axis, values) -> list[float]:

@@ -15,6 +15,7 @@ getting there.
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Sequence
 
 import numpy as np
@@ -123,12 +124,16 @@ def summary_over_seeds(seeds: Seeds | Sequence[float]) -> Summary:
         UserError: if there are none, or one is not positive.
     """
     seeds = as_seeds(seeds)
-    medians, bounds = _medians(seeds, np.ones((1, len(seeds.values))))
+    if seeds.n_censored:
+        (median,), (is_bound,) = _medians(seeds, np.ones((1, len(seeds.values))))
+    else:
+        # The same, and found much faster: reports ask for it half a million times.
+        median, is_bound = statistics.median(seeds.values), False
     low, low_is_bound = min(zip(seeds.values, seeds.censored, strict=True))
     high = max(seeds.values)
     return Summary(
-        median=float(medians[0]),
-        is_bound=bool(bounds[0]),
+        median=float(median),
+        is_bound=bool(is_bound),
         low=low,
         low_is_bound=low_is_bound,
         high=high,
