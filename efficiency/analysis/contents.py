@@ -75,7 +75,7 @@ def _records_section(
         more = f' and {len(others) - _TARGETS} more' if len(others) > _TARGETS else ''
         text.append(
             f'Targets of these runs without a section of their own: {listed}{more}; --target={others[0].metric}:'
-            f'{others[0].value:g} reports on one. Their runs count under other targets wherever the curve says enough.'
+            f'{others[0].value:g} reports on one. Their runs count under other targets, too.'
         )
     rows = [{'path': entry.path, 'reason': entry.reason, 'href': link(entry.path)} for entry in left_out]
     columns = (Column('path', 'file', link='href'), Column('reason', 'why it is left out'))

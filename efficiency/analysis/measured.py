@@ -1,13 +1,14 @@
 """What runs say of one target: which network takes how much compute to it, and how sure that is."""
 
 import datetime
+import math
 import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from efficiency.analysis import plots
-from efficiency.analysis.cells import factor_cells, factor_column, parts
+from efficiency.analysis.cells import factor_cells, factor_column, parts, range_text
 from efficiency.analysis.crossings import Crossing
 from efficiency.analysis.curves import Curve, sensitivity
 from efficiency.analysis.document import Column, Section, Table
@@ -56,7 +57,8 @@ def measured_section(target: Target, runs: Sequence[Run], dates: Mapping[str, da
     charts = [
         plots.compute_over_date(
             f'compute-over-date-{name}', f'Compute to {target}', points, baseline.name,
-            'Medians over seeds with the smallest and the largest; gray is off the frontier.',
+            'Medians over seeds with the smallest and the largest, an arrow where that is more than was spent; gray is '
+            'off the frontier.',
         ),
         plots.accuracy_over_compute(
             f'accuracy-over-compute-{name}', f'Accuracy against training compute, {target.dataset}', target.metric,
@@ -138,7 +140,15 @@ def _dated(system: System, crossings: Sequence[tuple[Run, Crossing]], dates) -> 
     stopped = f', {macs.n_censored} were stopped before' if macs.n_censored else ''
     source = f'{macs.n} seeds, {macs.n_reached} reached it{stopped}'
     return plots.DatedPoint(
-        system.name, dates[system.model], macs.median, source, True, macs.low, macs.high, macs.is_bound
+        system.name,
+        dates[system.model],
+        macs.median,
+        source,
+        measured=True,
+        low=macs.low,
+        high=math.inf if macs.high_is_bound else macs.high,
+        of_seeds=range_text(macs) or '',
+        is_bound=macs.is_bound,
     )
 
 

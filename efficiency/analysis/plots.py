@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from efficiency.analysis.cells import amount_text
 from efficiency.analysis.charts import BLACK, COLOURS, GRAY, Chart, Series, style
 from efficiency.analysis.document import shown
 from efficiency.analysis.factors import Factor
@@ -23,7 +24,8 @@ class DatedPoint:
 
     Attributes:
         macs: compute to the target.
-        low, high: of its seeds, or None.
+        low, high: of its seeds, or None; infinite where it never gets there, or is this much or more.
+        of_seeds: the same in words, '' for none.
         is_bound: whether it takes this much or more, as seeds were stopped before they got there.
         measured: by a run of ours; otherwise published.
         source: where it is from.
@@ -36,14 +38,14 @@ class DatedPoint:
     measured: bool = False
     low: float | None = None
     high: float | None = None
+    of_seeds: str = ''
     is_bound: bool = False
 
     @property
     def hover(self) -> str:
-        interval = '' if self.low is None else f' [{shown(self.low)}, {shown(self.high)}]'
         kind = 'measured' if self.measured else 'published'
-        more = ' or more' if self.is_bound else ''
-        return f'{self.system}\n{self.date}, {kind}\n{shown(self.macs)} macs{more}{interval}\n{self.source}'
+        macs = ' '.join(filter(None, [amount_text(self.macs, self.is_bound), 'macs', self.of_seeds]))
+        return f'{self.system}\n{self.date}, {kind}\n{macs}\n{self.source}'
 
 
 def compute_over_date(name: str, title: str, points: Sequence[DatedPoint], baseline: str, text: str) -> Chart:
@@ -54,7 +56,7 @@ def compute_over_date(name: str, title: str, points: Sequence[DatedPoint], basel
             so are those that are bounds.
     """
     never = [point.system for point in points if math.isinf(point.macs)]
-    text = _with_undrawn(text, never, 'as half of its seeds or more never get there')
+    text = _with_undrawn(text, never, 'as half of their seeds or more never get there')
     points = sorted((point for point in points if math.isfinite(point.macs)), key=lambda point: point.date)
     bounds, points = [p for p in points if p.is_bound], [p for p in points if not p.is_bound]
     start = next((point for point in points if point.system == baseline), None)
