@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Any
 
+from efficiency.errors import shown
 from efficiency.flops import convolution
 from efficiency.flops.counts import Count, Kernel, Operation
 from efficiency.flops.known import Known, turns
 from efficiency.flops.loops import Loops, TripCount
 from efficiency.flops.names import Place, is_transposed_convolution
 from efficiency.flops.reach import Block, open_jaxpr, reaching, takes_operands
-from efficiency.flops.rules import LIGHT, STATED, Rules, advice, is_light, macs_by, real_products
+from efficiency.flops.rules import LIGHT, STATED, Rules, advice, check_rules, is_light, macs_by, real_products
 from efficiency.flops.tracing import CountError, trace
 
 # Matrix multiplies by other names, whose last dimension of the first operand is summed over.
@@ -25,7 +26,7 @@ _SCALED = {'scaled_dot', 'scaled_matmul_wrapper', 'scaled_matmul'}
 _NO_RULES: Rules = MappingProxyType({})
 
 
-def count(fn: Callable, *args: Any, trip_count: TripCount = None, rules: Rules = _NO_RULES, **kwargs: Any) -> Count:
+def count(fn: Callable, /, *args: Any, trip_count: TripCount = None, rules: Rules = _NO_RULES, **kwargs: Any) -> Count:
     """Counts the multiply-adds of a JAX function, without running or compiling it.
 
     Counted: every matrix multiply and convolution, inside jit, scan (times its length), while (times its turns, where
@@ -57,6 +58,9 @@ def count_jaxpr(closed_jaxpr: Any, trip_count: TripCount = None, rules: Rules = 
     A gradient with convolutions has to be made within `efficiency.flops.tracing`, so that its passes can be told apart.
     """
     jaxpr = open_jaxpr(closed_jaxpr)
+    if not hasattr(jaxpr, 'eqns'):
+        raise CountError(f'only a jaxpr can be counted here, not {shown(closed_jaxpr)}; count() takes a function')
+    check_rules(rules)
     block, loops = reaching(jaxpr), Loops(trip_count)
     constants = dict(zip(jaxpr.constvars, getattr(closed_jaxpr, 'consts', ()), strict=False))
     known = Known(jaxpr, {var: (lambda value=value: value) for var, value in constants.items()})
@@ -76,11 +80,15 @@ class _Walk:
         rules: the user's.
         loops: whose turns the user says.
         kernel: that the equations are part of.
+        within: the scopes around the innermost loop or branch that they are in, with those that loops and branches are.
+        scopes_within: how many of them a place has as well.
     """
 
     rules: Rules
     loops: Loops
     kernel: Kernel | None = None
+    within: tuple[str, ...] = ()
+    scopes_within: int = 0
 
     def operations(self, block: Block, around: Place, times: int, known: Known) -> Iterator[Operation]:
         """Those of a block that runs so often."""
@@ -114,9 +122,9 @@ class _Walk:
             elif name == 'scan':
                 yield from inner(node.blocks[0], eqn.params['length'])
             elif name == 'while':
-                yield from self._while(eqn, node.blocks, inner, layer, known)
+                yield from self._while(eqn, node.blocks, inner, place, known)
             elif name == 'cond':
-                yield from _branch(eqn, node.blocks, inner, fail)
+                yield from self._branch(eqn, node.blocks, inner, place, fail)
             elif name == 'shard_map':
                 mesh, manual = eqn.params['mesh'], eqn.params['newly_manual_axes']
                 yield from inner(node.blocks[0], math.prod(mesh.shape[axis] for axis in manual))
@@ -132,9 +140,26 @@ class _Walk:
             elif not is_light(eqn):
                 raise fail(advice(name))
 
-    def _while(self, eqn, blocks, inner, layer, known) -> list[Operation]:
-        number = self.loops.enter(layer)
-        condition, body = (list(inner(block)) for block in blocks)
+    def _scope(self, place: Place) -> str:
+        """What a loop's name begins with: the scopes, loops and branches around it."""
+        return '/'.join((*self.within, *place.scopes[self.scopes_within :]))
+
+    def _within(self, place: Place, label: str) -> '_Walk':
+        within = (*self.within, *place.scopes[self.scopes_within :], label)
+        return dataclasses.replace(self, within=within, scopes_within=len(place.scopes))
+
+    def _branch(self, eqn, blocks, inner, place, fail) -> list[Operation]:
+        platforms = eqn.params.get('branches_platforms')
+        if platforms is not None:
+            if None not in platforms:
+                raise fail('a switch by platform without a default; add one')
+            return list(inner(blocks[platforms.index(None)]))
+        branches = [list(inner(b, walk=self._within(place, f'branch_{i}'))) for i, b in enumerate(blocks)]
+        return max(branches, key=lambda ops: sum(op.times * op.dense_macs for op in ops))
+
+    def _while(self, eqn, blocks, inner, place, known) -> list[Operation]:
+        number = self.loops.enter(self._scope(place))
+        condition, body = (list(inner(block, walk=self._within(place, 'while'))) for block in blocks)
         times = turns(eqn, known) if condition or body else 0
         self.loops.leave(number, bool(condition or body) and times is None)
         times = self.loops.turns(number) if times is None else times
@@ -171,29 +196,24 @@ def _once(eqn, blocks, inner, fail) -> list[Operation]:
     return [op for ops in found for op in ops]
 
 
-def _branch(eqn, blocks, inner, fail) -> list[Operation]:
-    platforms = eqn.params.get('branches_platforms')
-    if platforms is not None:
-        if None not in platforms:
-            raise fail('a switch by platform without a default; add one')
-        return list(inner(blocks[platforms.index(None)]))
-    return max(map(list, map(inner, blocks)), key=lambda ops: sum(op.times * op.dense_macs for op in ops))
-
-
 def _shapes(eqn) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     return eqn.invars[0].aval.shape, eqn.invars[1].aval.shape, eqn.outvars[0].aval.shape
 
 
 def _matmul(eqn, place: Place) -> int:
-    """Results x terms of each.
-
-    What adds nothing up, as an outer product, is element-wise work; as a gradient it costs what the product did.
-    """
-    lhs, _, out = _shapes(eqn)
-    (contracted, _), _ = eqn.params['dimension_numbers']
-    if not contracted and not place.transposes:
+    """Results x terms of each; none if the product that was written adds nothing up, as an outer product does not."""
+    lhs, rhs, out = _shapes(eqn)
+    (summed, theirs), (batch, their_batch) = eqn.params['dimension_numbers']
+    # Axes that the left operand, the right one and the result lack.
+    lacking = len(rhs) - len(theirs) - len(their_batch), len(lhs) - len(summed) - len(batch), len(summed)
+    where = 2
+    for operand in place.gradients:
+        # The result's gradient comes first in both, the other operand second, and what is given is the operand's.
+        where = {'lhs': (2, 1, 0), 'rhs': (1, 2, 0)}[operand][where]
+    is_gradient_of_another = place.transposes and not (place.gradients or place.by_rule)
+    if not (lacking[where] or is_gradient_of_another):
         return 0
-    return math.prod(out) * math.prod(lhs[axis] for axis in contracted) * real_products(*eqn.invars)
+    return math.prod(out) * math.prod(lhs[axis] for axis in summed) * real_products(*eqn.invars)
 
 
 def _ragged(eqn) -> int:

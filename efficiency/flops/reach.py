@@ -107,9 +107,14 @@ def reaching(jaxpr: Any) -> Block:
 
 
 class _Reach:
-    """Remembers what it found, as programs hold the same body many times."""
+    """Remembers what it found, as programs hold the same body many times.
 
-    def __init__(self):
+    Args:
+        by_values: whether values alone are asked for, and not what else happens.
+    """
+
+    def __init__(self, by_values: bool = False):
+        self._by_values = by_values
         self._known: dict[Any, Block] = {}
         self._seen: list[Any] = []  # what is known by its id has to stay
 
@@ -128,28 +133,28 @@ class _Reach:
         live |= {var for var in jaxpr.constvars if is_reference(var)}
         if not (live or jaxpr.effects):
             return Block(jaxpr, (), (False,) * len(jaxpr.invars))
-        while True:
-            nodes, before = [], len(live)
-            for eqn in reversed(jaxpr.eqns):
-                if not eqn.effects and live.isdisjoint(eqn.outvars):
-                    continue
-                if found := self._node(eqn, live):
-                    node, used = found
-                    nodes.append(node)
-                    live |= {
-                        atom for atom, is_used in zip(eqn.invars, used, strict=True)
-                        if is_used and not isinstance(atom, Literal)
-                    }  # fmt: skip
-            # A reference that is read may have been written to further down, in another turn of a loop.
-            if not any(is_reference(var) for var in live) or len(live) == before:
-                break
+        nodes = []
+        for eqn in reversed(jaxpr.eqns):
+            if not eqn.effects and live.isdisjoint(eqn.outvars):
+                continue
+            if found := self._node(eqn, live):
+                node, used = found
+                nodes.append(node)
+                overwrites = eqn.primitive.name == 'swap' and len(eqn.invars) == 2 and live.isdisjoint(eqn.outvars)
+                live |= {
+                    atom for atom, is_used in zip(eqn.invars, used, strict=True)
+                    if is_used and not isinstance(atom, Literal)
+                }  # fmt: skip
+                if overwrites:
+                    # Whatever the reference held before, nobody reads it any more.
+                    live.discard(eqn.invars[0])
         return Block(jaxpr, tuple(reversed(nodes)), tuple(var in live for var in jaxpr.invars))
 
     def _node(self, eqn, live) -> tuple[Node, Sequence[bool]] | None:
         """An equation if it reaches what is live, and which of its operands do so through it."""
         results = tuple(var in live for var in eqn.outvars)
         outlive = tuple(not isinstance(atom, Literal) and atom in live for atom in eqn.invars)
-        effects = {type(effect).__name__ for effect in eqn.effects}
+        effects = set() if self._by_values else {type(effect).__name__ for effect in eqn.effects}
         inner = bodies(eqn)
         if not inner or eqn.primitive.name == 'pallas_call':
             written = bool(effects & _WRITES) and any(
@@ -189,34 +194,40 @@ def _branches(reach: _Reach, eqn, inner, results, outlive):
 def _scan(reach: _Reach, eqn, inner, results, outlive):
     (body,) = inner
     consts, carried = scan_carries(eqn, body)
-    asked = results
+    asked, lasting = results, outlive
     while True:
-        block = reach.block(body, asked, outlive)
+        block = reach.block(body, asked, lasting)
         again = tuple(is_asked or (i < carried and block.used[consts + i]) for i, is_asked in enumerate(asked))
-        if again == asked:
+        # What a turn reads of a reference, the turn before may have written.
+        read = tuple(a or b for a, b in zip(lasting, block.used, strict=True))
+        if (again, read) == (asked, lasting):
             return (block,), block.used
-        asked = again
+        asked, lasting = again, read
 
 
 def _while(reach: _Reach, eqn, inner, results, outlive):
     condition, body = while_programs(eqn)
     of_condition, of_body = eqn.params['cond_nconsts'], eqn.params['body_nconsts']
-    lasting = outlive[of_condition : of_condition + of_body], outlive[of_condition + of_body :]
-    decides = reach.block(condition, (True,), (*outlive[:of_condition], *lasting[1]))
+    lasting = outlive[of_condition:]
+    decides = reach.block(condition, (True,), (*outlive[:of_condition], *lasting[of_body:]))
     asked = tuple(a or b for a, b in zip(results, decides.used[of_condition:], strict=True))
+    asks = {id(atom) for atom, used in zip(eqn.invars[:of_condition], decides.used, strict=False) if used}
+    # A reference that the condition reads is read after every turn.
+    lasting = tuple(a or id(atom) in asks for a, atom in zip(lasting, eqn.invars[of_condition:], strict=True))
     while True:
-        block = reach.block(body, asked, (*lasting[0], *lasting[1]))
+        block = reach.block(body, asked, lasting)
         again = tuple(a or b for a, b in zip(asked, block.used[of_body:], strict=True))
-        if again == asked:
+        read = tuple(a or b for a, b in zip(lasting, block.used, strict=True))
+        if (again, read) == (asked, lasting):
             used = (*decides.used[:of_condition], *block.used[:of_body], *asked)
             return (decides, block), used
-        asked = again
+        asked, lasting = again, read
 
 
 def deciding(loop: Any) -> tuple[Block, Block, tuple[int, ...]]:
     """What a while loop's number of turns depends on: in its condition, in its body, and which carried values."""
     nothing = (False,) * len(loop.invars)
-    (decides, block), used = _while(_Reach(), loop, (), (False,) * len(loop.outvars), nothing)
+    (decides, block), used = _while(_Reach(by_values=True), loop, (), (False,) * len(loop.outvars), nothing)
     carries = used[loop.params['cond_nconsts'] + loop.params['body_nconsts'] :]
     return decides, block, tuple(i for i, is_used in enumerate(carries) if is_used)
 

@@ -68,8 +68,17 @@ def _reflections(eqn) -> int:
 def _qr(eqn) -> int:
     matrices, m, n = _square(eqn)
     width = eqn.outvars[0].aval.shape[-1]  # of Q, which is found from the reflections, the last of them first
-    forming = sum(2 * (m - k) * (width - k) for k in range(min(m, n)))
-    return _reflections(eqn) + matrices * forming
+    return _reflections(eqn) + matrices * sum(2 * (m - k) * (width - k) for k in range(min(m, n)))
+
+
+def _forming(eqn) -> int:
+    matrices, m, n = _square(eqn)
+    return matrices * sum(2 * (m - k) * (n - k) for k in range(eqn.invars[1].aval.shape[-1]))
+
+
+def _symmetric_product(eqn) -> int:
+    matrices, n, k = _square(eqn)
+    return matrices * n * (n + 1) // 2 * k
 
 
 _GOLUB = 'Golub & Van Loan, Matrix Computations, 4th edition'
@@ -81,6 +90,8 @@ STATED: Mapping[str, tuple[Callable[[Any], int], str]] = MappingProxyType({
     'lu': (_lu, f'the sum of (m - k)(n - k) over k from 1 to min(m, n) ({_GOLUB}, section 3.2)'),
     'triangular_solve': (_triangular_solve, f'n (n - 1) / 2 for each right-hand side ({_GOLUB}, section 3.1)'),
     'tridiagonal_solve': (_tridiagonal_solve, f'(n - 1)(1 + 2 r) for r right-hand sides ({_GOLUB}, section 4.3)'),
+    'householder_product': (_forming, f'the sum of 2 (m - k)(n - k) over k below their number ({_GOLUB}, section 5.1)'),
+    'symmetric_product': (_symmetric_product, 'n (n + 1) / 2 results of k terms'),
     'geqrf': (_reflections, f'the sum of 2 (m - k)(n - k - 1) over k below min(m, n) ({_GOLUB}, section 5.2)'),
     'qr': (_qr, f'its reflections, the sum of 2 (m - k)(n - k - 1), and Q of w columns, 2 (m - k)(w - k), over k below '
            f'min(m, n) ({_GOLUB}, section 5.2)'),
@@ -90,6 +101,12 @@ STATED: Mapping[str, tuple[Callable[[Any], int], str]] = MappingProxyType({
 def real_products(*operands: Any) -> int:
     """Of how many real products one of two operands' numbers is made: four if both are complex."""
     return math.prod(2 if jnp.issubdtype(operand.aval.dtype, jnp.complexfloating) else 1 for operand in operands)
+
+
+def check_rules(rules: object) -> None:
+    """Raises CountError if these are no rules."""
+    if not isinstance(rules, Mapping):
+        raise CountError(f"rules are {shown(rules)}; they are costs by the names of operations, as {{'fft': macs}}")
 
 
 def macs_by(rule: Rule, eqn: Any) -> int:
@@ -110,16 +127,18 @@ def macs_by(rule: Rule, eqn: Any) -> int:
 
 # What multiplies.
 _HEAVY = {
-    'custom_linear_solve', 'eig', 'eigh', 'hessenberg', 'householder_product', 'schur', 'svd', 'tridiagonal', *STATED,
+    'custom_linear_solve', 'eig', 'eigh', 'hessenberg', 'schur', 'svd', 'tridiagonal', *STATED,
     'conv_general_dilated', 'dot_general', 'ragged_dot_general',
 }  # fmt: skip
 # Cost linear in their operands, or run on anything but multipliers, the programs that they hold apart.
 LIGHT = frozenset({p.name for p in vars(standard).values() if isinstance(p, Primitive)} | {
-    'all_gather_invariant', 'copy_p', 'debug_callback', 'debug_print', 'layout_constraint', 'mesh_cast',
-    'optimization_barrier', 'platform_index', 'psum_invariant', 'pvary', 'random_clone', 'random_unwrap',
-    'random_wrap', 'reduce_scatter', 'reshard', 'split', 'stack', 'tile', 'unstack',
-    # Of references, and of kernels.
-    'addupdate', 'freeze', 'get', 'new_ref', 'num_programs', 'program_id', 'swap',
+    'addupdate', 'all_gather_invariant', 'atomic_cas', 'atomic_rmw', 'copy_p', 'debug_barrier', 'debug_callback',
+    'debug_print', 'delay', 'dma_start', 'dma_wait', 'empty_ref', 'free_ref', 'freeze', 'get', 'layout_constraint',
+    'lu_pivots_to_permutation', 'masked_load', 'masked_swap', 'mesh_cast', 'multiple_of', 'new_ref', 'num_programs',
+    'optimization_barrier', 'platform_index', 'prng_random_bits', 'prng_seed', 'program_id', 'psum_invariant',
+    'pvary', 'random_clone', 'random_unwrap', 'random_wrap', 'reduce_scatter', 'repeat', 'reshard', 'roll',
+    'semaphore_read', 'semaphore_signal', 'semaphore_wait', 'split', 'stack', 'swap', 'tile', 'trace_start',
+    'trace_stop', 'unstack',
 }) - _HEAVY  # fmt: skip
 _ITERATIVE = {'eig', 'eigh', 'schur', 'svd'}
 _SPARSE = re.compile(
@@ -164,6 +183,8 @@ def advice(name: str) -> str:
         why = 'it takes as many steps as its numbers need'
     elif _SPARSE.match(name):
         why = 'what a sparse product costs depends on how it is stored'
+    elif name in _HEAVY:
+        why = 'there is no rule for it here'
     else:
         why = 'what it multiplies is not known here; write it with matrix multiplies or convolutions'
     return f'{why}, or say what it costs, as rules={{{name!r}: macs}}'

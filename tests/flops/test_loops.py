@@ -101,6 +101,55 @@ def test_a_fori_loop_over_arrays_is_known_wherever_it_stands():
         assert count(program, X).dense_macs == turns * ONE
 
 
+def test_branches_are_told_apart():
+    """jax holds what runs where the predicate is false first."""
+
+    def either(flag, x, n):
+        return lax.cond(flag, lambda: until(n, x), lambda: until(n, until(n, x)))
+
+    flag = jax.ShapeDtypeStruct((), bool)
+    for trip_count in ([5, 7, 3], {'branch_0/while': 5, 'branch_0/while#2': 7, 'branch_1': 3}):
+        assert count(either, flag, X, N, trip_count=trip_count).dense_macs == (5 + 7) * ONE
+
+
+def test_what_decides_may_be_one_of_many_or_show_itself():
+    def side_by_side(x):
+        return jax.vmap(lambda n: lax.fori_loop(0, n, lambda _, x: x @ x, x))(jnp.arange(1, 4))
+
+    def shows(x):
+        return lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, jax.debug.print('') or c[1] @ c[1]), (0, x))[1]
+
+    assert count(side_by_side, X).dense_macs == 3 * 3 * ONE  # the longest, for all
+    assert count(shows, X).dense_macs == 3 * ONE
+
+
+@pytest.mark.parametrize(
+    ('start', 'step', 'goes_on', 'turns'),
+    [
+        (0, 1, lambda i: i < 10**9, 10**9),
+        (0, 7, lambda i: i <= 2 * 10**9, 2 * 10**9 // 7 + 1),
+        (10**9, -2, lambda i: i > 0, 10**9 // 2),
+        (5, -3, lambda i: i >= -(10**9), (10**9 + 5) // 3 + 1),
+    ],
+)
+def test_a_counter_may_count_for_long(start, step, goes_on, turns):
+    def loop(x):
+        return lax.while_loop(lambda c: goes_on(c[0]), lambda c: (c[0] + step, c[1] @ c[1]), (start, x))[1]
+
+    assert count(loop, X).dense_macs == turns * ONE
+
+
+def test_a_loop_that_works_until_it_converges_is_not_run():
+    def loop(x):
+        def step(c):
+            return jnp.linalg.qr(c[0])[0], c[1] @ c[1]
+
+        return lax.while_loop(lambda c: jnp.max(c[0]) < 1e9, step, (jnp.eye(60), x))[1]
+
+    with pytest.raises(CountError, match="'while' in the program"):
+        count(loop, X)
+
+
 def test_a_loop_without_an_end_is_not_followed_for_ever():
     def endless(x):
         return lax.while_loop(lambda c: c[0] < 6, lambda c: (c[0] * 1, c[1] @ c[1]), (jnp.int32(0), x))[1]

@@ -13,7 +13,7 @@ from jax.experimental import pallas as pl
 from jax.experimental import sparse
 from jax.experimental.custom_partitioning import custom_partitioning
 
-from efficiency.flops import CountError, check_against_xla, count
+from efficiency.flops import CountError, check_against_xla, count, count_jaxpr
 
 
 def shape(*sizes, dtype='float32'):
@@ -52,6 +52,8 @@ def test_a_product_that_adds_nothing_up_is_element_wise():
         assert macs(outer, a, b) == 0
     assert macs(lambda x: jnp.einsum('bi,bi->bi', x, x), X) == 0
     assert macs(lambda a, b: a[:, None] @ b[None], a, b) == 50  # a matrix multiply with one term
+    for outer in (jnp.outer, lambda a, b: jnp.einsum('i,j->ij', a, b)):
+        assert macs(jax.grad(lambda *args, outer=outer: jnp.sum(outer(*args) ** 2), (0, 1)), a, b) == 0
     # The gradient of a matrix costs what its product did, also of one example.
     assert macs(jax.grad(lambda x, w: jnp.sum((x @ w) ** 2), (0, 1)), shape(8), W) == 3 * 64
 
@@ -106,6 +108,9 @@ def test_the_rule_of_a_user_comes_first_and_is_told():
     for wrong in (2.5, -1, True, lambda eqn: None):
         with pytest.raises(CountError, match="the rule for 'fft' gives"):
             count(jnp.fft.fft, COMPLEX, rules={'fft': wrong})
+    for wrong in (None, ['fft'], 'fft', 5):
+        with pytest.raises(CountError, match='rules are'):
+            count(jnp.fft.fft, COMPLEX, rules=wrong)
 
 
 SPARSE = sparse.BCOO.fromdense
@@ -242,6 +247,20 @@ def test_what_cannot_be_a_program_is_told_in_one_sentence(fn, args, why):
     with pytest.raises(CountError, match=why) as error:
         count(fn, *args)
     assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('wrong', ['a', None, 5, jnp.tanh])
+def test_only_a_jaxpr_is_counted_as_one(wrong):
+    with pytest.raises(CountError, match='only a jaxpr can be counted here'):
+        count_jaxpr(wrong)
+
+
+def test_the_errors_of_a_function_are_its_own():
+    def wrong(x):
+        raise ValueError('of another trace level')
+
+    with pytest.raises(ValueError, match='of another trace level'):
+        count(wrong, W)
 
 
 def test_arrays_that_jax_does_not_have_are_told():
