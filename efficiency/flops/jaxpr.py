@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from efficiency.errors import shown
 from efficiency.flops import convolution
 from efficiency.flops.counts import Count, Kernel, Operation
@@ -23,6 +25,8 @@ from efficiency.flops.tracing import CountError, trace
 
 # Matrix multiplies by other names, whose last dimension of the first operand is summed over.
 _SCALED = {'scaled_dot', 'scaled_matmul_wrapper', 'scaled_matmul'}
+# A kernel's grid of more elements is not gone through one by one.
+_MOST_ELEMENTS = 4096
 _NO_RULES: Rules = MappingProxyType({})
 
 
@@ -129,7 +133,7 @@ class _Walk:
                 mesh, manual = eqn.params['mesh'], eqn.params['newly_manual_axes']
                 yield from inner(node.blocks[0], math.prod(mesh.shape[axis] for axis in manual))
             elif name == 'pallas_call':
-                yield from self._kernel(eqn, node.blocks, inner, times, layer, fail)
+                yield from self._kernel(eqn, node.blocks[0], place, times, layer, fail)
             elif name == 'custom_linear_solve':
                 yield from inner(next(b for b in node.blocks if b.jaxpr is open_jaxpr(eqn.params['jaxprs'].solve)))
             elif node.blocks:
@@ -166,16 +170,38 @@ class _Walk:
         # The condition is asked once more than the body runs.
         return [_repeated(op, each) for ops, each in ((condition, times + 1), (body, times)) for op in ops]
 
-    def _kernel(self, eqn, blocks, inner, times, layer, fail) -> Iterator[Operation]:
+    def _kernel(self, eqn, block, place, times, layer, fail) -> list[Operation]:
+        """A kernel's body for each element of its grid, one by one where they decide how long a loop is."""
         grid = eqn.params['grid_mapping'].grid
         if not all(isinstance(side, int) for side in grid):
-            raise fail(
-                "the size of its grid is not known before it runs; say what it costs, as rules={'pallas_call': macs}"
-            )
+            raise fail("its grid is not known before it runs; say what it costs, as rules={'pallas_call': macs}")
         estimate = eqn.params.get('cost_estimate')
         name = str(eqn.params.get('name') or '')
         kernel = Kernel(name, layer, times, tuple(grid), None if estimate is None else estimate.flops, eqn)
-        return inner(blocks[0], math.prod(grid), walk=dataclasses.replace(self, kernel=kernel))
+
+        def walk(loops, times, point=None):
+            walk = dataclasses.replace(self, kernel=kernel, loops=loops)
+            return list(walk.operations(block, place, times, Known(block.jaxpr, {}, point)))
+
+        elements, loops = math.prod(grid), Loops(None)
+        found = walk(loops, times * elements)
+        if loops.are_known:
+            return found
+        if elements <= _MOST_ELEMENTS:
+            loops = Loops(None)
+            found = [op for point in np.ndindex(*grid) for op in walk(loops, times, point)]
+            if loops.are_known:
+                return _added_up(found)
+        return walk(self.loops, times * elements)
+
+
+def _added_up(operations: list[Operation]) -> list[Operation]:
+    """Each of several operations once, as often as all of the same equation and layer."""
+    found: dict[Any, Operation] = {}
+    for op in operations:
+        key = id(op.eqn), op.layer
+        found[key] = dataclasses.replace(op, times=op.times + found[key].times) if key in found else op
+    return list(found.values())
 
 
 def _repeated(op: Operation, times: int) -> Operation:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.extend.core import Literal
 
@@ -32,11 +33,13 @@ class Known:
     Args:
         jaxpr: the program.
         given: of its inputs and constants, what finds the value of each that may be known.
+        point: of a kernel's program, the element of its grid that it runs for; None elsewhere, and for any.
     """
 
-    def __init__(self, jaxpr: Any, given: Mapping[Any, Values]):
+    def __init__(self, jaxpr: Any, given: Mapping[Any, Values], point: tuple[int, ...] | None = None):
         self._jaxpr = jaxpr
         self._given = given
+        self._point = point
         self._found: dict[Any, Any] = {}
         self._makers: dict[Any, Any] | None = None
 
@@ -52,6 +55,8 @@ class Known:
         if self._makers is None:
             self._makers = {out: eqn for eqn in self._jaxpr.eqns for out in eqn.outvars}
         eqn = self._makers.get(var)
+        if eqn is not None and eqn.primitive.name == 'program_id' and self._point is not None:
+            return np.int32(self._point[eqn.params['axis']])
         if eqn is None or not _can_be_run([eqn]):
             return None
         values = {atom: self.value(atom) for atom in eqn.invars if not isinstance(atom, Literal)}
@@ -74,7 +79,7 @@ class Known:
             pairs = [pair for pair in pairs if pair[0] in lasting] if body is while_programs(eqn)[1] else []
         elif name == 'pallas_call':
             pairs = []
-        return Known(body, {var: (lambda atom=atom: self.value(atom)) for var, atom in pairs})
+        return Known(body, {var: (lambda atom=atom: self.value(atom)) for var, atom in pairs}, self._point)
 
 
 def _handed_on(body, consts: int, carried: int) -> list[Any]:

@@ -62,6 +62,11 @@ class Loops:
         if self._counts is None:
             self._found[number].multiplies = multiplies
 
+    @property
+    def are_known(self) -> bool:
+        """Whether none that was come to so far has to be given its number of turns."""
+        return not any(loop.multiplies for loop in self._found)
+
     def turns(self, number: int) -> int:
         """Of that loop; until all loops are known, one."""
         return 1 if self._counts is None else self._counts[number]

@@ -156,9 +156,32 @@ def test_a_kernel_costs_its_body_for_each_element_of_its_grid():
     assert count(pl.pallas_call(kernel, out_shape=W), W).dense_macs == SQUARE
 
 
+def test_a_kernel_may_loop_as_far_as_its_place_in_the_grid():
+    def triangle(x, out):
+        out[...] = lax.fori_loop(0, pl.program_id(0), lambda _, y: y @ y, x[...])
+
+    def by_length(x, n, out):
+        out[...] = lax.fori_loop(0, n[0], lambda _, y: y @ y, x[...])
+
+    assert macs(pl.pallas_call(triangle, out_shape=W, grid=(4,)), W) == (0 + 1 + 2 + 3) * SQUARE
+    unknown = pl.pallas_call(by_length, out_shape=W, grid=(4,))
+    assert macs(unknown, W, shape(1, dtype='int32'), trip_count=3) == 4 * 3 * SQUARE
+    with pytest.raises(CountError, match="'while'"):
+        count(unknown, W, shape(1, dtype='int32'))
+
+
+@pytest.mark.filterwarnings('ignore:.*deprecated')
 def test_flash_attention():
-    """JAX's own kernel for TPUs: with blocks as long as the sequences, two products over all pairs."""
+    """JAX's own kernels: two products over all pairs, of which a causal one leaves out blocks."""
+    from jax.experimental.pallas.ops.gpu.attention import BlockSizes, mha
     from jax.experimental.pallas.ops.tpu.flash_attention import flash_attention
+
+    q = shape(2, 256, 3, 64)
+    all_pairs = 2 * 2 * 3 * 256**2 * 64
+    assert macs(mha, q, q, q, None) == all_pairs
+    blocks = BlockSizes(block_q=64, block_k=64)
+    # Of 4 x 4 blocks of pairs, those on the diagonal and below.
+    assert macs(mha, q, q, q, None, causal=True, block_sizes=blocks) == all_pairs * 10 // 16
 
     batch, heads, length, depth = 2, 3, 256, 128
     q = shape(batch, heads, length, depth)
