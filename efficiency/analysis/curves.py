@@ -64,10 +64,10 @@ class LevelRow:
     Attributes:
         level: the accuracy asked for.
         systems: all of them, by date.
-        factor: the baseline's compute / the least that is known, with the interval of a comparison with that system; of
-            no value where none reaches the level.
-        doubling_months: of the frontier; infinite where its first point is its last, None where fewer than two dates
-            have a system that is known to reach the level in the median.
+        factor: the baseline's compute / the least that is known, with the interval of a comparison with that system;
+            of no value where none reaches the level.
+        doubling_months: of the frontier; infinite where its first point is its last, None where the baseline is not
+            known to reach the level in the median, or systems of fewer than two dates are.
         note: what stands in the way of a comparison with other levels, in a sentence or more; else empty.
     """
 
@@ -183,6 +183,8 @@ def _level_row(
         level=level,
         systems=tuple(systems),
         factor=cheapest.factor_to_baseline if cheapest else Factor(None),
-        doubling_months=frontier_doubling_months(list(dates.values()), known, method),
+        doubling_months=None
+        if math.isinf(known[list(dates).index(baseline)])
+        else frontier_doubling_months(list(dates.values()), known, method),
         note=' '.join(notes),
     )

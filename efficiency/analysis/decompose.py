@@ -20,89 +20,23 @@ from efficiency.analysis.survival import Seeds, summary_over_seeds
 from efficiency.analysis.trends import DAYS_PER_MONTH, as_date
 from efficiency.errors import UserError, shown
 
-# How far a stated total may be from examples x macs per example: what is counted agrees to the last digits.
+# How far macs an example may be apart that were counted: they agree to the last digits.
 _TOLERANCE = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
-class Cost:
-    """What one point took to reach the target. Two of the first three are enough; if all are given, they have to agree.
-
-    Attributes:
-        examples: seen in training, each time anew.
-        macs_per_example: of training on one.
-        total_macs: examples x macs per example.
-        seconds: of the wall clock, if known.
-        peak_macs_per_second: of all devices together, if known.
-
-    Raises:
-        UserError: if fewer than two of the first three are given, they do not agree, or one is not positive.
-    """
-
-    examples: float | None = None
-    macs_per_example: float | None = None
-    total_macs: float | None = None
-    seconds: float | None = None
-    peak_macs_per_second: float | None = None
-
-    def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value is not None and not 0 < value < math.inf:
-                raise UserError(f'{field.name} of a cost is positive and finite, not {shown(value)}')
-        if [self.examples, self.macs_per_example, self.total_macs].count(None) > 1:
-            raise UserError('a cost needs two of examples, macs_per_example and total_macs')
-        if self.examples is None:
-            object.__setattr__(self, 'examples', self.total_macs / self.macs_per_example)
-        if self.total_macs is None:
-            object.__setattr__(self, 'total_macs', self.examples * self.macs_per_example)
-        per_example = self.total_macs / self.examples
-        if not math.isclose(per_example, self.macs_per_example or per_example, rel_tol=_TOLERANCE):
-            raise UserError(
-                f'{self.examples:g} examples of {self.macs_per_example:g} macs are '
-                f'{self.examples * self.macs_per_example:g} macs, not {self.total_macs:g}'
-            )
-        object.__setattr__(self, 'macs_per_example', per_example)
-
-    @property
-    def utilisation(self) -> float | None:
-        """The share of the devices' peak that the run made use of; None without seconds and peak."""
-        if self.seconds is None or self.peak_macs_per_second is None:
-            return None
-        return self.total_macs / (self.seconds * self.peak_macs_per_second)
-
-
-@dataclasses.dataclass(frozen=True)
-class Decomposition:
-    """How many times less one point took than another, and by what; products hold to the last bits of a float.
-
-    Attributes:
-        factor: of compute; examples_factor x macs_per_example_factor.
-        examples_factor: how many times fewer examples.
-        macs_per_example_factor: how many times less compute an example; below 1 where each costs more.
-        seconds_factor: of the wall clock; factor x hardware_factor x utilisation_factor. None, as those two, unless
-            both costs have seconds and a peak.
-        hardware_factor: how many times higher the devices' peak.
-        utilisation_factor: how many times higher the share of it that was used.
-    """
-
-    factor: float
-    examples_factor: float
-    macs_per_example_factor: float
-    seconds_factor: float | None = None
-    hardware_factor: float | None = None
-    utilisation_factor: float | None = None
-
-
-@dataclasses.dataclass(frozen=True)
 class Split:
-    """A `Decomposition` of two systems' medians over seeds, each factor with its interval.
+    """How many times less one system took than another, and by what: factors of medians over seeds, as table 1's.
 
     Every median is taken by itself: products hold of one seed each, and else as nearly as the seeds agree.
 
     Attributes:
-        examples, macs_per_example, train_macs: the last is of both together.
-        seconds, hardware, utilisation: the first is of all together. None unless every run has seconds and a peak.
+        examples: how many times fewer examples.
+        macs_per_example: how many times less compute an example; below 1 where each costs more.
+        train_macs: of both together.
+        seconds: of the wall clock, of all together. None, as the next two, unless every run has seconds and a peak.
+        hardware: how many times higher the devices' peak.
+        utilisation: how many times higher the share of it that was used.
     """
 
     examples: Factor
@@ -159,28 +93,6 @@ class WithinBudget:
     macs: float | None
     seeds: int
     seeds_ended: int
-
-
-def decompose(a: Cost, b: Cost) -> Decomposition:
-    """How many times less b took than a, and by what, as the paper's table 1.
-
-    Args:
-        a: the one that factors compare with, as AlexNet.
-        b: the other one.
-    """
-    result = Decomposition(
-        factor=a.total_macs / b.total_macs,
-        examples_factor=a.examples / b.examples,
-        macs_per_example_factor=a.macs_per_example / b.macs_per_example,
-    )
-    if a.utilisation is None or b.utilisation is None:
-        return result
-    return dataclasses.replace(
-        result,
-        seconds_factor=a.seconds / b.seconds,
-        hardware_factor=b.peak_macs_per_second / a.peak_macs_per_second,
-        utilisation_factor=b.utilisation / a.utilisation,
-    )
 
 
 def split_factor(a: Sequence[tuple[Run, Crossing]], b: Sequence[tuple[Run, Crossing]]) -> Split:

@@ -4,63 +4,11 @@ import datetime
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from efficiency.analysis import decompose as d
 from efficiency.analysis.runs import as_run
 from efficiency.errors import UserError
 from tests.analysis.conftest import make_record
-
-AMOUNTS = st.floats(1e-3, 1e30)
-COSTS = st.builds(d.Cost, examples=AMOUNTS, macs_per_example=AMOUNTS, seconds=AMOUNTS, peak_macs_per_second=AMOUNTS)
-
-
-@given(COSTS, COSTS)
-def test_products_are_exact(a, b):
-    split = d.decompose(a, b)
-    assert split.factor == pytest.approx(split.examples_factor * split.macs_per_example_factor, rel=1e-14)
-    product = split.factor * split.hardware_factor * split.utilisation_factor
-    assert split.seconds_factor == pytest.approx(product, rel=1e-14)
-    assert d.decompose(b, a).factor == pytest.approx(1 / split.factor, rel=1e-14)
-
-
-@pytest.mark.parametrize(
-    ('epochs', 'giga', 'examples_factor', 'macs_factor', 'factor'),
-    [(8, 2.00, 11.25, 0.385, 4.3), (11, 0.57, 8.18, 1.351, 11), (24, 0.14, 3.75, 5.5, 21), (4, 0.39, 22.5, 1.974, 44)],
-    ids=['GoogLeNet', 'MobileNet v1', 'ShuffleNet v1', 'EfficientNet-b0'],
-)
-def test_the_papers_table_1(epochs, giga, examples_factor, macs_factor, factor):
-    alexnet = d.Cost(examples=90 * 1.28e6, macs_per_example=3 * 0.77e9)
-    split = d.decompose(alexnet, d.Cost(examples=epochs * 1.28e6, macs_per_example=3 * giga * 1e9))
-    assert split.examples_factor == pytest.approx(examples_factor, rel=1e-3)
-    assert split.macs_per_example_factor == pytest.approx(macs_factor, rel=1e-3)
-    assert float(f'{split.factor:.2g}') == factor
-    assert (split.seconds_factor, split.hardware_factor, split.utilisation_factor) == (None, None, None)
-
-
-def test_hardware_and_utilisation():
-    slow = d.Cost(examples=100, macs_per_example=10, seconds=100, peak_macs_per_second=20)
-    fast = d.Cost(examples=50, macs_per_example=10, seconds=5, peak_macs_per_second=400)
-    assert (slow.utilisation, fast.utilisation) == (0.5, 0.25)
-    split = d.decompose(slow, fast)
-    assert (split.seconds_factor, split.factor, split.hardware_factor, split.utilisation_factor) == (20, 2, 20, 0.5)
-    assert d.decompose(slow, d.Cost(examples=50, macs_per_example=10, seconds=5)).seconds_factor is None
-
-
-def test_two_of_three_make_a_cost_and_three_have_to_agree():
-    for given_ in ({'examples': 4, 'macs_per_example': 5}, {'examples': 4, 'total_macs': 20}):
-        cost = d.Cost(**given_)
-        assert (cost.examples, cost.macs_per_example, cost.total_macs) == (4, 5, 20)
-    assert d.Cost(macs_per_example=5, total_macs=20).examples == 4
-    assert d.Cost(4, 5, 20).total_macs == 20
-    with pytest.raises(UserError, match='4 examples of 5 macs are 20 macs, not 21'):
-        d.Cost(4, 5, 21)
-    with pytest.raises(UserError, match='needs two of'):
-        d.Cost(total_macs=20)
-    for wrong in (0, -1, math.inf, math.nan):
-        with pytest.raises(UserError, match='examples of a cost is positive'):
-            d.Cost(wrong, 5)
 
 
 def test_the_papers_effective_compute():
