@@ -2,11 +2,23 @@
 
 import collections
 import dataclasses
+import operator
 from collections.abc import Mapping
 from typing import Any, Literal
 
 Kind = Literal['forward', 'input_gradient', 'weight_gradient', 'matmul', 'rule']
 KINDS: tuple[Kind, ...] = ('forward', 'input_gradient', 'weight_gradient', 'matmul', 'rule')
+
+
+def whole(value: object) -> int | None:
+    """A whole number, 0 or more, that a user gives; None if it is none."""
+    if isinstance(value, bool):
+        return None
+    try:
+        number = operator.index(value)
+    except TypeError:
+        return None
+    return number if number >= 0 else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """How often while loops run whose own program does not say: by what their author says."""
 
 import dataclasses
-import operator
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from efficiency.errors import shown
+from efficiency.flops.counts import whole
 from efficiency.flops.tracing import CountError
 
 TripCount = int | Sequence[int] | Mapping[str | int, int] | None
@@ -137,10 +137,7 @@ def _key(key: object) -> str | int:
 
 
 def _turns(value: object, where: str) -> int:
-    try:
-        turns = -1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        turns = -1
-    if turns < 0:
+    turns = whole(value)
+    if turns is None:
         raise ValueError(f'trip_count{where} is {shown(value)}; it is a whole number, 0 or more')
     return turns

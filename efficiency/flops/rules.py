@@ -2,7 +2,6 @@
 
 import functools
 import math
-import operator
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 
 from efficiency.errors import shown
+from efficiency.flops.counts import whole
 from efficiency.flops.tracing import CountError
 
 # Multiply-adds of running an equation once: a number, or a function of the equation.
@@ -115,14 +115,13 @@ def macs_by(rule: Rule, eqn: Any) -> int:
     Raises:
         CountError: if that is no whole number of multiply-adds.
     """
-    macs = rule(eqn) if callable(rule) else rule
-    try:
-        whole = -1 if isinstance(macs, bool) else operator.index(macs)
-    except TypeError:
-        whole = -1
-    if whole < 0:
-        raise CountError(f'the rule for {eqn.primitive.name!r} gives {shown(macs)}, no whole number of multiply-adds')
-    return whole
+    given = rule(eqn) if callable(rule) else rule
+    macs = whole(given)
+    if macs is None:
+        raise CountError(
+            f'the rule for {eqn.primitive.name!r} gives {shown(given)}, no whole number of multiply-adds, 0 or more'
+        )
+    return macs
 
 
 # What multiplies.

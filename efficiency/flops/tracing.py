@@ -47,8 +47,10 @@ def _mark_transpositions() -> None:
     over in the product that was written.
     """
     for product in (standard.conv_general_dilated_p, standard.dot_general_p):
-        rules = ad.primitive_transposes[product].args
-        ad.defbilinear(product, *map(_marking, rules, MARKS))
+        rules = getattr(ad.primitive_transposes.get(product), 'args', ())
+        # A jax that keeps its rules elsewhere leaves no marks, and what would need them is then an error.
+        if len(rules) == len(MARKS):
+            ad.defbilinear(product, *map(_marking, rules, MARKS))
 
 
 _mark_transpositions()
