@@ -215,7 +215,7 @@ def read(path: str | os.PathLike) -> Record:
     try:
         if problem := _unreadable(path):
             raise RecordError(problem)
-        record = json.loads(path.read_text(encoding='utf-8'))
+        record = json.loads(_text(path))
         validate(record)
     except (ValueError, RecursionError) as error:
         raise RecordError(f'{path} is not JSON: {error}') from error
@@ -233,6 +233,17 @@ def _unreadable(path: pathlib.Path) -> str | None:
     if found.st_size > _MOST_BYTES:
         return f'it has {found.st_size:,} bytes, and records no more than {_MOST_BYTES:,}'
     return None
+
+
+def _text(path: pathlib.Path) -> str:
+    """What is in a file, up to as much as a record may have: a kernel has some that never end, or make readers wait."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), 'rb', buffering=0) as file:
+        found = b''
+        while part := file.read(_MOST_BYTES):
+            found += part
+            if len(found) > _MOST_BYTES:
+                raise RecordError(f'it has more than {_MOST_BYTES:,} bytes, and records do not')
+    return found.decode('utf-8')
 
 
 def completed_config(config: Mapping) -> dict:

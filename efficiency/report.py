@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     options = _parse(argv)
     try:
-        if options.check_submission:
+        if options.check_submission is not None:
             return _check(options.check_submission)
         _report(options)
     except UserError as error:
@@ -56,7 +56,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument('--check_submission', metavar='FILE', help='check a run record or ledger rows, write nothing')
     options = parser.parse_args(argv)
-    if not options.check_submission and not options.out:
+    if options.check_submission is None and not options.out:
         parser.error('--out=DIR is missing: where the report is to be written')
     return options
 

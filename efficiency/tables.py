@@ -10,7 +10,7 @@ from typing import Any
 Rows = Sequence[Mapping[str, Any]]
 # What spreadsheets take for the beginning of a formula (OWASP, CSV Injection), after blanks too, which some drop; in
 # full width as East Asian keyboards type it.
-_FORMULA = re.compile(r'\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\n]')
+_FORMULA = re.compile(r'[\s\x00\ufeff\u200b-\u200f]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\n]')
 
 
 def render(rows: Rows, form: str) -> str:

@@ -1,9 +1,9 @@
 """Whether a record agrees with itself: each figure is held against those that it follows from.
 
 What follows from nothing else in a record is not looked at, as nobody can say what is right: learning rate, momentum,
-decay, warm-up and clipping, the peak of the machine, the seconds of other phases than training, losses, and accuracies
-beyond being shares of the examples evaluated that agree about the target. `efficiency.analysis.recount` finds macs and
-data sets anew.
+decay, warm-up and clipping, for how many epochs a run that met its target would have gone on, the peak of the machine,
+the seconds of other phases than training, losses, and accuracies beyond being shares of the examples evaluated that
+agree about the target. `efficiency.analysis.recount` finds macs and data sets anew.
 """
 
 import math
@@ -123,8 +123,10 @@ def _schedule(steps: Sequence[int], record: records.Record, config: Mapping) -> 
     if crossing is not None and config['stop_at_target']:
         if steps[-1] != crossing['step']:
             yield f'the run stops at its target, which it met at step {crossing["step"]}, and it ends at {steps[-1]}'
-    elif steps[-1] != total:
+    elif steps[-1] < total:
         yield f'the run ends at step {steps[-1]}, and its {config["num_epochs"]:g} epochs are {total} steps'
+    if steps[-1] > total:
+        yield f'the run goes on to step {steps[-1]}, and its {config["num_epochs"]:g} epochs are {total} steps'
     if (record['status'] == 'reached') != (crossing is not None):
         yield f'status is {record["status"]}, and the curve {"meets" if crossing else "does not meet"} the target'
 
@@ -222,4 +224,6 @@ def _sum(taken: Sequence[tuple[int, Mapping]], key: str) -> Any:
 def _same(value: float | None, wanted: float | None) -> bool:
     if value is None or wanted is None:
         return value is wanted
+    if isinstance(value, int) and isinstance(wanted, int):
+        return value == wanted
     return value == wanted or math.isclose(value, wanted, rel_tol=_EXACT)

@@ -80,7 +80,7 @@ def factor_with_interval(
     Nominal and true coverage differ with few seeds, as nothing is supposed of how compute is distributed: the interval
     of so few is between the seeds farthest apart, and no wider one can be had of them. In simulations of lognormal
     seeds of equal scatter, 95 % intervals hold the true factor in 67 % of the cases with 2 seeds a side, in 90 % with
-    3, in 93 % with 3 against 5, in 96 % with 5 or 10 and in 97 % with 20; where one side does all the scattering, in 80
+    3, in 93 % with 3 against 5, in 96 % with 5 or 10 and in 97 % with 20; where one side does all the scattering, in 75
     % with 3 seeds of it, and in 93 % with 5 or 10.
 
     Args:

@@ -110,7 +110,7 @@ def _text(target: Target, found: Found, baseline: System, dates: Mapping[str, da
         f"Factors compare with {baseline.name}: its median over the system's, in brackets the 95 % interval, from "
         'resamples of the seeds of both sides; of one seed there is none. In simulations it holds the true factor in '
         '90 % of the cases with 3 seeds a side that scatter alike, and in 93 to 97 % with 5 or more; in 67 % with 2, '
-        'and in 80 % where 3 seeds of one side do all the scattering. Train compute is the dense multiply-adds of the '
+        'and in 75 % where 3 seeds of one side do all the scattering. Train compute is the dense multiply-adds of the '
         'train step itself x steps; paper compute is 3 x forward dense macs x examples.',
         "Tests against the baseline are corrected for their number by Holm's method.",
     ]

@@ -123,7 +123,8 @@ def other_data(record: records.Record, config: ConfigDict, progress: Callable[[s
     """What says that the data set is not the one that it is named after, a clause each.
 
     Of a data set that comes with this package the images are fingerprinted anew, of others that all know the numbers of
-    classes and examples are held against what they have; of any other nobody knows more than the record.
+    classes and examples are held against what they have; any other is a problem, as nobody knows more of it than the
+    record says.
     """
     name, splits = config.dataset.partition(':')[0], (config.train_split, config.eval_split)
     if _overlap(name, *splits):
@@ -135,6 +136,7 @@ def other_data(record: records.Record, config: ConfigDict, progress: Callable[[s
         elif name in _IN_PUBLIC:
             wanted = _sizes(name, *splits)
         else:
+            yield f'its data set is {shown(name)}, which is not known here, so that nothing vouches for it; submit rows'
             return
     except UserError as error:
         yield f'its data set cannot be looked at: {error}'

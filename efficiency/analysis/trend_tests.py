@@ -108,7 +108,8 @@ def regression(dates: Sequence, macs: Sequence[float], level: float = 0.95) -> R
     finite = np.isfinite(macs)
     n = int(finite.sum())
     line = stats.linregress(days[finite] / DAYS_PER_MONTH, -np.log2(macs[finite]))
-    rate, error = float(line.slope), float(line.stderr)
+    # scipy has no error of a line through points of equal compute, which is exact.
+    rate, error = float(line.slope), 0.0 if np.ptp(macs[finite]) == 0 else float(line.stderr)
     if n > 2:
         width = float(stats.t.ppf((1 + level) / 2, n - 2)) * error
     else:

@@ -186,7 +186,7 @@ def _read(path: pathlib.Path, kind: type[_T], unique: str | None) -> tuple[list[
     """The rows of a file as written and as objects of a kind, and what is wrong with those left out."""
     columns = [field.name for field in dataclasses.fields(kind)]
     try:
-        with open(path, encoding='utf-8', newline='') as file:
+        with open(path, encoding='utf-8-sig', newline='') as file:
             reader = csv.DictReader(file, strict=True)
             headings, rows = list(reader.fieldnames or ()), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -5,13 +5,14 @@ import re
 
 # Of hosts that lead nowhere: reserved for examples, or a machine's own (RFC 2606, RFC 6761, RFC 6762).
 _NOWHERE = re.compile(
-    r'(?:.*\.)?(?:example(?:\.com|\.net|\.org)?|test|invalid|localhost|local|localdomain|internal|home|lan)', re.I
+    r'(?:.*\.)?(?:example(?:\.com|\.net|\.org)?|test|invalid|localhost|local|localdomain|internal|home|lan|corp|intranet)',
+    re.I,
 )
 _HOST = r'(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_]{2,}'
 # With its scheme, or without it and with something behind the host: 'github.com/google-research/big_vision'.
 _ADDRESS = re.compile(rf'(?<![\w@./-])(?:https?://({_HOST})(?::\d+)?(?=[/?#\s,;)>"\']|$)|({_HOST})/\w)', re.I)
 _ARXIV = re.compile(
-    r'\barxiv(?:: ?| |\.org/\w+/)(?:\d{2}(?:0[1-9]|1[0-2])\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})', re.I
+    r'\barxiv(?:: ?| |\.org/\w+/)(?:(\d{2})(0[1-9]|1[0-2])\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})', re.I
 )
 # The form that Crossref recommends for all DOIs of today.
 _DOI = re.compile(r'(?<![\d.])10\.\d{4,9}/\w[^\s;]*')
@@ -26,7 +27,7 @@ _NOBODY = re.compile(
     r'ours|own|self|myself|this|that|the|it|see|blog|personal|private|confidential|internal|in-house|memory|guess|'
     r'estimate|rumou?r|hearsay|slack|mail|e-?mail|source|report|data|results?|measured|run|test|log|experiment|model|'
     r'table|figure|section|appendix|page|version|january|february|march|april|may|june|july|august|september|october|'
-    r'november|december|foo|bar|xxx+|asdf)\b',
+    r'november|december|chat|discord|fake|made|notebook|conversation|foo|bar|xxx+|asdf)\b',
     re.I,
 )
 _NOT_PUBLIC = re.compile(r'\b(?:trust me|unpublished|personal communication|citation needed|tbd|tba|n/a)\b', re.I)
@@ -42,7 +43,7 @@ def source_problem(text: str) -> str | None:
     first = text.partition(';')[0].strip()
     if not first:
         return 'is empty; say where the figure can be read, as an arXiv number, a repository or an address'
-    if _has_address(first) or _ARXIV.search(first) or _DOI.search(first) or _has_isbn(first) or _is_reference(first):
+    if _has_address(first) or _has_arxiv(first) or _DOI.search(first) or _has_isbn(first) or _is_reference(first):
         return None
     return (
         'says nowhere that the figure can be read; give a web address, an arXiv number, a DOI, an ISBN, or author and '
@@ -52,6 +53,15 @@ def source_problem(text: str) -> str | None:
 
 def _has_address(text: str) -> bool:
     return any(not _NOWHERE.fullmatch(found[1] or found[2]) for found in _ADDRESS.finditer(text))
+
+
+def _has_arxiv(text: str) -> bool:
+    """Whether there is a number that arXiv may have given by now: its first digits are a year and a month."""
+    today = datetime.date.today()
+    return any(
+        found[1] is None or (2000 + int(found[1]), int(found[2])) <= (today.year, today.month)
+        for found in _ARXIV.finditer(text)
+    )
 
 
 def _has_isbn(text: str) -> bool:

@@ -189,3 +189,10 @@ def test_a_comparison_among_many_says_where_it_cannot_be_shown():
     both = compare_with_baseline({'base': dear * 2, 'a': cheap * 2, 'b': [7.0, *dear] * 2}, 'base')
     assert (both['a'].beats, both['b'].beats) == (True, False)
     assert 'the seeds do not show a difference' in both['b'].verdict
+
+
+def test_which_takes_less_is_not_said_where_a_bound_leaves_it_open():
+    stopped = Seeds((1.0,) * 5, (True,) * 5)
+    assert 'which takes less is not known' in compare(stopped, [10.0] * 5, ('A', 'B')).verdict
+    assert 'which takes less is not known' in compare([10.0] * 5, stopped, ('A', 'B')).verdict
+    assert 'takes 10.0' in compare([1.0] * 5, Seeds((10.0,) * 5, (True,) * 5), ('A', 'B')).verdict

@@ -77,7 +77,8 @@ def covered(n, m, scatters=(0.2, 0.2), draws=250, stopped=0.0):
 def test_intervals_hold_the_true_factor_as_often_as_is_said():
     assert covered(2, 2) == pytest.approx(67, abs=6)
     assert covered(3, 3) == pytest.approx(90, abs=4)
-    assert covered(3, 3, (0.01, 1)) == pytest.approx(78, abs=6)
+    # The median of one side's 3 seeds lies between the least and the greatest but in 2 of 8 cases.
+    assert covered(3, 3, (1e-6, 1), draws=1000) == pytest.approx(75, abs=4)
     assert covered(5, 5) == pytest.approx(96, abs=3)
     assert covered(10, 10) == pytest.approx(95, abs=4)
     assert covered(10, 10, stopped=0.5) >= 92

@@ -162,6 +162,7 @@ def test_no_number_that_matters_can_be_ten_times_another():
         ({'config__eval_every': 0.5}, 'lacks an evaluation'),
         ({'config__eval_every': 2.0}, 'where the config has no evaluation'),
         ({'config__num_epochs': 40.0}, 'its 40 epochs are 5000 steps'),
+        ({'config__num_epochs': 0.5}, 'its 0.5 epochs are 63 steps'),
         ({'config__stop_at_target': True}, 'stops at its target'),
         ({'config': {}}, 'its config is none that a run can have'),
         ({'config__target': {'metric': 'top1', 'value': 0.9}}, 'target.value'),
@@ -203,7 +204,7 @@ def test_a_record_that_missed_its_target_or_has_no_code_is_said(tmp_path):
         ('imagenet2012', (1_281_167, 50_000, 1000), ''),
         ('imagenet2012', (1_281_167, 50_000, 100), 'num_classes'),
         ('imagenet2012', (1_281_167, 5_000, 1000), 'num_eval'),
-        ('flowers', (1, 2, 3), ''),
+        ('flowers', (1, 2, 3), 'not known here'),
     ],
 )
 def test_a_data_set_that_all_know_has_its_classes_and_examples(name, sizes, word):

@@ -221,3 +221,9 @@ def test_a_verdict_says_when_no_points_could_have_given_another():
     dates, macs = exponential(12)
     rising = evidence(dates, macs[::-1, None], None, 999)
     assert rising.verdict == 'the points show that compute rises'
+
+
+def test_compute_that_is_the_same_at_all_dates_does_not_double():
+    found = regression(['2012-06-01', '2014-09-01', '2016-01-01', '2017-05-05'], [3e11] * 4)
+    assert (found.rate, found.error) == (0, 0)
+    assert str(found.interval) == 'does not double'
