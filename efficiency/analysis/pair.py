@@ -206,14 +206,14 @@ def _split(sides: tuple[Side, Side], crossings: Sequence[_Crossings]) -> Split:
 
 def _rows(split: Split) -> list[dict]:
     causes = {
-        'fewer examples': split.examples,
-        'fewer macs an example': split.macs_per_example,
-        'both: less train compute': split.train_macs,
+        'examples': split.examples,
+        'macs an example': split.macs_per_example,
+        'both: train compute': split.train_macs,
     }
     if split.seconds is not None:
         causes |= {
             'faster hardware (peak of a matrix multiply)': split.hardware,
             'better use of its peak': split.utilisation,
-            'all: fewer seconds of training': split.seconds,
+            'all: seconds of training': split.seconds,
         }
     return [{'cause': cause, **factor_cells('factor', factor)} for cause, factor in causes.items()]

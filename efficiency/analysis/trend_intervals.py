@@ -62,12 +62,12 @@ class Interval:
             falling = ', or falling' if self.slow < 0 and math.isfinite(self.fast) else ''
             return f'{months}{falling}; no progress is not excluded'
         if math.isinf(self.fast):
-            return f'{self.high:.1f} months or less, unbounded'
+            return f'0 to {self.high:.1f} months'
         return f'{self.low:.1f} to {self.high:.1f} months'
 
     def _notes(self):
         for count, what in (
-            (self.unbounded, 'no bound, as points never reach the level in them'),
+            (self.unbounded, 'a rise without bound, as points never reach the level in them'),
             (self.degenerate, 'no trend, as they are of one date alone, and are left out'),
         ):
             if count > _FEW * self.draws:

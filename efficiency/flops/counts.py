@@ -40,7 +40,7 @@ class Kernel:
     times: int
     grid: tuple[int, ...]
     estimated_flops: int | None
-    eqn: Any
+    eqn: Any = dataclasses.field(repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Operation:
     times: int
     dense_macs: int
     real_macs: int
-    eqn: Any
+    eqn: Any = dataclasses.field(repr=False)
     rule: str | None = None
     kernel: Kernel | None = None
 
@@ -72,6 +72,9 @@ class Count:
     """What a program costs: its operations, and their sums in multiply-adds."""
 
     operations: tuple[Operation, ...]
+
+    def __repr__(self):
+        return f'Count(dense_macs={self.dense_macs:,}, real_macs={self.real_macs:,}, operations={len(self.operations)})'
 
     @property
     def dense_macs(self) -> int:

@@ -108,7 +108,9 @@ class Loops:
 
 def _listed(loops: Sequence[_Loop]) -> str:
     names = ', '.join(repr(loop.name) for loop in loops)
-    return f'the {len(loops)} loops of unknown length that multiply{f" ({names})" if loops else ""}'
+    if len(loops) > 1:
+        return f'the {len(loops)} loops of unknown length that multiply ({names})'
+    return f'the loops of unknown length that multiply ({names or "there are none"})'
 
 
 def _ends(name: str, scope: str) -> list[int]:

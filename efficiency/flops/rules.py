@@ -186,4 +186,4 @@ def advice(name: str) -> str:
         why = 'there is no rule for it here'
     else:
         why = 'what it multiplies is not known here; write it with matrix multiplies or convolutions'
-    return f'{why}, or say what it costs, as rules={{{name!r}: macs}}'
+    return f'{why}; or say what it costs, as rules={{{name!r}: macs}}'

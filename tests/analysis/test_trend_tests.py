@@ -163,7 +163,7 @@ def test_a_draw_without_the_first_point_has_no_bound_and_is_not_dropped():
     assert joint.unbounded == pytest.approx(2000 * 7 / 27, abs=80)
     assert joint.degenerate == 0
     assert (joint.fast, joint.high) == (math.inf, pytest.approx(16))
-    assert str(joint).startswith('16.0 months or less, unbounded (2')
+    assert str(joint).startswith('0 to 16.0 months (2')
     # So has one in which the first point was stopped, and takes an unknown amount more.
     seeds[0] = Seeds((macs[0], macs[0], macs[0]), (False, False, True))
     stopped = bootstrap_joint(dates, seeds, draws=2000)

@@ -263,7 +263,7 @@ def test_a_draw_of_seeds_that_loses_the_first_point_is_no_trend_since_a_later_on
     assert (interval.degenerate, interval.fast, interval.low) == (0, math.inf, 0)
     assert interval.high == pytest.approx(24, rel=0.01)
     assert str(interval) == (
-        f'24.0 months or less, unbounded ({interval.unbounded / 20:.0f} % of the draws have no bound, as points never '
+        f'0 to 24.0 months ({interval.unbounded / 20:.0f} % of the draws have a rise without bound, as points never '
         'reach the level in them)'
     )
     # So few of them that 95 % of the draws leave them out are counted, and not told.
