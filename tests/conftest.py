@@ -1,5 +1,8 @@
 """What the tests share: how a command is run, and where the prepared data sets are."""
 
+import collections
+import contextlib
+import itertools
 import os
 import pathlib
 import subprocess
@@ -10,6 +13,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 # How the reason begins with which a test may be skipped in CI too.
 NO_ACCELERATOR = 'no accelerator'
+_TRIALS = 'trials of '
 
 
 def _failed_if_skipped(report):
@@ -29,6 +33,46 @@ def pytest_runtest_makereport():
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report():
     return _failed_if_skipped((yield))
+
+
+@pytest.fixture
+def trials(record_property):
+    """Counts a test's trials by kind, for the table at the suite's end: `with trials('GIF'): ...`.
+
+    One that is wrong does not keep the others from being tried; at its end the test fails with the first's reason.
+    """
+    counts, wrong = collections.defaultdict(lambda: [0, 0]), []
+
+    @contextlib.contextmanager
+    def trial(kind):
+        counts[kind][0] += 1
+        try:
+            yield
+            counts[kind][1] += 1
+        except (Exception, pytest.fail.Exception) as error:
+            wrong.append(error)
+
+    yield trial
+    for kind, (tried, right) in counts.items():
+        record_property(f'{_TRIALS}{kind}', f'{tried} {right}')
+    if wrong:
+        raise wrong[0]
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The table of trials, by kind."""
+    table = collections.defaultdict(lambda: [0, 0])
+    for report in itertools.chain(*terminalreporter.stats.values()):
+        if getattr(report, 'when', None) == 'teardown':
+            for name, value in report.user_properties:
+                if name.startswith(_TRIALS):
+                    row = table[name.removeprefix(_TRIALS)]
+                    row[:] = (sum(pair) for pair in zip(row, map(int, value.split()), strict=True))
+    if table:
+        terminalreporter.section('trials')
+        terminalreporter.write_line('trials  right  kind')
+        for kind, (tried, right) in table.items():
+            terminalreporter.write_line(f'{tried:6}  {right:5}  {kind}')
 
 
 @pytest.fixture(scope='session')

@@ -1,8 +1,13 @@
 """One image on the host: decoded, cropped at random for training, or resized and cropped for evaluation."""
 
+import functools
+import io
 import math
+import warnings
 
 import numpy as np
+
+from efficiency.data.encoded import ends_early, header, is_jpeg
 
 # RandomResizedCrop (Szegedy et al., 2015, arXiv:1409.4842, section 6), with torchvision's defaults.
 _AREA = (0.08, 1.0)
@@ -10,24 +15,46 @@ _LOG_ASPECT = (math.log(3 / 4), math.log(4 / 3))
 _ATTEMPTS = 10
 # Resize(256) before CenterCrop(224), and in that proportion at every other size.
 _CROP_OF_RESIZED = 224 / 256
-
-_JPEG, _START_OF_SCAN, _END_OF_IMAGE = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
+# Pillow's modes of one channel, with alpha and of more bits too.
+_GREY_MODES = ('1', 'L', 'I', 'F')
 
 
 def decode(encoded: bytes, channels: int | None = 3, reduced: int = 1) -> np.ndarray:
-    """Decodes a JPEG, PNG or any other image that OpenCV reads. An orientation in its EXIF data is left alone.
+    """Decodes an image to the pixels that `PIL.Image.open(file).convert('RGB')` has, as torchvision's loader does.
+
+    So an orientation in EXIF data is left alone, transparency dropped, grey of 16 bits cut off at 255, and of what is
+    animated the first frame taken. JPEGs and PNGs of the usual kinds are OpenCV's, which is faster and has the same
+    pixels; all others Pillow's.
 
     Args:
         encoded: the file's bytes.
         channels: 3 for RGB whatever the file has; None for the file's own, 1 or 3.
-        reduced: 1, 2, 4 or 8: by how much the image is scaled down while it is decoded; 1 where channels is None.
+        reduced: 1, 2, 4 or 8: by how much a JPEG for which `reducible_shape` has a size is scaled down while it is
+            decoded; 1 where channels is None.
 
     Returns:
         (h, w, channels) uint8.
 
     Raises:
-        ValueError: if it does not decode, or the file ends before its image does.
+        ValueError: if it does not decode, the file ends before its image does, or it has more pixels than Pillow takes.
     """
+    if not encoded:
+        raise ValueError('the file is empty, there is nothing to decode')
+    if is_jpeg(encoded) and ends_early(encoded):
+        raise ValueError('the file ends before its image does')
+    found = header(encoded)
+    if found and found.plain:
+        most = 2 * _pillow().MAX_IMAGE_PIXELS  # from which on Pillow raises
+        if found.height * found.width > most:
+            raise ValueError(f'it has {found.height * found.width:,} pixels, and images are decoded up to {most:,}')
+        image = _by_opencv(encoded, channels, reduced)
+        if image is not None:
+            return image
+    # Also what OpenCV refuses and others take, as a PNG with something between its chunks.
+    return _by_pillow(encoded, channels, reduced)
+
+
+def _by_opencv(encoded: bytes, channels: int | None, reduced: int) -> np.ndarray | None:
     import cv2
 
     if channels is None:
@@ -44,23 +71,31 @@ def decode(encoded: bytes, channels: int | None = 3, reduced: int = 1) -> np.nda
     try:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
-        image = None
-    if image is None:
-        raise ValueError('OpenCV cannot decode it')
-    if _ends_early(encoded):
-        raise ValueError('the file ends before its image does')
-    if image.ndim == 2:
-        return image[..., None]
+        return None
+    if image is None or image.ndim == 2:
+        return image if image is None else image[..., None]
     return image if channels == 3 else np.ascontiguousarray(image[..., ::-1])
 
 
-def _ends_early(encoded: bytes) -> bool:
-    """Whether a JPEG has no end; a decoder would fill up what is missing with grey."""
-    if encoded[:2] != _JPEG:
-        return False
-    end = encoded.rfind(_END_OF_IMAGE)
-    # An end that stands before the scan is that of a thumbnail.
-    return end < 0 or (len(encoded) - end > 1024 and encoded.rfind(_START_OF_SCAN) > end)
+def _by_pillow(encoded: bytes, channels: int | None, reduced: int) -> np.ndarray:
+    try:
+        with _pillow().open(io.BytesIO(encoded)) as image:
+            grey = channels is None and image.mode.startswith(_GREY_MODES)
+            pixels = np.asarray(image.convert('L' if grey else 'RGB').reduce(reduced))
+    except Exception as error:  # each of its formats raises what it likes
+        if type(error).__name__ == 'UnidentifiedImageError':  # whose text is of the buffer it is in
+            raise ValueError('Pillow cannot decode it: it is no image of a kind that it reads') from error
+        raise ValueError(f'Pillow cannot decode it: {error}') from error
+    return pixels[..., None] if grey else pixels
+
+
+@functools.cache
+def _pillow():
+    """Pillow's module of images, without its warnings, which would be of single files among a million."""
+    from PIL import Image
+
+    warnings.filterwarnings('ignore', module=r'PIL\.')
+    return Image
 
 
 def resized_crop_flip(image: bytes | np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -79,7 +114,7 @@ def resized_crop_flip(image: bytes | np.ndarray, size: int, rng: np.random.Gener
     """
     import cv2
 
-    shape = _jpeg_shape(image) if isinstance(image, bytes) else None
+    shape = reducible_shape(image) if isinstance(image, bytes) else None
     if isinstance(image, bytes) and shape is None:
         image = decode(image)
     height, width = shape or image.shape[:2]
@@ -98,17 +133,10 @@ def resized_crop_flip(image: bytes | np.ndarray, size: int, rng: np.random.Gener
     return cv2.flip(part, 1) if mirrored else part
 
 
-def _jpeg_shape(encoded: bytes) -> tuple[int, int] | None:
-    """Height and width from a JPEG's frame header (ITU-T T.81, B.2.2), None where there is none."""
-    at = 2
-    while encoded[:2] == _JPEG and at + 9 <= len(encoded) and encoded[at] == 0xFF:
-        marker = encoded[at + 1]
-        # SOF0 to SOF15, but for the three of those numbers that are tables.
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            shape = int.from_bytes(encoded[at + 5 : at + 7]), int.from_bytes(encoded[at + 7 : at + 9])
-            return shape if min(shape) > 0 else None
-        at += 2 + int.from_bytes(encoded[at + 2 : at + 4])
-    return None
+def reducible_shape(encoded: bytes) -> tuple[int, int] | None:
+    """Height and width of a JPEG that can be scaled down while it is decoded; None of any other image."""
+    found = header(encoded) if is_jpeg(encoded) else None
+    return (found.height, found.width) if found and found.plain else None
 
 
 def _random_box(height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
