@@ -90,6 +90,7 @@ _SCHEMA = {
         'num_train': _COUNT,
         'num_eval': _COUNT,
         'num_classes': _COUNT,
+        'sample': _Optional(str, may_lack=True),
     },
     'target': {'metric': METRICS, 'value': _AMOUNT},
     'first_crossing': _Optional(_CROSSING),

@@ -9,6 +9,7 @@ import numpy as np
 
 from efficiency.data import catalogue, images, sources
 from efficiency.data.pipeline import default_workers
+from efficiency.data.sample import Sample
 from efficiency.data.sources import Examples, ExampleSource, Source
 from efficiency.data.splits import ArraySplit, Split, StoredSplit, read
 from efficiency.errors import UserError
@@ -18,7 +19,6 @@ _LARGEST_IN_MEMORY = 2 * 1024**3
 # Of photographs (the mean and deviation of ImageNet's training images, as torchvision has them).
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _SIZE_OF_PHOTOGRAPHS = 224
-_FINGERPRINTED = 64
 _READ_TOGETHER = 4096
 _EVAL_SPLITS = ('validation', 'val', 'test')
 
@@ -36,6 +36,7 @@ class Dataset:
         train_split, eval_split: their names.
         one_size: whether the source's images are all of one size.
         mean, std: of the channels, on the scale of 0 to 1.
+        sample: what the fingerprint of data not held in memory is taken of, None of others.
     """
 
     name: str
@@ -50,11 +51,21 @@ class Dataset:
     eval: Split
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    sample: Sample | None = None
+
+    def is_of(self, fingerprint: str, sample: str | None) -> bool:
+        """Whether these are the images of which a run kept fingerprint and sample, or those mended since."""
+        return fingerprint == self.fingerprint or bool(self.sample and sample and self.sample.agrees(sample))
+
+    def note_damage(self) -> None:
+        """Has the description say which of the examples that the fingerprint is of are damaged now."""
+        if self.sample:
+            self.sample.note_damage()
 
     @property
     def description(self) -> dict:
         """What a run record says of it."""
-        return {
+        said = {
             'name': self.name,
             'version': self.version,
             'fingerprint': self.fingerprint,
@@ -62,6 +73,7 @@ class Dataset:
             'num_eval': len(self.eval),
             'num_classes': self.num_classes,
         }
+        return said | {'sample': self.sample.kept} if self.sample else said
 
 
 def load(
@@ -100,17 +112,18 @@ def load(
     train: Split
     if fits and not as_stored:
         train, evaluation = (_in_memory(split, source, size, threads) for split in examples)
-        fingerprint = _fingerprint_of_arrays((train, evaluation))
+        sample, fingerprint = None, _fingerprint_of_arrays((train, evaluation))
         measured_mean, measured_std = _channel_statistics(train.images)
         mean, std = mean or measured_mean, std or measured_std
     else:
         train = StoredSplit(examples[0], source, size)
         evaluation = StoredSplit(examples[1], source, size, threads)
-        fingerprint = _fingerprint_of_sample(source, examples)
+        sample = Sample(source, examples)
+        fingerprint = sample.fingerprint
         mean, std = mean or _IMAGENET_MEAN, std or _IMAGENET_STD
     return Dataset(
         name, source.version, fingerprint, source.num_classes, size, train_name, eval_name, shape is not None,
-        train, evaluation, mean, std,
+        train, evaluation, mean, std, sample,
     )  # fmt: skip
 
 
@@ -167,19 +180,6 @@ def _fingerprint_of_arrays(splits: Sequence[ArraySplit]) -> str:
         digest.update(repr(split.images.shape).encode())
         digest.update(np.ascontiguousarray(split.images))
         digest.update(np.ascontiguousarray(split.labels))
-    return digest.hexdigest()
-
-
-def _fingerprint_of_sample(source: Source, splits: Sequence[ExampleSource]) -> str:
-    digest = hashlib.sha256(f'{source.num_classes} {source.identity}'.encode())
-    for split in splits:
-        digest.update(f' {len(split)} {getattr(split, "identity", "")}'.encode())
-        indices = np.linspace(0, len(split) - 1, min(_FINGERPRINTED, len(split))).astype(int)
-        labels = read(
-            split, indices, source.num_classes,
-            lambda _, image: digest.update(image if isinstance(image, bytes) else np.ascontiguousarray(image)),
-        )  # fmt: skip
-        digest.update(labels)
     return digest.hexdigest()
 
 

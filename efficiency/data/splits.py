@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -18,6 +19,10 @@ _READ_ERRORS = (OSError, ValueError, IndexError, RuntimeError)
 
 class DamagedExample(DataError):
     """An example that cannot be read; the message says which, and why."""
+
+
+class WrongLabel(DamagedExample):
+    """An example whose label is no class."""
 
 
 class Split(Protocol):
@@ -112,7 +117,7 @@ def read(
         Their labels, (n,) int32.
 
     Raises:
-        DamagedExample: for one that cannot be read or used, or whose label is no class.
+        DamagedExample: for one that cannot be read or used; `WrongLabel` for one whose label is no class.
     """
     together = _read_together(examples, indices)
 
@@ -125,9 +130,7 @@ def read(
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise DamagedExample(f'{examples.name_of(index)} cannot be read: {lines[0]}') from error
         if not 0 <= label < num_classes:
-            raise DamagedExample(
-                f'{examples.name_of(index)} has the label {label}, and there are {num_classes} classes'
-            )
+            raise WrongLabel(f'{examples.name_of(index)} has the label {label}, and there are {num_classes} classes')
         return label
 
     if threads > 1:
@@ -150,6 +153,8 @@ def _read_together(examples: ExampleSource, indices: Sequence[int]) -> Sequence 
 
 def _loaded(image: Image) -> bytes | np.ndarray:
     if isinstance(image, str | os.PathLike):
+        if not stat.S_ISREG(os.stat(image).st_mode):
+            raise ValueError('it is no regular file')  # opening a pipe would wait for a writer
         with open(image, 'rb') as file:
             return file.read()
     if isinstance(image, bytes):

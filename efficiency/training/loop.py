@@ -99,7 +99,7 @@ def train(
     state = init_state(model, optimizer, config.seed, config.image_size)
     if config.init_from:
         state = state.replace(**_weights(config, dataset))
-    hosts.agree(lambda: {'the images': dataset.fingerprint, 'the initial state': digest(state)})
+    _agree(dataset, 'the initial state', state)
     state = devices.put_state(state)
 
     with _room_to_write(workdir), _folder(workdir, config, dataset) as earlier:
@@ -149,7 +149,8 @@ def _folder(workdir: pathlib.Path, config: ConfigDict, dataset: Dataset) -> Iter
     with locked(workdir), log_file(workdir):
         # Asked again now that nobody else can write here.
         earlier = existing_record(workdir, config)
-        if earlier and earlier['dataset']['fingerprint'] != dataset.fingerprint:
+        kept = earlier and earlier['dataset']
+        if kept and not dataset.is_of(kept['fingerprint'], kept.get('sample')):
             raise UserError(f'{workdir} holds a run on other images of {config.dataset}; take another --workdir')
         yield earlier
 
@@ -183,12 +184,19 @@ def evaluate(config: ConfigDict, data_dir: str | os.PathLike | None = None) -> d
     devices = DataParallel(config.batch_size)
     model = network(config, dataset.num_classes)
     weights = _weights(config, dataset)
-    hosts.agree(lambda: {'the images': dataset.fingerprint, 'the weights': digest(weights)})
+    _agree(dataset, 'the weights', weights)
     state = devices.put_state(TrainState(step=np.int32(0), key=np.zeros(2, np.uint32), opt_state=(), **weights))
     evaluator = Evaluator(model, dataset, config.eval_batch_size, devices)
     evaluator.compile(state)
     hosts.meet()
     return evaluator(state) | {'examples': len(dataset.eval)}
+
+
+def _agree(dataset: Dataset, name: str, arrays: Any) -> None:
+    """Checks that every host has the same images and arrays."""
+    if hosts.count() > 1 and dataset.sample:
+        dataset.sample.check()  # or it would be said that hosts differ, where an image is damaged on one
+    hosts.agree(lambda: {'the images': dataset.fingerprint, name: digest(arrays)})
 
 
 def _weights(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
@@ -282,6 +290,7 @@ class _Trainer:
         try:
             yield
         except DataError as error:
+            self.run.dataset.note_damage()
             self._save(state)
             self.writer.record('failed', str(error))
             raise

@@ -25,6 +25,7 @@ class Run:
         curve: one point an evaluation, see `efficiency.records`.
         eval_examples: evaluated so far.
         resumed_from: the steps of the checkpoints that the run went on from.
+        saved_place: the `place` of the checkpoint that it went on from last; where it began, if there is none.
     """
 
     config: ConfigDict
@@ -45,6 +46,7 @@ class Run:
         }
         self.programs.append(self._this_program())
         self._find_crossing()
+        self.saved_place = self.place
 
     def _this_program(self) -> dict[str, Any]:
         step = self.cost.step
@@ -108,9 +110,15 @@ class Run:
         self.eval_examples += len(self.dataset.eval)
         return point
 
+    @property
+    def place(self) -> tuple[int, int, str | None]:
+        """How far the run is, on which images: what a checkpoint would have that is new, if this is."""
+        return self.steps, len(self.curve), self.dataset.description.get('sample')
+
     def progress(self) -> dict[str, Any]:
         """What a checkpoint keeps of this."""
         return identity(self.config, self.dataset) | {
+            'sample': self.dataset.description.get('sample'),
             'programs': self.programs,
             'curve': self.curve,
             'eval_examples': self.eval_examples,
@@ -129,6 +137,7 @@ class Run:
         self._find_crossing()
         self.eval_examples = progress['eval_examples']
         self.resumed_from = [*progress['resumed_from'], self.steps]
+        self.saved_place = self.steps, len(self.curve), progress.get('sample')
         for phase, seconds in progress['seconds'].items():
             self.clock.seconds[phase] += seconds
 
@@ -196,6 +205,8 @@ def check_identity(progress: dict[str, Any], config: ConfigDict, dataset: Datase
     ours = identity(config, dataset)
     theirs = {key: progress[key] for key in ours}
     theirs['config'] = records.completed_config(theirs['config'])
+    if dataset.is_of(theirs['fingerprint'], progress.get('sample')):
+        theirs['fingerprint'] = ours['fingerprint']
     keys = differing_keys(ours, theirs)
     if keys:
         raise UserError(

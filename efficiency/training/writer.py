@@ -37,7 +37,7 @@ class RunWriter:
         self._total_steps = total_steps
         self._records = records.Writer(workdir)
         self._written_at, self._write_seconds = -math.inf, 0.0
-        self._saved, self._saved_at = (run.steps, len(run.curve)), time.monotonic()
+        self._saved, self._saved_at = run.saved_place, time.monotonic()
         self._opened = contextlib.ExitStack()
 
     @_by_host_0
@@ -77,7 +77,7 @@ class RunWriter:
         """
         if at_end or time.monotonic() - self._written_at > 100 * self._write_seconds:
             self.record('running')
-        place = self._run.steps, len(self._run.curve)
+        place = self._run.place
         if place == self._saved:
             return
         with self._run.clock.phase('checkpoint'):

@@ -47,10 +47,11 @@ def test_photographs_are_trained_and_evaluated_on(whole):
 
 def test_a_record_that_does_not_decode_is_named_and_once_mended_the_run_goes_on(tmp_path, run_main):
     image_tree(tmp_path / 'tree', 50)
-    # Not among the 64 of 100 that the data set's fingerprint is taken of.
-    broken = tmp_path / 'tree' / 'train' / 'class0' / '02.jpg'
-    whole = broken.read_bytes()
-    broken.write_bytes(whole[:-40])
+    # The first is among the 64 of 100 that the data set's fingerprint is taken of, the other is not.
+    broken = [tmp_path / 'tree' / 'train' / 'class0' / name for name in ('00.jpg', '02.jpg')]
+    whole = broken[1].read_bytes()
+    for path in broken:
+        path.write_bytes(whole[:-40])
     args = [
         '--config=configs/shufflenet.py:two_classes', f'--data_dir={tmp_path / "tree"}', '--config.target.value=1.0',
         f'--workdir={tmp_path / "run"}', '--config.image_size=32', '--config.batch_size=8', '--config.num_epochs=1.0',
@@ -58,10 +59,19 @@ def test_a_record_that_does_not_decode_is_named_and_once_mended_the_run_goes_on(
     ]  # fmt: skip
     done = run_main(*args)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(f'efficiency: {broken} cannot be read: ')
+    says = records.read(tmp_path / 'run')['failure']
+    assert done.stderr.splitlines()[-1] == f'efficiency: {says}'
+    assert any(says.startswith(f'{path} cannot be read: ') for path in broken)
     assert 'Traceback' not in done.stderr
-    assert records.read(tmp_path / 'run')['failure'].startswith(str(broken))
-    broken.write_bytes(whole)
+    for path in broken:  # by another image than it was
+        path.write_bytes(whole)
+    other = tmp_path / 'tree' / 'val' / 'class1' / '49.jpg'
+    content = other.read_bytes()
+    other.write_bytes(whole)
+    done = run_main(*args)
+    assert done.returncode == 2
+    assert 'holds a run on other images' in done.stderr
+    other.write_bytes(content)
     done = run_main(*args)
     assert done.returncode == 0, done.stderr
     assert records.read(tmp_path / 'run')['status'] in ('exhausted', 'reached')
