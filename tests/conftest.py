@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # How the reason begins with which a test may be skipped in CI too.
 NO_ACCELERATOR = 'no accelerator'
 _TRIALS = 'trials of '
+_NOBODY = 65534
 
 
 def _failed_if_skipped(report):
@@ -33,6 +34,19 @@ def pytest_runtest_makereport():
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report():
     return _failed_if_skipped((yield))
+
+
+@contextlib.contextmanager
+def not_root():
+    """As a user whom permissions bind."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 @pytest.fixture

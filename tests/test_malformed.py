@@ -3,6 +3,7 @@
 import functools
 import json
 import operator
+import os
 import pathlib
 import shutil
 
@@ -16,6 +17,7 @@ from efficiency.analysis.submission import check
 from efficiency.summary import summary
 from tests.commands import Commands
 from tests.conftest import ROOT
+from tests.training.several import image_tree
 
 RECORD = ROOT / 'results' / 'mnist5k' / 'shufflenet_v1_x1_0' / 'seed0.json'
 MANY = settings(
@@ -138,6 +140,37 @@ def test_60_malformed_submissions(changes, tmp_path):
     (tmp_path / 'run.json').write_text(json.dumps(record))
     problems = check(tmp_path / 'run.json')
     assert all(problem.startswith('run.json: ') and '\n' not in problem for problem in problems)
+
+
+def _tools_folder(tree):
+    (tree / 'train' / '@eaDir').mkdir()
+    return '@eaDir'
+
+
+def _loop(tree):
+    (tree / 'val' / 'class0' / 'again').symlink_to('..')
+    return 'class0/again'
+
+
+def _pipe(tree):
+    os.mkfifo(tree / 'train' / 'class1' / 'pipe.png')
+    return 'class1/pipe.png'
+
+
+def _one_class_less(tree):
+    shutil.rmtree(tree / 'val' / 'class1')
+    return 'no class class1'
+
+
+@pytest.mark.parametrize('spoil', [_tools_folder, _loop, _pipe, _one_class_less])
+def test_a_folder_of_images_that_would_be_read_wrongly(spoil, commands, tmp_path):
+    names = spoil(image_tree(tmp_path / 'tree', 2))
+    args = ['--config=configs/lenet5.py:foo', '--config.image_size=32', '--config.target.value=0.9']
+    done = commands.run(*args, f'--data_dir={tmp_path / "tree"}', f'--workdir={tmp_path / "run"}')
+    assert_one_sentence(done)
+    assert done.code == 2
+    assert names in done.output
+    assert not (tmp_path / 'run').exists()
 
 
 @given(st.binary(max_size=300))

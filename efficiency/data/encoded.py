@@ -4,10 +4,14 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 _JPEG, _PNG = b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n'
 _PNG_END = b'\0\0\0\0IEND\xaeB`\x82'
 # Markers of a JPEG (ITU-T T.81, table B.1).
 _END_OF_IMAGE = 0xD9
+_SCAN, _END = b'\xff\xda', b'\xff\xd9'
+_BEGINNING = np.frombuffer(b'\xff\xd8', np.uint16)
 # Frames and tables, scans, applications' own, comments; all else that a marker can be is the beginning or reserved.
 _INSIDE = frozenset((*range(0xC0, 0xD0), *range(0xDA, 0xDE), *range(0xE0, 0xF0), 0xFE))
 # SOF0 to SOF15, but for the three of those numbers that are tables.
@@ -58,12 +62,22 @@ def ends_early(jpeg: bytes) -> bool:
     What follows its end is not looked at: a film, another image, zeros. A decoder takes zeros, or what else stands in
     the place of the rest, for the rest.
     """
+    if jpeg[-2:] == _END and not _has_beginning(jpeg):
+        return False  # as nearly all are, in a quarter of the time that looking at each marker takes
     for marker, _ in _segments(jpeg):
         if marker == _END_OF_IMAGE:
             return False
         if marker not in _INSIDE:
             return True
     return True
+
+
+def _has_beginning(jpeg: bytes) -> bool:
+    """Whether a JPEG may begin behind the header of this one's first scan."""
+    begun = max(jpeg.find(_SCAN), 2)
+    return any(
+        (np.frombuffer(jpeg, np.uint16, (len(jpeg) - at) // 2, at) == _BEGINNING).any() for at in (begun, begun + 1)
+    )
 
 
 def _segments(jpeg: bytes) -> Iterator[tuple[int, int]]:

@@ -5,7 +5,6 @@ take for a class or for a class's images though it is none, and what it would le
 names it, so that labels never shift.
 """
 
-import contextlib
 import hashlib
 import os
 import pathlib
@@ -14,6 +13,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from efficiency.data.readable import check_file, sentences
 from efficiency.data.sources import Image, Source
 from efficiency.errors import UserError
 
@@ -88,7 +88,7 @@ class _Files:
         """`classes` are those that the split must have."""
         self._folder = os.path.join(tree, split)
         paths, labels = [], []
-        with _sentences():
+        with sentences():
             walk = _Walk(tree, split)
             self.classes = walk.classes()
             if classes is not None and classes != self.classes:
@@ -156,7 +156,7 @@ class _Walk:
         files, folders = self._listed(path)
         for name in files:
             if _is_image(name):
-                _check_readable(os.path.join(path, name))
+                check_file(os.path.join(path, name))
                 yield f'{folder}/{name}'
         for name in folders:
             inside = self.images(f'{folder}/{name}', above)
@@ -194,22 +194,6 @@ class _Walk:
         if any(_is_within(folder, target) for folder in (*above, inside)):
             raise UserError(f'{link} is a link that leads back to a folder that it is in, {target}; remove it')
         return inside
-
-
-@contextlib.contextmanager
-def _sentences() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f'cannot read {error.filename}: {error.strerror}; nothing of a data set is left out, so make it readable'
-        ) from error
-
-
-def _check_readable(path: str) -> None:
-    """Checks that a file may be read; of its content nothing is looked at."""
-    if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
-        open(path, 'rb').close()  # which raises the reason, if there is any
 
 
 def _is_image(name: str) -> bool:

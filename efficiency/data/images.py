@@ -44,7 +44,7 @@ def decode(encoded: bytes, channels: int | None = 3, reduced: int = 1) -> np.nda
         raise ValueError('the file ends before its image does')
     found = header(encoded)
     if found and found.plain:
-        most = 2 * _pillow().MAX_IMAGE_PIXELS  # from which on Pillow raises
+        most = 2 * (_pillow().MAX_IMAGE_PIXELS or math.inf)  # from which on Pillow raises
         if found.height * found.width > most:
             raise ValueError(f'it has {found.height * found.width:,} pixels, and images are decoded up to {most:,}')
         image = _by_opencv(encoded, channels, reduced)

@@ -2,10 +2,12 @@
 
 import difflib
 import pathlib
+import re
 from collections.abc import Mapping
 
 import numpy as np
 
+from efficiency.data.readable import check_folder, sentences
 from efficiency.data.sources import Image, Source
 from efficiency.errors import UserError
 
@@ -31,6 +33,10 @@ def open_prepared(name: str, folder: pathlib.Path | None, others: list[str]) -> 
     from google.protobuf import json_format
 
     folder = folder or pathlib.Path(tfds.core.constants.DATA_DIR).expanduser()
+    own = re.match(r'\w*', name)[0]
+    if own:
+        with sentences():  # what may not be read, TensorFlow Datasets says is not there, or a trace
+            check_folder(folder / own)
     try:
         builder = tfds.builder(name, data_dir=folder, try_gcs=False)
         prepared = builder.info.splits

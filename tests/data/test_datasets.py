@@ -4,6 +4,7 @@ import json
 import pathlib
 import shutil
 import sys
+import tempfile
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from efficiency.data import Examples, Source, datasets, register_dataset, source
 from efficiency.data.datasets import load
 from efficiency.data.splits import DamagedExample
 from efficiency.errors import UserError
+from tests.conftest import not_root
 
 SPLITS = ('train', 'test')
 
@@ -147,6 +149,21 @@ def test_a_record_that_is_damaged_is_named(tfds_dir, tmp_path):
     data = load('imagenet_sample', ('validation', 'validation'), 224, tmp_path)
     with pytest.raises(DamagedExample, match=r'record \d+ of validation in .*imagenet_sample.* cannot be read: '):
         data.eval.take(np.arange(len(data.eval)), None)
+
+
+@pytest.mark.parametrize('place', ['', '1.0.0', '1.0.0/dataset_info.json', '1.0.0/*.array_record*'])
+def test_what_is_prepared_and_may_not_be_read_is_named(place, tfds_dir):
+    top = pathlib.Path(tempfile.mkdtemp())  # where any user may go
+    top.chmod(0o755)
+    as_folder(tfds_dir, top)
+    path = next((top / 'imagenet_sample').glob(place)) if place else top / 'imagenet_sample'
+    path.chmod(0)
+    try:
+        with not_root(), pytest.raises(UserError, match=f'cannot read {path}: Permission denied'):
+            load('imagenet_sample', ('validation', None), 224, top)
+    finally:
+        path.chmod(0o755)
+        shutil.rmtree(top)
 
 
 def test_photographs_are_decoded_as_they_are_needed(tfds_dir):

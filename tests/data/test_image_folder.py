@@ -1,6 +1,5 @@
 """ImageFolder trees: torchvision's classes and labels, and whatever would shift or lose some is one sentence."""
 
-import contextlib
 import os
 import pathlib
 import shutil
@@ -13,9 +12,9 @@ import pytest
 from efficiency.data.datasets import load
 from efficiency.data.splits import DamagedExample
 from efficiency.errors import UserError
+from tests.conftest import not_root
 
 SPLITS = ('train', None)
-NOBODY = 65534
 
 
 @pytest.fixture
@@ -31,19 +30,6 @@ def tree():
                 cv2.imwrite(str(top / split / name / f'{i}.jpg'), pixels)
     yield top
     shutil.rmtree(top)
-
-
-@contextlib.contextmanager
-def not_root():
-    """As a user whom permissions bind."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def labels(tree, split='train'):
