@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from efficiency.data.encoded import ends_early, header, is_jpeg
+from efficiency.data.encoded import Header, header
 
 # RandomResizedCrop (Szegedy et al., 2015, arXiv:1409.4842, section 6), with torchvision's defaults.
 _AREA = (0.08, 1.0)
@@ -29,8 +29,8 @@ def decode(encoded: bytes, channels: int | None = 3, reduced: int = 1) -> np.nda
     Args:
         encoded: the file's bytes.
         channels: 3 for RGB whatever the file has; None for the file's own, 1 or 3.
-        reduced: 1, 2, 4 or 8: by how much a JPEG for which `reducible_shape` has a size is scaled down while it is
-            decoded; 1 where channels is None.
+        reduced: 1, 2, 4 or 8: by how much a JPEG whose header says that it can be is scaled down while it is decoded;
+            1 where channels is None.
 
     Returns:
         (h, w, channels) uint8.
@@ -38,12 +38,15 @@ def decode(encoded: bytes, channels: int | None = 3, reduced: int = 1) -> np.nda
     Raises:
         ValueError: if it does not decode, the file ends before its image does, or it has more pixels than Pillow takes.
     """
+    return _decode(encoded, header(encoded), channels, reduced)
+
+
+def _decode(encoded: bytes, found: Header, channels: int | None, reduced: int) -> np.ndarray:
     if not encoded:
         raise ValueError('the file is empty, there is nothing to decode')
-    if is_jpeg(encoded) and ends_early(encoded):
+    if found.ends_early:
         raise ValueError('the file ends before its image does')
-    found = header(encoded)
-    if found and found.plain:
+    if found.plain:
         most = 2 * (_pillow().MAX_IMAGE_PIXELS or math.inf)  # from which on Pillow raises
         if found.height * found.width > most:
             raise ValueError(f'it has {found.height * found.width:,} pixels, and images are decoded up to {most:,}')
@@ -114,15 +117,15 @@ def resized_crop_flip(image: bytes | np.ndarray, size: int, rng: np.random.Gener
     """
     import cv2
 
-    shape = reducible_shape(image) if isinstance(image, bytes) else None
-    if isinstance(image, bytes) and shape is None:
-        image = decode(image)
-    height, width = shape or image.shape[:2]
+    found = header(image) if isinstance(image, bytes) else None
+    if found and not found.reducible:
+        image = _decode(image, found, 3, 1)
+    height, width = image.shape[:2] if isinstance(image, np.ndarray) else (found.height, found.width)
     top, left, rows, columns = _random_box(height, width, rng)
     mirrored = rng.random() < 0.5
     if isinstance(image, bytes):
         reduced = next((scale for scale in (8, 4, 2) if min(rows, columns) >= scale * size), 1)
-        image = decode(image, reduced=reduced)
+        image = _decode(image, found, 3, reduced)
     else:
         reduced, image = 1, rgb(image)
     top, left = top // reduced, left // reduced
@@ -131,12 +134,6 @@ def resized_crop_flip(image: bytes | np.ndarray, size: int, rng: np.random.Gener
     shrinks = max(rows, columns) >= 2 * size
     part = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return cv2.flip(part, 1) if mirrored else part
-
-
-def reducible_shape(encoded: bytes) -> tuple[int, int] | None:
-    """Height and width of a JPEG that can be scaled down while it is decoded; None of any other image."""
-    found = header(encoded) if is_jpeg(encoded) else None
-    return (found.height, found.width) if found and found.plain else None
 
 
 def _random_box(height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from efficiency.data import images
+from efficiency.data.encoded import header
 from efficiency.data.pipeline import default_workers
 from efficiency.data.sources import ExampleSource, Source
 from efficiency.data.splits import DamagedExample, WrongLabel, read
@@ -112,7 +113,7 @@ class Sample:
 
 def _decode(_, image: bytes | np.ndarray) -> None:
     if isinstance(image, bytes):
-        images.decode(image, reduced=8 if images.reducible_shape(image) else 1)
+        images.decode(image, reduced=8 if header(image).reducible else 1)
 
 
 def _short(digest) -> str:

@@ -156,7 +156,7 @@ def test_what_is_cut_short_is_refused(kind, trials):
     # With bytes after its end a file can lose those.
     wholes = [saved(picture(), 'JPEG')] if 'after its end' in kind else KINDS[kind]
     for encoded in wholes[:10]:
-        ends = [b''] if not images.is_jpeg(encoded) else [b'', bytes(1000), bytes(len(encoded) // 2), FILM[:-20]]
+        ends = [b''] if encoded[:2] != b'\xff\xd8' else [b'', bytes(1000), bytes(len(encoded) // 2), FILM[:-20]]
         for end in ends:
             for share in (0.3, 0.6, 0.9):
                 cut = encoded[: int(share * len(encoded))] + end

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from efficiency.data import catalogue, images
+from efficiency.data.encoded import header
 
 GOLDEN = pathlib.Path(__file__).parent / 'torchvision_crops.npz'
 
@@ -125,5 +126,6 @@ def test_a_large_image_is_reduced_while_it_is_decoded_and_stays_in_place():
 
 
 @pytest.mark.parametrize(('height', 'width'), [(375, 500), (1, 1), (333, 77)])
-def test_the_size_is_read_from_a_jpegs_header(height, width):
-    assert images.reducible_shape(encoded(smooth(height, width))) == (height, width)
+def test_the_size_is_read_from_the_header(height, width):
+    for suffix in ('.jpg', '.png'):
+        assert header(encoded(smooth(height, width), suffix))[:3] == (height, width, True)
