@@ -14,12 +14,13 @@ def paper_recipe(model: str, dataset: str | None, learning_rate: float) -> Confi
     Args:
         model: a name of `efficiency.models.list_models()`.
         dataset: what follows the colon in `--config=configs/shufflenet.py:cifar10`: a preset below, or any other
-            data set's name; mnist5k where nothing does.
+            data set's name; mnist5k where nothing does. 'imagenet2012:5.0.0' is a preset's data set in another version.
         learning_rate: the peak. The paper's rule: 0.01 for networks without batch norm, 0.1 for those with it.
     """
     dataset = dataset or 'mnist5k'
-    config = PRESETS[dataset]() if dataset in PRESETS else any_dataset(dataset)
-    config.preset = dataset
+    preset = PRESETS.get(dataset.partition(':')[0])
+    config = preset() if preset else any_dataset(dataset)
+    config.dataset = config.preset = dataset
     config.model = ConfigDict({'name': model})
     config.learning_rate = learning_rate
     return config

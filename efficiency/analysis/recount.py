@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from efficiency import records
 from efficiency.data import datasets, sources
 from efficiency.data.augment import ON_HOST
+from efficiency.data.parts import split_of
 from efficiency.data.sources import Examples, Source
 from efficiency.errors import UserError, shown
 from efficiency.models import list_models
@@ -166,11 +167,12 @@ def _sizes(name: str, train: str, evaluation: str) -> dict[str, Any]:
 
 
 def _overlap(name: str, train: str, evaluation: str) -> bool:
-    """Whether two splits, or parts of one as 'train[:90%]', have examples in common."""
-    base = train.partition('[')[0]
-    if base != evaluation.partition('[')[0]:
-        return False
-    sizes = {base: _IN_PUBLIC.get(name, (0, {}))[1].get(base, _SOME)}
+    """Whether two splits, or parts and sums of them as 'train[:90%]+test', have examples in common."""
+    bases = {part.partition('[')[0].strip() for split in (train, evaluation) for part in split.split('+')}
+    if 'all' in bases:
+        return True
+    known = _IN_PUBLIC.get(name, (0, {}))[1]
+    sizes = {base: known.get(base, _SOME) for base in sorted(bases)}
     try:
         return bool(np.intersect1d(_indices(sizes, train, name), _indices(sizes, evaluation, name)).size)
     except UserError:  # no such part, which is said where the data are looked at
@@ -178,7 +180,10 @@ def _overlap(name: str, train: str, evaluation: str) -> bool:
 
 
 def _indices(sizes: Mapping[str, int], split: str, name: str) -> np.ndarray:
-    """The numbers of a split's examples in the whole of which it is a part."""
+    """The numbers of a split's examples among those of all the whole ones."""
     nothing = np.zeros((1, 1, 1, 1), np.uint8)
-    whole = {base: Examples(np.broadcast_to(nothing, (size, 1, 1, 1)), np.arange(size)) for base, size in sizes.items()}
-    return np.asarray(sources.split_of(Source(1, whole), split, name).labels)
+    whole, first = {}, 0
+    for base, size in sizes.items():
+        whole[base] = Examples(np.broadcast_to(nothing, (size, 1, 1, 1)), np.arange(first, first + size))
+        first += size
+    return np.asarray(split_of(Source(1, whole), split, name).labels)

@@ -5,6 +5,7 @@ import pathlib
 
 from efficiency.data import (
     image_folder,
+    mislaid,
     mnist5k,  # noqa: F401  (registers itself)
     prepared,
 )
@@ -29,6 +30,10 @@ def open_source(name: str, data_dir: str | os.PathLike | None = None) -> Source:
             raise UserError(f'there is no folder {folder}, which --data_dir names')
         if folder and name not in registered() and image_folder.is_tree(folder):
             return image_folder.open_tree(folder)
+        if folder and name not in registered() and not prepared.is_there(name, folder):
+            sentence = mislaid.not_quite_a_tree(folder)
+            if sentence:
+                raise UserError(sentence)
     except OSError as error:
         raise UserError(f'cannot read {error.filename}: {error.strerror}; --data_dir names {folder}') from error
     if name in registered():

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from efficiency.data import catalogue, images, sources
+from efficiency.data import catalogue, images
+from efficiency.data.parts import split_of
 from efficiency.data.pipeline import default_workers
 from efficiency.data.sample import Sample
 from efficiency.data.sources import Examples, ExampleSource, Source
@@ -101,7 +102,7 @@ def load(
     source = catalogue.open_source(name, data_dir)
     train_name, eval_name = split_names
     eval_name = eval_name or next((split for split in _EVAL_SPLITS if split in source.splits), 'validation')
-    examples = [sources.split_of(source, split, name) for split in (train_name, eval_name)]
+    examples = [split_of(source, split, name) for split in (train_name, eval_name)]
     source = _with_shape(source, examples)
     shape = source.image_shape
     size = image_size or (max(shape[:2]) if shape else _SIZE_OF_PHOTOGRAPHS)
@@ -166,12 +167,13 @@ def _checked_images(examples: Examples) -> np.ndarray:
 
 
 def _checked_labels(examples: Examples, num_classes: int) -> np.ndarray:
-    labels = np.asarray(examples.labels, np.int32)
+    labels = np.asarray(examples.labels)
+    # Before they are made smaller numbers, which would take 2**32 for 0.
     strange = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if strange.size:
         index = int(strange[0])
         raise UserError(f'example {index} has the label {labels[index]}, and there are {num_classes} classes')
-    return labels
+    return labels.astype(np.int32)
 
 
 def _fingerprint_of_arrays(splits: Sequence[ArraySplit]) -> str:

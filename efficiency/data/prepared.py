@@ -16,6 +16,9 @@ ILSVRC2012_img_train.tar (138 GB) and ILSVRC2012_img_val.tar (6 GB) into {folder
 pip install ".[prepare]" && tfds build imagenet2012 --data_dir={folder} --file_format=array_record \
 (once; about two hours on two cores)"""
 
+# What each version of a data set has in its folder.
+_INFO = 'dataset_info.json'
+
 
 def open_prepared(name: str, folder: pathlib.Path | None, others: list[str]) -> Source:
     """A data set in TensorFlow Datasets' own folder, or another.
@@ -37,15 +40,18 @@ def open_prepared(name: str, folder: pathlib.Path | None, others: list[str]) -> 
     if own:
         with sentences():  # what may not be read, TensorFlow Datasets says is not there, or a trace
             check_folder(folder / own)
+    if not is_there(name, folder) and (sentence := _elsewhere(name, folder)):
+        raise UserError(sentence)
     try:
         builder = tfds.builder(name, data_dir=folder, try_gcs=False)
         prepared = builder.info.splits
     except (tfds.core.DatasetNotFoundError, FileNotFoundError):
-        raise UserError(_not_found(name, folder, others)) from None
+        raise UserError(_other_versions(name, folder) or _not_found(name, folder, others)) from None
     except (AssertionError, ImportError, RuntimeError, ValueError, json_format.ParseError) as error:
-        raise UserError(f'TensorFlow Datasets cannot open {name!r}: {str(error).strip().splitlines()[0]}') from error
+        reason = f'TensorFlow Datasets cannot open {name!r}: {str(error).strip().splitlines()[0]}'
+        raise UserError(_other_versions(name, folder) or reason) from error
     if not prepared:
-        raise UserError(_not_prepared(name, folder, others))
+        raise UserError(_other_versions(name, folder) or _not_prepared(name, folder, others))
     if any(pathlib.Path(builder.data_dir).glob('*.array_record*')):
         # Perhaps beside the files that it was converted from, whose format its description still names.
         builder.info.set_file_format('array_record', override=True, override_if_initialized=True)
@@ -66,6 +72,52 @@ def open_prepared(name: str, folder: pathlib.Path | None, others: list[str]) -> 
         version,
         shape,
         identity='\n'.join(sizes),
+    )
+
+
+def is_there(name: str, folder: pathlib.Path) -> bool:
+    """Whether TensorFlow Datasets has a data set of that name, in any version and config, in its folder."""
+    return bool(_prepared_in(folder / _base(name)))
+
+
+def _base(name: str) -> str:
+    """The data set's name alone."""
+    return re.split('[/:]', name, maxsplit=1)[0]
+
+
+def _prepared_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The folders of versions in a data set's folder, those of its configs included."""
+    found = [path.parent for depth in ('*', '*/*') for path in folder.glob(f'{depth}/{_INFO}')]
+    return sorted(found)
+
+
+def _elsewhere(name: str, folder: pathlib.Path) -> str | None:
+    """What is wrong where the folder is the data set's own, or a version's in it; None where it is not."""
+    own = next((path for path in (folder, *folder.absolute().parents[:3]) if path.name == _base(name)), None)
+    if own and _prepared_in(own):
+        return (
+            f"{folder} is the data set {_base(name)}'s own folder; TensorFlow Datasets looks for it in the one above: "
+            f'pass --data_dir={own.parent}'
+        )
+    if (folder / _INFO).is_file():
+        return (
+            f'{folder} is a version of a prepared data set; it must be in DATA/{_base(name)}/<version>, with '
+            '--data_dir=DATA'
+        )
+    return None
+
+
+def _other_versions(name: str, folder: pathlib.Path) -> str | None:
+    """What is there where a data set is prepared in other versions or configs than is asked for; else None."""
+    names = []
+    for path in _prepared_in(folder / _base(name)):
+        *names_of, version = path.relative_to(folder).parts
+        names.append(f'{"/".join(names_of)}:{version}')
+    if not names or name in names:
+        return None
+    return (
+        f'{name} is not prepared in {folder} in the version that this asks for, but as {", ".join(names)}; take it as '
+        f'--config=FILE:{names[-1]}'
     )
 
 
@@ -98,7 +150,7 @@ def _not_found(name: str, folder: pathlib.Path, others: list[str]) -> str:
 
 
 def _not_prepared(name: str, folder: pathlib.Path, others: list[str]) -> str:
-    if name == 'imagenet2012':
+    if _base(name) == 'imagenet2012':
         return _IMAGENET.format(folder=folder)
     near = difflib.get_close_matches(name, others, n=1)
     hint = f' (did you mean {near[0]}?)' if near else ''
@@ -136,6 +188,7 @@ class _Records:
         self._split, self._folder = split, str(builder.data_dir)
         self._image_key, self._label_key = image_key, label_key
         self._source = builder.as_data_source(split, decoders=skipped)
+        self.shard_lengths = builder.info.splits[split].shard_lengths
 
     def __len__(self) -> int:
         return len(self._source)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -113,51 +112,3 @@ def register_dataset(name: str) -> Callable:
 def registered() -> dict[str, Callable[[str | None], Source]]:
     """The functions that open the registered data sets, by name."""
     return _registered
-
-
-class _Part:
-    """Some of the examples of a split."""
-
-    def __init__(self, whole: ExampleSource, indices: range):
-        self._whole, self._indices = whole, indices
-        if hasattr(whole, '__getitems__'):
-            self.__getitems__ = lambda chosen: whole.__getitems__([indices[i] for i in chosen])
-
-    def __len__(self):
-        return len(self._indices)
-
-    def __getitem__(self, index):
-        return self._whole[self._indices[index]]
-
-    def name_of(self, index):
-        return self._whole.name_of(self._indices[index])
-
-
-def split_of(source: Source, name: str, dataset: str) -> ExampleSource:
-    """A split of a source by name, or a part of one as TensorFlow Datasets writes it: 'train[:90%]', 'train[100:]'.
-
-    Raises:
-        UserError: if there is no such split, or it is empty.
-    """
-    match = re.fullmatch(r'(.+?)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?', name)
-    base, start, stop = match.groups() if match else (name, None, None)
-    if base not in source.splits:
-        raise UserError(f'{dataset} has no split {name!r}: its splits are {", ".join(source.splits)}')
-    whole = source.splits[base]
-    if not hasattr(whole, 'name_of'):
-        raise UserError(f'the split {base} of {dataset} is {type(whole).__name__}; it must be Examples')
-    part = range(len(whole))[_position(start, len(whole)) : _position(stop, len(whole))]
-    if not part:
-        raise UserError(f'the split {name!r} of {dataset} is empty')
-    if len(part) == len(whole):
-        return whole
-    if isinstance(whole, Examples) and isinstance(whole.images, np.ndarray):
-        chosen = slice(part.start, part.stop)
-        return Examples(whole.images[chosen], whole.labels[chosen])
-    return _Part(whole, part)
-
-
-def _position(text: str | None, size: int) -> int | None:
-    if text is None or not text.endswith('%'):
-        return None if text is None else int(text)
-    return round(int(text[:-1]) * size / 100)
