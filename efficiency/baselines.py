@@ -93,8 +93,8 @@ def complete_runs(folder: pathlib.Path) -> list[records.Record]:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--runs', required=True, type=pathlib.Path, help='folder of run records')
-    folder = parser.parse_args(argv).runs
+    parser.add_argument('--runs', required=True, help='folder of run records')
+    folder = pathlib.Path(parser.parse_args(argv).runs).expanduser()
     try:
         row = baseline_row(complete_runs(folder), str(folder))
     except (UserError, records.RecordError) as error:

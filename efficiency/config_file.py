@@ -45,6 +45,7 @@ def parse_flags(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
     Raises:
         UserError: for a mistake in the command line or in the config file, which names its line.
     """
+    argv = [_expanded(arg, before) for arg, before in zip(argv, ['', *argv], strict=False)]
     pairs = zip(argv, [*argv[1:], ''], strict=True)
     values = [value if m[1] is None else m[1] for arg, value in pairs if (m := re.match(r'--?config(?:=(.*)|$)', arg))]
     path = values[-1].split(':')[0] if values else ''
@@ -66,6 +67,12 @@ def parse_flags(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
         if where is None and not isinstance(error, _PARSER_ERRORS):
             raise
         raise UserError(' '.join((where or _in_one_sentence(error, argv)).split())) from error
+
+
+def _expanded(arg: str, before: str) -> str:
+    """An argument, with the home folder for the ~ of a config file, which shells leave as it is after a =."""
+    flag, path = re.fullmatch(r'(--?config=)?(.*)', arg, re.DOTALL).groups()
+    return (flag or '') + os.path.expanduser(path) if flag or re.fullmatch('--?config', before) else arg
 
 
 def read_config(path: str, overrides: Sequence[str] = ()) -> Any:

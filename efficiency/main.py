@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
 
         result = evaluate(config, _DATA_DIR.value)
         if hosts.leads():
-            print(json.dumps(result))
+            print(json.dumps(result, allow_nan=False))
         return 0
     workdir = pathlib.Path(_WORKDIR.value or pathlib.Path('runs', run_name(config))).expanduser()
     record = existing_record(workdir, config) if hosts.leads() else None

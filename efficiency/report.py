@@ -10,6 +10,7 @@ which are listed; 2 a mistake in the command, as a file that is not there or can
 
 import argparse
 import contextlib
+import os
 import pathlib
 import sys
 import time
@@ -38,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--runs', metavar='DIR', help='folder with run records below it')
-    parser.add_argument('--out', metavar='DIR', type=pathlib.Path, help='folder for the report')
+    parser.add_argument('--runs', metavar='DIR', type=os.path.expanduser, help='folder with run records below it')
+    parser.add_argument('--out', metavar='DIR', type=_path, help='folder for the report')
     parser.add_argument(
         '--target', metavar='METRIC:VALUE', action='append', default=[],
         help='a level to report on and to compare at, as top1:0.954; by default the targets that the runs share',
@@ -50,15 +51,23 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--compare',
         nargs=2,
+        type=os.path.expanduser,
         metavar=('A', 'B'),
         help="split B's factor over A into its causes; each is a system's name in the tables of --runs, a run record, "
         'or the name of a point of the ledger; at the level of --target, if given',
     )
-    parser.add_argument('--check_submission', metavar='FILE', help='check a run record or ledger rows, write nothing')
+    parser.add_argument(
+        '--check_submission', metavar='FILE', type=os.path.expanduser,
+        help='check a run record or ledger rows, write nothing',
+    )  # fmt: skip
     options = parser.parse_args(argv)
     if options.check_submission is None and not options.out:
         parser.error('--out=DIR is missing: where the report is to be written')
     return options
+
+
+def _path(text: str) -> pathlib.Path:
+    return pathlib.Path(text).expanduser()
 
 
 def _check(path: str) -> int:

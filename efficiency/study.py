@@ -98,7 +98,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog='python -m efficiency.study', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )  # fmt: skip
-    parser.add_argument('--study', metavar='FILE', help='a file of studies/')
+    parser.add_argument('--study', metavar='FILE', type=os.path.expanduser, help='a file of studies/')
     parser.add_argument('--list', action='store_true', help='say what there is of each run, and make nothing')
     parser.add_argument('--only', metavar='GLOB', help="these systems or runs alone, as 'lenet5*' or lenet5/seed0")
     parser.add_argument('--jobs', metavar='N', help='runs at once: 1 by default here, no bound elsewhere')

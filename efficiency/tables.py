@@ -82,7 +82,7 @@ def _csv(rows):
 
 
 def _json(rows):
-    return json.dumps(rows, indent=1)
+    return json.dumps(rows, indent=1, allow_nan=False)
 
 
 FORMATS: dict[str, Callable[[Rows], str]] = {'table': _table, 'csv': _csv, 'json': _json, 'markdown': _markdown}

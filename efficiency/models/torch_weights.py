@@ -97,11 +97,12 @@ def load_torch_weights(
         {'params': ..., 'batch_stats': ...}, float32 whatever floating type the file has.
 
     Raises:
-        UserError: if the file is none, holds weights of another network, or such that are no floating numbers.
+        UserError: if the file is none, holds weights of another network, or such that are no finite floating numbers.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    path = os.path.expanduser(path)
     if not os.path.isfile(path):
         raise UserError(f'there is no file {path}')
     try:
@@ -115,4 +116,10 @@ def load_torch_weights(
     for leaf in jax.tree.leaves(variables):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise UserError(f'{path} holds weights of type {leaf.dtype}; save it as float32')
-    return jax.tree.map(lambda leaf: leaf.astype(np.float32), variables)
+    with np.errstate(over='ignore'):  # what float32 has not is infinite there
+        variables = jax.tree.map(lambda leaf: leaf.astype(np.float32), variables)
+    names = model_entry(name).torch_names
+    for keys, leaf in traverse_util.flatten_dict(variables).items():
+        if not np.isfinite(leaf).all():
+            raise UserError(f'{path} holds {torch_name(keys, names)} with values that are no finite float32 numbers')
+    return variables

@@ -176,6 +176,7 @@ def evaluate(config: ConfigDict, data_dir: str | os.PathLike | None = None) -> d
 
     Raises:
         UserError: for a mistake in the config, or a file that holds no weights of the network.
+        RunError: if the loss is not finite, as of negative variances.
     """
     use_compilation_cache()
     config, dataset, _ = opened(config, data_dir)
@@ -189,7 +190,10 @@ def evaluate(config: ConfigDict, data_dir: str | os.PathLike | None = None) -> d
     evaluator = Evaluator(model, dataset, config.eval_batch_size, devices)
     evaluator.compile(state)
     hosts.meet()
-    return evaluator(state) | {'examples': len(dataset.eval)}
+    metrics = evaluator(state)
+    if not math.isfinite(metrics['loss']):
+        raise RunError(f'the evaluation loss is {metrics["loss"]}: {config.init_from} holds weights that cannot be')
+    return metrics | {'examples': len(dataset.eval)}
 
 
 def _agree(dataset: Dataset, name: str, arrays: Any) -> None:

@@ -36,6 +36,11 @@ def opened(config: ConfigDict, data_dir: str | os.PathLike | None) -> tuple[Conf
         open_source(config.dataset, data_dir)  # whether it is there at all is the first question
         raise UserError(f'which target on {config.dataset}? It has no preset, so pass --config.target.value')
     dataset = _load(config, data_dir)
+    if config.target.metric == 'top5' and dataset.num_classes <= 5 and not config.eval_only:
+        raise UserError(
+            f'config.target.metric is top5, and {config.dataset} has {dataset.num_classes} classes, of which any five '
+            'guesses are right; pass --config.target.metric=top1, and --config.target.value'
+        )
     # Rounded, as 16.12 epochs of 4,000 are 2,015 steps of 32 and not a hair more.
     total_steps = math.ceil(round(config.num_epochs * len(dataset.train) / config.batch_size, 6))
     if not 1 <= total_steps < 2**31:
