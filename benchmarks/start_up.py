@@ -69,6 +69,8 @@ def instrument(began: float) -> None:
         (loop, 'opened', 'config and data'),
         (loop, 'init_state', 'initial values'),
         (loop, 'matmul_peak', 'matrix-multiply peak'),
+        (loop, 'trace_train_step', STEP),
+        (loop.code, 'step_of', 'hash of the train step'),
         (loop, 'compile_train_step', STEP),
         (programs, 'count_jaxpr', '  beside: counting'),
         (programs, 'check_against_xla', '  beside: check of every operation'),

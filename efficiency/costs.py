@@ -14,13 +14,13 @@ from ml_collections import ConfigDict
 
 from efficiency.errors import UserError
 from efficiency.flops import Count, count, count_jaxpr
-from efficiency.flops.ahead import compile_ahead, topology_devices
+from efficiency.flops.ahead import Ahead, compile_ahead, topology_devices
 from efficiency.flops.xla import flops_when_lowered
 from efficiency.models import create_model, ops
 from efficiency.models.initializers import shapes_and_forward
 from efficiency.training.loss import loss_and_stats
 from efficiency.training.mesh import DataParallel
-from efficiency.training.programs import forward_count, forward_pass, without_optimizer
+from efficiency.training.programs import forward_count, forward_pass, multiplying, without_optimizer
 
 Shapes = Any
 
@@ -36,6 +36,7 @@ class Program:
         image_size: pixels a side.
         step: (state, batch) -> the new state or gradients, and the loss.
         state, batch: what it takes, as shapes; the leaves of `batch` have the examples first.
+        precision: as in `config.precision`, which a compiler is asked for.
         trains: whether what the step gives is the next state.
     """
 
@@ -46,6 +47,7 @@ class Program:
     step: Callable
     state: Shapes
     batch: dict[str, jax.ShapeDtypeStruct]
+    precision: str = 'float32'
     trains: bool = False
 
     @property
@@ -149,7 +151,9 @@ def recipe_program(config: ConfigDict, num_classes: int | None = None, data_dir:
         opt_state=jax.eval_shape(optimizer.init, variables['params']),
     )
     batch = _batch(config.batch_size, config.image_size, jnp.uint8, channels)
-    return Program(model, variables, evaluation, config.image_size, step, state, batch, trains=True)
+    return Program(
+        model, variables, evaluation, config.image_size, step, state, batch, config.precision, trains=True
+    )  # fmt: skip
 
 
 def _batch(batch_size, image_size, dtype, channels=3):
@@ -294,10 +298,17 @@ def xla_costs(program: Program) -> dict[str, Any]:
     }
     found = {}
     for name, (function, shapes, counted) in traces.items():
-        with ops.override('stock'):
+        with ops.override('stock'), multiplying(program.precision):
             flops = flops_when_lowered(jax.jit(function).trace(*shapes))
         found |= {f'xla_{name}_flops': flops, f'xla_{name}_over_real': _ratio(flops, 2 * counted.real_macs)}
     return found
+
+
+def _compiled(program: Program, devices: DataParallel) -> Ahead:
+    with multiplying(program.precision):
+        return compile_ahead(
+            program.step, program.state, program.batch, devices.replicated, devices.split, program.trains
+        )
 
 
 def compiled_costs(program: Program) -> dict[str, Any]:
@@ -311,8 +322,7 @@ def compiled_costs(program: Program) -> dict[str, Any]:
     Raises:
         UserError: if the batch does not divide over the devices.
     """
-    devices = DataParallel(program.batch_size)
-    ahead = compile_ahead(program.step, program.state, program.batch, devices.replicated, devices.split, program.trains)
+    ahead = _compiled(program, DataParallel(program.batch_size))
     flops = ahead.flops
     return {
         'devices': ahead.devices,
@@ -335,8 +345,7 @@ def topology_costs(program: Program, topology: str) -> dict[str, Any]:
         UserError: if there is no such slice, the batch does not divide over its devices, or libtpu is not installed.
     """
     there, chips = topology_devices(topology)
-    devices = DataParallel(program.batch_size, there)
-    ahead = compile_ahead(program.step, program.state, program.batch, devices.replicated, devices.split, program.trains)
+    ahead = _compiled(program, DataParallel(program.batch_size, there))
     return {
         'topology': topology,
         'chips': chips,

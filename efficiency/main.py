@@ -29,6 +29,9 @@ _WAIT_FOR_HOSTS = flags.DEFINE_float('wait_for_hosts', 50.0, 'Seconds to wait fo
 _DATA_WORKERS = flags.DEFINE_integer(
     'data_workers', None, 'Processes that decode images; one a core by default, up to 16.', lower_bound=0
 )
+_CHANGED_CODE = flags.DEFINE_bool(
+    'changed_code', False, 'Go on with a run, or take it as finished, though its code or weights have changed since.'
+)
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -45,6 +48,7 @@ def main(argv: list[str]) -> int:
     # Nothing heavy before the flags are known to be right.
     from efficiency.records import is_finished
     from efficiency.summary import summary
+    from efficiency.training.code import begin, check_finished
     from efficiency.training.settings import check_config, run_name
     from efficiency.training.workdir import existing_record
 
@@ -59,12 +63,14 @@ def main(argv: list[str]) -> int:
         return 0
     workdir = pathlib.Path(_WORKDIR.value or pathlib.Path('runs', run_name(config))).expanduser()
     record = existing_record(workdir, config) if hosts.leads() else None
+    if record and is_finished(record) and not (_DATA_DIR.value or _CHANGED_CODE.value):
+        check_finished(record, config, str(workdir), lambda: begin(config, None))
     # With a --data_dir, whether the record is of those very images is found out when they are opened.
     if hosts.tell(lambda: record is None or not is_finished(record) or bool(_DATA_DIR.value)):
         from efficiency.training.loop import Stopped, train
 
         try:
-            record = train(config, workdir, _DATA_DIR.value, _DATA_WORKERS.value)
+            record = train(config, workdir, _DATA_DIR.value, _DATA_WORKERS.value, _CHANGED_CODE.value)
         except Stopped as stopped:
             print(f'efficiency: {stopped}; the same command goes on', file=sys.stderr)
             return 128 + stopped.signal

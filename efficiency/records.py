@@ -110,7 +110,11 @@ _SCHEMA = {
             ),
             _COUNT,
         )
-        | {'compiled_flops_per_step': _Optional(_AMOUNT, may_lack=True)}
+        | {
+            'compiled_flops_per_step': _Optional(_AMOUNT, may_lack=True),
+            'step_sha256': _Optional(str, may_lack=True),
+            'traced_by': _Optional(str, may_lack=True),
+        }
     ],
     'xla': {
         'lowered_flops_per_step': _Optional(_AMOUNT),
@@ -128,6 +132,10 @@ _SCHEMA = {
         'share_of_peak': _Optional(_AMOUNT, may_lack=True),
     },
     'precision': str,
+    # What the run is of beside its config; `efficiency.training.code` says when it is compared.
+    'initial_sha256': _Optional(str, may_lack=True),
+    'init_from_sha256': _Optional(str, may_lack=True),
+    'own_files': _Optional(dict, may_lack=True),
     'devices': {'kind': str, 'count': _COUNT, 'hosts': _COUNT},
     'versions': dict,
     'git': _Optional({'commit': str, 'dirty': bool}),

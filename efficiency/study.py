@@ -129,7 +129,7 @@ def _study(options: argparse.Namespace, engine, signals: _StopSignals) -> int:
     from efficiency.studies.text import listing, what_it_says
 
     study = read_study(options.study)
-    folders = Folders(study, options.runs, options.results)
+    folders = Folders(study, options.runs, options.results, options.data_dir)
     _check_only(study, options.only)
     if options.list:
         systems, states, _ = _now(study, folders, engine)

@@ -1,17 +1,22 @@
 """What there is of a study's runs: done, running, stopped, failed or missing; and what they have computed."""
 
 import fcntl
+import multiprocessing
 import pathlib
 import re
+import signal
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
 from efficiency import records
+from efficiency.config_file import read_config
 from efficiency.engines.tasks import Task, last_try
 from efficiency.errors import UserError
 from efficiency.studies.choice import RULES
 from efficiency.studies.definition import Run, Study, System
+from efficiency.training.code import Beginning, begin, check_finished
 from efficiency.training.settings import differing_keys
 
 _STOPPED = (143, 130, -15, -2)
@@ -39,10 +44,12 @@ class Folders:
     Args:
         runs: of the workdirs, `<study>/<system>/seed<k>` below it.
         results: of the finished records, `<study>/<system>/seed<k>.json` below it.
+        data_dir: as for efficiency.main.
     """
 
-    def __init__(self, study: Study, runs: str, results: str):
-        self.study = study
+    def __init__(self, study: Study, runs: str, results: str, data_dir: str | None = None):
+        self.study, self._data_dir = study, data_dir
+        self._beginnings: dict[str, Beginning] = {}
         self.runs = pathlib.Path(runs).expanduser().absolute() / study.name
         self._results = pathlib.Path(results).expanduser() / study.name
 
@@ -74,10 +81,12 @@ class Folders:
         """
         kept = _record(self.kept(run), run)
         if kept:
+            self._check_code(self.kept(run), kept, run)
             return State(run, 'done', kept['status'], kept)
         task = self.task(run)
         record = _record(task.workdir / records.FILE_NAME, run)
         if record and records.is_finished(record):
+            self._check_code(task.workdir / records.FILE_NAME, record, run)
             return State(run, 'done', record['status'], record)
         steps = sum(program['steps'] for program in record['programs']) if record else 0
         if _is_held(task.workdir / '.lock'):
@@ -90,6 +99,25 @@ class Folders:
         if record or tried:
             return State(run, 'stopped', f'at step {steps}', record)
         return State(run, 'missing')
+
+    def _check_code(self, path: pathlib.Path, record: records.Record, run: Run) -> None:
+        system = run.system
+        check_finished(
+            record, run.config, str(path), lambda: self._begun(run), system.config.split(':')[0],
+            'move that file away, or name the system otherwise',
+        )  # fmt: skip
+
+    def _begun(self, run: Run) -> Beginning:
+        """How a run would begin now: found once for all seeds of a system, whose initial values alone differ."""
+        name = run.system.name
+        if name in self._beginnings:
+            return self._beginnings[name]._replace(initial_sha256=None)
+        # Its own process, whose devices are free again when runs begin, and which leaves a Ctrl-C to this one.
+        alone = multiprocessing.get_context('spawn')
+        with ProcessPoolExecutor(1, alone, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+            begun = pool.submit(_begin, run.system.config, run.options()[1:], self._data_dir)
+            self._beginnings[name] = begun.result()
+        return self._beginnings[name]
 
     def keep(self, state: State) -> None:
         """Keeps a finished run's record among the results, with what the run is in its study.
@@ -132,6 +160,10 @@ def _record(path: pathlib.Path, run: Run) -> records.Record | None:
             'file away, or name the system otherwise'
         )
     return record
+
+
+def _begin(path: str, overrides: list[str], data_dir: str | None) -> Beginning:
+    return begin(read_config(path, overrides), data_dir)
 
 
 def _has(config: Mapping[str, Any], key: str) -> bool:

@@ -10,14 +10,19 @@ from efficiency.data.batches import EvalBatches
 from efficiency.data.datasets import Dataset
 from efficiency.data.pipeline import eval_stream
 from efficiency.training.mesh import DataParallel
+from efficiency.training.programs import multiplying
 from efficiency.training.step import TrainState, make_eval_step
 
 
 class Evaluator:
     """Evaluates a network on the whole evaluation split, once `compile` has been called."""
 
-    def __init__(self, model: nn.Module, dataset: Dataset, batch_size: int, devices: DataParallel):
-        """`batch_size` is rounded up to a multiple of the devices, and down to what the split needs."""
+    def __init__(self, model: nn.Module, dataset: Dataset, batch_size: int, devices: DataParallel, precision: str):
+        """`batch_size` is rounded up to a multiple of the devices, and down to what the split needs.
+
+        `precision` is that of the config.
+        """
+        self._precision = precision
         self._devices = devices
         count = devices.mesh.size
         batch_size = -(-min(batch_size, len(dataset.eval)) // count) * count
@@ -30,7 +35,9 @@ class Evaluator:
         """Compiles the evaluation of a batch."""
         batch = self._devices.batch_shapes(self._batches.batch_size, self._batches.split.image_shape)
         batch['mask'] = jax.ShapeDtypeStruct(batch['label'].shape, bool, sharding=self._devices.split)
-        self._compiled = self._step.lower(state.params, state.batch_stats, batch).compile()
+        with multiplying(self._precision):
+            lowered = self._step.lower(state.params, state.batch_stats, batch)
+        self._compiled = lowered.compile()
 
     def __call__(self, state: TrainState, stopped: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
         """Mean loss, and the shares right at the first guess and within five: {'loss', 'top1', 'top5'}.

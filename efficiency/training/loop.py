@@ -16,23 +16,23 @@ from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from efficiency import records
-from efficiency.data.augment import ON_HOST, augmentation
+from efficiency.data.augment import ON_HOST
 from efficiency.data.batches import TrainBatches
 from efficiency.data.datasets import Dataset
 from efficiency.data.pipeline import TrainStream, default_workers
 from efficiency.errors import DataError, RunError, UserError
 from efficiency.models.torch_weights import load_torch_weights
-from efficiency.training import hosts
+from efficiency.training import code, hosts
 from efficiency.training.checkpoint import Checkpoints, digest, from_bytes, to_bytes
 from efficiency.training.clock import Clock
 from efficiency.training.evaluation import Evaluator
 from efficiency.training.memory import give_back_free_memory
 from efficiency.training.mesh import DataParallel
 from efficiency.training.peak import matmul_peak
-from efficiency.training.programs import compile_train_step
-from efficiency.training.recipe import network, network_and_options, opened, optimizer_of
+from efficiency.training.programs import compile_train_step, trace_train_step
+from efficiency.training.recipe import network, network_and_options, opened, train_step_of
 from efficiency.training.run import Run, check_identity, steps_of
-from efficiency.training.step import TrainState, init_state, make_train_step
+from efficiency.training.step import TrainState, init_state
 from efficiency.training.workdir import NO_ROOM, cache_dir, existing_record, locked, log_file
 from efficiency.training.writer import RunWriter
 
@@ -59,6 +59,7 @@ def train(
     workdir: str | os.PathLike,
     data_dir: str | os.PathLike | None = None,
     data_workers: int | None = None,
+    changed_code: bool = False,
 ) -> records.Record | None:
     """Trains a network until it meets its target, or for all of its epochs; goes on where an earlier call stopped.
 
@@ -72,6 +73,7 @@ def train(
         data_dir: where TensorFlow Datasets keeps its data, or an ImageFolder tree.
         data_workers: processes that decode, 0 for threads of this one; by default one a core, up to 16. The result
             does not depend on it.
+        changed_code: whether the run goes on, or counts as finished, also if its code or weights are others by now.
 
     Returns:
         The run record; of a run that had finished before, the one it left, which hosts other than host 0 do not have:
@@ -86,54 +88,52 @@ def train(
     workdir = pathlib.Path(workdir)
     clock = Clock()
     use_compilation_cache()
+    own_files = code.own_files()
     config, dataset, total_steps = opened(config, data_dir)
-    if config.precision == 'float32' and jax.default_backend() != 'cpu':
-        # An accelerator's default is to multiply float32 in fewer bits.
-        jax.config.update('jax_default_matmul_precision', 'highest')
     devices = DataParallel(config.batch_size)
-    model = network(config, dataset.num_classes)
-    optimizer = optimizer_of(config, total_steps, len(dataset.train))
-    augment = augmentation(config.augmentation)
-    train_step = make_train_step(model, optimizer, augment, dataset.mean, dataset.std)
+    model, optimizer, train_step = train_step_of(config, dataset, total_steps)
     batches = TrainBatches(dataset.train, config.batch_size, config.seed, config.augmentation in ON_HOST, devices.host)
     state = init_state(model, optimizer, config.seed, config.image_size)
+    initial = code.initial_digest(state)
     if config.init_from:
         state = state.replace(**_weights(config, dataset))
     _agree(dataset, 'the initial state', state)
     state = devices.put_state(state)
 
     with _room_to_write(workdir), _folder(workdir, config, dataset) as earlier:
-        if hosts.tell(lambda: bool(earlier and records.is_finished(earlier))):
+        finished = bool(earlier and records.is_finished(earlier))
+        if finished and not changed_code:
+            code.check_finished(earlier, config, str(workdir), lambda: code.begin(config, data_dir))
+        if hosts.tell(lambda: finished):
             return earlier
         _log.info('config:\n%s', config)
         _log.info('parameters:\n%s', parameter_overview.get_parameter_overview(state.params))
         checkpoints = Checkpoints(workdir) if hosts.leads() else None
         with clock.phase('checkpoint'):
             restored = _restored(checkpoints, state, config, dataset)
-        first = steps_of(restored[1]) if restored else 0
         if data_workers is None:
             data_workers = max(1, default_workers() // hosts.sharing_these_cores())
         # Before workers decode, which would take their share of a CPU; on all hosts at once, which may share one.
         hosts.meet()
         peak = matmul_peak(config.precision)
+        first = steps_of(restored[1]) if restored else 0
         with contextlib.closing(TrainStream(batches, first, total_steps, data_workers)) as stream:
             with clock.phase('compile'):
                 batch = devices.batch_shapes(config.batch_size, dataset.train.image_shape)
-                step, cost = compile_train_step(
-                    train_step, state, batch, model, config.image_size, cache_dir() / 'checked'
-                )
-                evaluate = Evaluator(model, dataset, config.eval_batch_size, devices)
+                traced = trace_train_step(train_step, state, batch, config.precision)
+                of_code = code.Code(code.step_of(traced), initial, code.weights_digest(config.init_from), own_files)
+                hosts.agree(of_code.step._asdict)
+                if restored and not changed_code:
+                    code.check_goes_on(restored[1], config, of_code.step, str(workdir))
+                step, cost = compile_train_step(traced, state, model, config.image_size, cache_dir() / 'checked')
+                evaluate = Evaluator(model, dataset, config.eval_batch_size, devices, config.precision)
                 evaluate.compile(state)
             give_back_free_memory()
             _log.info('compiled in %.1f s', clock.seconds['compile'])
-            run = Run(config, dataset, cost, clock, peak)
+            run = Run(config, dataset, cost, of_code, clock, peak)
             if restored:
-                run.resume(restored[1])
+                run.resume(restored[1], earlier)
                 state = devices.put_state(restored[0])
-                # A process that was killed before its first checkpoint has left its restart in the record alone.
-                if earlier and len(earlier['resumed_from_steps']) >= len(run.resumed_from):
-                    run.resumed_from = [*earlier['resumed_from_steps'], run.steps]
-                _log.info('going on from step %d', run.steps)
             # Their first exchange waits for half a minute only, and one may compile for longer than another.
             hosts.meet()
             writer = RunWriter(run, workdir, checkpoints, total_steps)
@@ -187,7 +187,7 @@ def evaluate(config: ConfigDict, data_dir: str | os.PathLike | None = None) -> d
     weights = _weights(config, dataset)
     _agree(dataset, 'the weights', weights)
     state = devices.put_state(TrainState(step=np.int32(0), key=np.zeros(2, np.uint32), opt_state=(), **weights))
-    evaluator = Evaluator(model, dataset, config.eval_batch_size, devices)
+    evaluator = Evaluator(model, dataset, config.eval_batch_size, devices, config.precision)
     evaluator.compile(state)
     hosts.meet()
     metrics = evaluator(state)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from efficiency.training.programs import multiplying
+
 _TRIES = 3
 
 
@@ -23,7 +25,8 @@ def large_product(precision: str) -> Callable[[], None]:
     """
     rows = rows_of_large_product()
     a = jnp.ones((rows, rows), jnp.dtype(precision))
-    multiply = jax.jit(jnp.matmul).lower(a, a).compile()
+    with multiplying(precision):
+        multiply = jax.jit(jnp.matmul).lower(a, a).compile()
     return lambda: multiply(a, a).block_until_ready()
 
 

@@ -5,6 +5,7 @@ import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -51,8 +52,34 @@ def _is_the_optimizers(op: Operation) -> bool:
     return op.layer.split('/')[0] == OPTIMIZER_SCOPE
 
 
+def multiplying(precision: str) -> AbstractContextManager:
+    """Within this, programs are traced as a config's precision asks: float32 is multiplied in all of its bits.
+
+    An accelerator's default is fewer. The same on every platform, so that a program does not depend on where it is
+    traced, nor on what jax was told otherwise.
+
+    Args:
+        precision: as in `config.precision`.
+    """
+    return jax.default_matmul_precision('highest' if precision == 'float32' else None)
+
+
+def trace_train_step(train_step: Callable, state: Any, batch: Any, precision: str) -> jax.stages.Traced:
+    """Traces the train step, as it is compiled and counted.
+
+    Args:
+        train_step: (state, batch) -> (state, loss); gives its state's buffers away.
+        state, batch: arrays, or `jax.ShapeDtypeStruct`s, with their shardings; the state keeps its own.
+        precision: as in `config.precision`.
+    """
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+    step = jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None))
+    with tracing(), multiplying(precision):
+        return step.trace(state, batch)
+
+
 def compile_train_step(
-    train_step: Callable, state: Any, batch: Any, model: nn.Module, image_size: int, check_cache: str | os.PathLike
+    traced: jax.stages.Traced, state: Any, model: nn.Module, image_size: int, check_cache: str | os.PathLike
 ) -> tuple[jax.stages.Compiled, Cost]:
     """Compiles the train step ahead of time, and counts the very program that was compiled.
 
@@ -60,18 +87,13 @@ def compile_train_step(
     XLA's before anything runs.
 
     Args:
-        train_step: (state, batch) -> (state, loss); gives its state's buffers away.
-        state, batch: arrays, or `jax.ShapeDtypeStruct`s, with their shardings; the state keeps its own.
-        model, image_size: for the forward count.
+        traced: the train step, of `trace_train_step`.
+        state, model, image_size: for the forward count; of the state the shapes.
         check_cache: folder that remembers which programs were checked.
 
     Raises:
         CountError, DisagreementError: if the step cannot be counted, or XLA counts an operation differently.
     """
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    step = jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None))
-    with tracing():
-        traced = step.trace(state, batch)
 
     def cost_without_compiling():
         step = count_jaxpr(traced.jaxpr)

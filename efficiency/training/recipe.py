@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from efficiency.training.mesh import DataParallel
 from efficiency.training.metrics import check_tensorboard
 from efficiency.training.optimizer import make_optimizer, make_schedule
 from efficiency.training.settings import check_config
+from efficiency.training.step import make_train_step
 
 
 def opened(config: ConfigDict, data_dir: str | os.PathLike | None) -> tuple[ConfigDict, Dataset, int]:
@@ -76,6 +78,14 @@ def shapes_of_data(config: ConfigDict, data_dir: str | os.PathLike | None) -> tu
         return config, source.num_classes, source.image_shape[2] if source.image_shape else 3
     dataset = _load(config, data_dir)
     return settled(config, dataset), dataset.num_classes, dataset.train.image_shape[2]
+
+
+def train_step_of(config: ConfigDict, dataset: Dataset, total_steps: int) -> tuple[nn.Module, Any, Callable]:
+    """The network of a settled config, its optimizer, and the train step of both on a data set."""
+    model = network(config, dataset.num_classes)
+    optimizer = optimizer_of(config, total_steps, len(dataset.train))
+    augment = augmentation(config.augmentation)
+    return model, optimizer, make_train_step(model, optimizer, augment, dataset.mean, dataset.std)
 
 
 def network(config: ConfigDict, num_classes: int) -> nn.Module:

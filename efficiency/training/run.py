@@ -1,6 +1,7 @@
 """One run's ledger: what it has done so far, and the record that says so."""
 
 import dataclasses
+import logging
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -10,8 +11,11 @@ from efficiency.data.datasets import Dataset
 from efficiency.errors import UserError
 from efficiency.training import provenance
 from efficiency.training.clock import Clock
+from efficiency.training.code import Code
 from efficiency.training.programs import Cost
 from efficiency.training.settings import differing_keys
+
+_log = logging.getLogger('efficiency')
 
 
 @dataclasses.dataclass
@@ -22,6 +26,7 @@ class Run:
         matmul_peak: multiply-adds a second that the devices reach at best (`efficiency.training.peak`).
         programs: the compiled train steps that the run has used, in order, with the steps taken by each. A run that
             goes on under another executable (other devices, another compiler) bills the old steps at the old cost.
+        code: what the run is of beside its config.
         curve: one point an evaluation, see `efficiency.records`.
         eval_examples: evaluated so far.
         resumed_from: the steps of the checkpoints that the run went on from.
@@ -31,6 +36,7 @@ class Run:
     config: ConfigDict
     dataset: Dataset
     cost: Cost
+    code: Code
     clock: Clock
     matmul_peak: float
     programs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -59,6 +65,7 @@ class Run:
             'optimizer_dense_macs_per_step': self.cost.optimizer.dense_macs,
             'train_dense_macs_per_step_by_kind': {kind: part.dense_macs for kind, part in step.by_kind().items()},
             'compiled_flops_per_step': self.cost.compiled_flops,
+            **self.code.step._asdict(),
         }
 
     @property
@@ -119,6 +126,8 @@ class Run:
         """What a checkpoint keeps of this."""
         return identity(self.config, self.dataset) | {
             'sample': self.dataset.description.get('sample'),
+            'initial_sha256': self.code.initial_sha256,
+            'init_from_sha256': self.code.init_from_sha256,
             'programs': self.programs,
             'curve': self.curve,
             'eval_examples': self.eval_examples,
@@ -126,20 +135,28 @@ class Run:
             'seconds': dict(self.clock.seconds),
         }
 
-    def resume(self, progress: dict[str, Any]) -> None:
-        """Goes on from a checkpoint's `progress`; the time spent since this process started is added to its clock."""
+    def resume(self, progress: dict[str, Any], earlier: records.Record | None) -> None:
+        """Goes on from a checkpoint's `progress`, with the record beside it, if there is one.
+
+        The time spent since this process started is added to its clock.
+        """
         *before, last = progress['programs']
         if {**last, 'steps': 0} == self.programs[0]:
             self.programs = [*before, last]
         else:
             self.programs = [*before, last, *self.programs]
+        self.code = self.code._replace(initial_sha256=progress.get('initial_sha256', self.code.initial_sha256))
         self.curve = list(progress['curve'])
         self._find_crossing()
         self.eval_examples = progress['eval_examples']
         self.resumed_from = [*progress['resumed_from'], self.steps]
         self.saved_place = self.steps, len(self.curve), progress.get('sample')
+        # A process that was killed before its first checkpoint has left its restart in the record alone.
+        if earlier and len(earlier['resumed_from_steps']) >= len(self.resumed_from):
+            self.resumed_from = [*earlier['resumed_from_steps'], self.steps]
         for phase, seconds in progress['seconds'].items():
             self.clock.seconds[phase] += seconds
+        _log.info('going on from step %d', self.steps)
 
     def record(self, status: str, failure: str | None = None) -> records.Record:
         """The run record as of now."""
@@ -185,6 +202,9 @@ class Run:
                 'share_of_peak': rate * step.dense_macs / self.matmul_peak,
             },
             'precision': config.precision,
+            'initial_sha256': self.code.initial_sha256,
+            'init_from_sha256': self.code.init_from_sha256,
+            'own_files': self.code.own_files,
             **self._made_by,
             'resumed_from_steps': self.resumed_from,
             'failure': failure,
