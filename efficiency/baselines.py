@@ -15,7 +15,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from efficiency import records
+from efficiency import console, records
 from efficiency.analysis.survival import summary_over_seeds
 from efficiency.errors import UserError
 from efficiency.published import BASELINE_COLUMNS, BASELINES_FILE, baselines
@@ -114,4 +114,5 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
+    console.start()
     main()

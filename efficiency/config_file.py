@@ -11,7 +11,7 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
-from efficiency.errors import UserError
+from efficiency.errors import UserError, shown
 
 # The flag is the command's that asks for it, among whose options --help lists it.
 flags.disclaim_key_flags()
@@ -112,6 +112,8 @@ def place_in(path: str, error: BaseException | None) -> str | None:
 def _in_one_sentence(error: Exception, argv: list[str]) -> str:
     from efficiency.training.settings import wanted
 
+    if isinstance(error, UnicodeEncodeError):
+        return f'{shown(error.object)} is no text in UTF-8'
     message = str(error.args[0] if error.args else error).strip()
     value = re.match(r'flag (--config\.([\w.]+)=.*?): ', message, re.DOTALL)
     words = value and (wanted(value[2]) or ('True or False' if 'boolean flag' in message else None))

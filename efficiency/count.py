@@ -26,7 +26,8 @@ from concurrent.futures import ProcessPoolExecutor
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from efficiency.errors import UserError
+from efficiency import backend, console
+from efficiency.errors import RunError, UserError
 from efficiency.tables import FORMATS, render
 
 if TYPE_CHECKING:
@@ -243,18 +244,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         if rest and arguments.config is None:
             raise UserError(f'there is no option {rest[0]}; --help lists those that there are')
         _check(arguments)
+        if arguments.compiled:
+            backend.check_devices()
+        else:
+            backend.count_on_cpu()
+            backend.check_settings()
         if arguments.topology is not None:
             from efficiency.flops import ahead
 
             ahead.check_topology(arguments.topology)
             ahead.leave_tpus_alone()
         rows = _counted(arguments, rest)
-    except UserError as error:
+        if arguments.by_layer and arguments.format in ('table', 'markdown'):
+            rows = _with_total(rows)
+        console.deliver(render(rows, arguments.format))
+    except (UserError, RunError) as error:
         print('efficiency:', ' '.join(str(error).splitlines()), file=sys.stderr)
-        return 2
-    if arguments.by_layer and arguments.format in ('table', 'markdown'):
-        rows = _with_total(rows)
-    print(render(rows, arguments.format))
+        return 2 if isinstance(error, UserError) else 1
     if arguments.against is None:
         return 0
     from efficiency.flops.frameworks import UNEXPLAINED
@@ -266,4 +272,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
+    console.start()
     sys.exit(main())

@@ -19,6 +19,18 @@ class DataError(RunError):
     """A run that cannot go on because of its data, as of an example that cannot be read; once mended, it can."""
 
 
+class Stopped(Exception):
+    """The run was asked to stop by a signal; it has saved its state, and the same command goes on.
+
+    Attributes:
+        signal: the signal's number.
+    """
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.signal = signal_number
+
+
 def shown(value: object) -> str:
     """A value in a message: on one line, and cut where it is long."""
     text = ' '.join(repr(value).split())

@@ -14,8 +14,9 @@ import traceback
 
 from absl import app, flags, logging
 
+from efficiency import backend, console
 from efficiency.config_file import define_config, no_such_config, parse_flags
-from efficiency.errors import RunError, UserError
+from efficiency.errors import RunError, Stopped, UserError
 from efficiency.training import hosts
 from efficiency.training.memory import restart_with_large_pages
 
@@ -55,11 +56,12 @@ def main(argv: list[str]) -> int:
     check_config(config)
     hosts.start(config, _COORDINATOR.value, _NUM_HOSTS.value, _HOST.value, _WAIT_FOR_HOSTS.value)
     if config.eval_only:
+        backend.check_devices()
         from efficiency.training.loop import evaluate
 
         result = evaluate(config, _DATA_DIR.value)
         if hosts.leads():
-            print(json.dumps(result, allow_nan=False))
+            console.deliver(json.dumps(result, allow_nan=False))
         return 0
     workdir = pathlib.Path(_WORKDIR.value or pathlib.Path('runs', run_name(config))).expanduser()
     record = existing_record(workdir, config) if hosts.leads() else None
@@ -67,7 +69,8 @@ def main(argv: list[str]) -> int:
         check_finished(record, config, str(workdir), lambda: begin(config, None))
     # With a --data_dir, whether the record is of those very images is found out when they are opened.
     if hosts.tell(lambda: record is None or not is_finished(record) or bool(_DATA_DIR.value)):
-        from efficiency.training.loop import Stopped, train
+        backend.check_devices()
+        from efficiency.training.loop import train
 
         try:
             record = train(config, workdir, _DATA_DIR.value, _DATA_WORKERS.value, _CHANGED_CODE.value)
@@ -122,4 +125,5 @@ def run() -> None:
 
 if __name__ == '__main__':
     restart_with_large_pages()
+    console.start(outlives=True)
     run()

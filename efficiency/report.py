@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tqdm import tqdm
 
+from efficiency import backend, console
 from efficiency.errors import UserError
 
 TITLE = 'How much compute it takes to reach a known capability'
@@ -71,6 +72,7 @@ def _path(text: str) -> pathlib.Path:
 
 
 def _check(path: str) -> int:
+    backend.count_on_cpu()
     from efficiency.analysis.submission import check
 
     with _progress() as progress:
@@ -113,4 +115,5 @@ def _progress() -> Iterator[Callable[[str], None]]:
 
 
 if __name__ == '__main__':
+    console.start()
     sys.exit(main())

@@ -19,6 +19,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from efficiency import console
 from efficiency.engines import ENGINES
 from efficiency.errors import RunError, UserError, named, shown
 
@@ -78,9 +79,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (UserError, RunError) as error:
         print('efficiency:', ' '.join(str(error).split()), file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
-    except BrokenPipeError:  # as of `| head`, which wants no more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         from efficiency.training.workdir import NO_ROOM
 
@@ -133,7 +131,7 @@ def _study(options: argparse.Namespace, engine, signals: _StopSignals) -> int:
     _check_only(study, options.only)
     if options.list:
         systems, states, _ = _now(study, folders, engine)
-        print(listing(study, systems, [state for state in states if _is_wanted(state.run, options.only)]))
+        console.deliver(listing(study, systems, [state for state in states if _is_wanted(state.run, options.only)]))
         return 0
     systems, states = _make(study, folders, options, engine, signals)
     print(what_it_says(study, systems, states))
@@ -242,4 +240,5 @@ def _make(study, folders, options: argparse.Namespace, engine, signals: _StopSig
 
 
 if __name__ == '__main__':
+    console.start(outlives=True)
     sys.exit(main())

@@ -170,5 +170,5 @@ def _within_a_few_decades(interval) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Text that matplotlib shows as it is: a dollar sign would begin a formula."""
-    return text.replace('$', r'\$')
+    """Text that matplotlib shows as it is: a dollar sign would begin a formula, and it refuses what is not UTF-8."""
+    return text.encode(errors='backslashreplace').decode().replace('$', r'\$')

@@ -46,15 +46,20 @@ def write_report(
         files = {}
         for section in sections:
             for table in section.tables:
-                write_atomically(out / 'tables' / f'{table.name}.csv', csv_text(table).encode())
+                write_atomically(out / 'tables' / f'{table.name}.csv', _encoded(csv_text(table)))
                 progress(f'tables/{table.name}.csv')
             for chart in section.charts:
                 files[chart.name] = figures.draw(chart, out / 'figures')
                 progress(f'figures/{chart.name}')
-        write_atomically(out / 'report.md', markdown(title, sections).encode())
-        write_atomically(out / 'index.html', page(title, sections, files).encode())
+        write_atomically(out / 'report.md', _encoded(markdown(title, sections)))
+        write_atomically(out / 'index.html', _encoded(page(title, sections, files)))
     except OSError as error:
         raise UserError(f'cannot write to {error.filename or out}: {error.strerror}; take another --out') from error
+
+
+def _encoded(text: str) -> bytes:
+    """As UTF-8; what a name has that is none, as a file's may, as escapes."""
+    return text.encode(errors='backslashreplace')
 
 
 def csv_text(table: Table) -> str:

@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import multiprocessing
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from efficiency import console
 from efficiency.data.batches import Batch, EvalBatches, TrainBatches
 from efficiency.errors import DataError
 
@@ -93,6 +95,10 @@ class TrainStream:
             if not ended:
                 raise
             return DataError(f'a data worker ended: {_ENDINGS.get(int(ended[1]), f"it crashed: {error}")}')
+        except OSError:
+            if problem := _nothing_can_be_shared():
+                return DataError(problem)
+            raise
         finally:
             _give_back_at_once()
         # Copied out of that memory, which is given back at once.
@@ -107,6 +113,18 @@ class TrainStream:
             _give_back_at_once()
             # The iterators are in cycles, with batches among them, and the end of the process would leave those.
             gc.collect()
+
+
+def _nothing_can_be_shared() -> str | None:
+    """Why processes cannot be given anything in common, as semaphores are; None if they can."""
+    try:
+        multiprocessing.get_context('spawn').Lock()
+    except OSError as error:
+        return (
+            'data workers cannot be started: /dev/shm, through which they send batches, cannot be written to '
+            f'({error.strerror}); mend that, or decode in threads with --data_workers=0'
+        )
+    return None
 
 
 def _give_back_at_once() -> None:
@@ -151,6 +169,7 @@ def _start_worker(parent: int, index: int, count: int) -> None:
     """In a worker: leaves signals to the process that it works for, and ends when that ends, however it does."""
     import cv2
 
+    console.start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -69,7 +69,7 @@ def under_way(folder: pathlib.Path) -> dict[str, str]:
     """
     names = {path.stem: json.loads(path.read_text()) for path in (folder / 'slurm').glob('*.json')}
     asked = ['squeue', '--noheader', '--array', '--me', '--format=%F %K %T']
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    done = subprocess.run(asked, capture_output=True, text=True, errors='surrogateescape', check=False)
     if done.returncode:
         raise RunError(f'squeue does not answer: {" ".join(done.stderr.split())}')
     states = {}
@@ -117,7 +117,8 @@ def _submit(tasks: Sequence[Task], jobs: int | None, options: str, folder: pathl
             f'--array=0-{len(tasks) - 1}{f"%{jobs}" if jobs else ""}', '--ntasks=1', '--requeue',
             '--open-mode=append', f'--output={ours / "%A_%a.out"}', *_words(options),
         ],
-        input=_SCRIPT.format(cases=cases, restarts=_MOST_RESTARTS), capture_output=True, text=True, check=False,
+        input=_SCRIPT.format(cases=cases, restarts=_MOST_RESTARTS), capture_output=True, text=True,
+        errors='surrogateescape', check=False,
     )  # fmt: skip
     if done.returncode:
         raise UserError(f'sbatch refused the study: {" ".join(done.stderr.split())}')

@@ -62,7 +62,7 @@ def start(task: Task, when_parent_dies: signal.Signals) -> subprocess.Popen:
             if os.getppid() != parent:  # which died before that
                 os._exit(1)
 
-    with open(task.log, 'a', encoding='utf-8') as log:
+    with open(task.log, 'a', encoding='utf-8', errors='surrogateescape') as log:
         print('+', shlex.join(task.command), file=log, flush=True)
         return subprocess.Popen(
             task.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,

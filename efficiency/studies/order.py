@@ -1,9 +1,11 @@
 """What a system's runs will take, to make the cheapest first."""
 
+import contextlib
 import hashlib
 import json
 import math
 import multiprocessing
+import pathlib
 import signal
 import statistics
 from collections import defaultdict
@@ -11,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from efficiency import records
+from efficiency import backend, records
 from efficiency.errors import UserError
 from efficiency.studies.definition import System
 from efficiency.studies.state import State
@@ -35,8 +37,8 @@ def expected_macs(
         remembered = cache_dir() / 'expected' / _digest(system.settled)
         if system.name in took:
             yield system.name, statistics.median(took[system.name])
-        elif remembered.exists():
-            yield system.name, float(remembered.read_text())
+        elif (macs := _remembered(remembered)) is not None:
+            yield system.name, macs
         else:
             left.append((remembered, system))
     if not left:
@@ -47,9 +49,17 @@ def expected_macs(
         counts = pool.map(_count, [system.settled for _, system in left], [data_dir] * len(left))
         for (remembered, system), macs in zip(left, counts, strict=True):
             if macs < math.inf:
-                remembered.parent.mkdir(parents=True, exist_ok=True)
-                records.write_atomically(remembered, str(macs).encode(), wait=False)
+                with contextlib.suppress(OSError):  # where there is no cache, they are counted each time
+                    remembered.parent.mkdir(parents=True, exist_ok=True)
+                    records.write_atomically(remembered, str(macs).encode(), wait=False)
             yield system.name, macs
+
+
+def _remembered(path: pathlib.Path) -> float | None:
+    try:
+        return float(path.read_text(encoding='ascii'))
+    except (OSError, ValueError):
+        return None
 
 
 def _digest(config: Mapping[str, Any]) -> str:
@@ -57,6 +67,7 @@ def _digest(config: Mapping[str, Any]) -> str:
 
 
 def _count(settled: Mapping[str, Any], data_dir: str | None) -> float:
+    backend.count_on_cpu()
     from ml_collections import ConfigDict
 
     from efficiency.costs import recipe_program

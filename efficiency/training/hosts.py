@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from efficiency import backend
 from efficiency.errors import RunError, UserError, shown
 from efficiency.training import rendezvous
 from efficiency.training.store import Store
@@ -94,6 +95,8 @@ def start(config: ConfigDict, coordinator: str | None, num_hosts: int | None, ho
     # Before they meet, as each may take its time for it.
     from importlib import metadata
 
+    backend.check_settings()
+
     import jax
     from jax._src import distributed  # its key-value store has no public name
 
@@ -118,7 +121,8 @@ def start(config: ConfigDict, coordinator: str | None, num_hosts: int | None, ho
     _cluster.store.add(_machine())
     _cluster.watch = Watch(_cluster.store, place.index, place.count, place.coordinator)
     _cluster.watch.start()
-    _keep_stdout_clean()
+    # Libraries tell there who is connected.
+    os.dup2(2, 1)
     from efficiency.training import provenance
 
     agree(lambda: {'config': config.to_dict(), 'versions': provenance.versions()})
@@ -127,16 +131,6 @@ def start(config: ConfigDict, coordinator: str | None, num_hosts: int | None, ho
 def _lost_on_the_way() -> None:
     print('efficiency: a host was lost before all were connected; start them all again', file=sys.stderr, flush=True)
     os._exit(1)
-
-
-def _keep_stdout_clean() -> None:
-    """Leaves stdout to what this program prints: libraries, which tell there who is connected, get stderr."""
-    if sys.stdout is None or sys.stderr is None:
-        return  # closed from the start
-    sys.stdout.flush()
-    ours = os.dup(1)
-    os.dup2(2, 1)
-    sys.stdout = os.fdopen(ours, 'w', encoding=sys.stdout.encoding, errors=sys.stdout.errors)
 
 
 def _place(coordinator: str | None, num_hosts: int | None, host: int | None, seconds: float) -> _Place | None:

@@ -20,7 +20,7 @@ from efficiency.data.augment import ON_HOST
 from efficiency.data.batches import TrainBatches
 from efficiency.data.datasets import Dataset
 from efficiency.data.pipeline import TrainStream, default_workers
-from efficiency.errors import DataError, RunError, UserError
+from efficiency.errors import DataError, RunError, Stopped, UserError
 from efficiency.models.torch_weights import load_torch_weights
 from efficiency.training import code, hosts
 from efficiency.training.checkpoint import Checkpoints, digest, from_bytes, to_bytes
@@ -40,18 +40,6 @@ _log = logging.getLogger('efficiency')
 
 # Steps that may be under way on the device while the host prepares the next.
 _STEPS_AHEAD = 2
-
-
-class Stopped(Exception):
-    """The run was asked to stop by a signal; it has saved its state, and the same command goes on.
-
-    Attributes:
-        signal: the signal's number.
-    """
-
-    def __init__(self, message: str, signal_number: int):
-        super().__init__(message)
-        self.signal = signal_number
 
 
 def train(
@@ -358,7 +346,11 @@ class _Trainer:
 
 
 def use_compilation_cache() -> None:
-    """Keeps compiled programs in the user's cache folder, unless jax is told of another place."""
+    """Keeps compiled programs in the user's cache folder, if there can be one, unless jax is told of another place."""
     if jax.config.jax_compilation_cache_dir is None:
-        jax.config.update('jax_compilation_cache_dir', str(cache_dir() / 'xla'))
-        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+        folder = cache_dir() / 'xla'
+        with contextlib.suppress(OSError):  # as in a home that is another user's
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+                jax.config.update('jax_compilation_cache_dir', str(folder))
+                jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)

@@ -1,5 +1,6 @@
-"""How a run shows how far it is: a bar on a terminal, plain lines elsewhere."""
+"""How a run shows how far it is: a bar on a terminal, plain lines elsewhere and in its log."""
 
+import logging
 import sys
 import time
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 30
+_log = logging.getLogger('efficiency')
 
 
 class Bar:
@@ -38,6 +40,10 @@ class Progress(Bar):
         super().__init__(total, initial=done, unit='step', smoothing=0.05)
         self._steps_per_epoch = steps_per_epoch
 
+    def line(self, text: str) -> None:
+        _log.info(text)
+        super().line(text)
+
     def step(self, done: int, loss: float | None) -> None:
         """After a step; the loss is of the newest step that is known to be finished."""
         if self._on_terminal:
@@ -47,8 +53,13 @@ class Progress(Bar):
         text = f'epoch {done / self._steps_per_epoch:.2f}, loss {loss:.4f}'
         if self._on_terminal:
             self._bar.set_description_str(text, refresh=False)
-        elif time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
-            self.line(f'step {done} of {self._total}, {text}')
+        if time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+            line = f'step {done} of {self._total}, {text}'
+            if self._on_terminal:
+                self._last_line = time.monotonic()
+                _log.info(line)
+            else:
+                self.line(line)
 
     def evaluation(self, point: dict, target: dict) -> None:
         """After an evaluation."""

@@ -39,7 +39,8 @@ def git_state() -> dict | None:
     folder = pathlib.Path(efficiency.__file__).parent
 
     def git(*command):
-        return subprocess.run(['git', *command], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+        done = subprocess.run(['git', *command], cwd=folder, capture_output=True, check=True)
+        return done.stdout.decode(errors='replace').strip()
 
     try:
         git('ls-files', '--error-unmatch', '__init__.py')

@@ -6,13 +6,14 @@ import fcntl
 import logging
 import os
 import pathlib
+import sys
 import tempfile
 from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
-from efficiency import records
-from efficiency.errors import UserError
+from efficiency import console, records
+from efficiency.errors import RunError, Stopped, UserError
 from efficiency.training.settings import differing_keys
 
 
@@ -75,23 +76,34 @@ class _LogFile(logging.FileHandler):
     """A log that says by an exception that it cannot be written, as every other file here."""
 
     def handleError(self, record):  # noqa: N802  (the name that logging calls)
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = self.baseFilename
         raise  # noqa: PLE0704  (called where the exception is being handled)
 
 
 @contextlib.contextmanager
 def log_file(workdir: pathlib.Path) -> Iterator[None]:
-    """Adds what this package logs to `run.log` in the folder."""
+    """Adds what this package logs to `run.log` in the folder, what libraries say past Python, and how a run failed."""
     logger = logging.getLogger('efficiency')
-    handler = _LogFile(workdir / 'run.log')
+    handler = _LogFile(workdir / 'run.log', encoding='utf-8', errors='backslashreplace')
     handler.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
     try:
-        yield
+        with console.libraries_to(handler.stream):
+            yield
+    except UserError:
+        raise  # no run has begun
+    except Exception as error:
+        with contextlib.suppress(OSError):  # as the disk may be full, which is what the error says then
+            logger.error('%s', error, exc_info=not isinstance(error, RunError | Stopped | OSError))
+        raise
     finally:
         logger.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):  # of a line that could not be written, which was said then
+            handler.close()
 
 
 def cache_dir() -> pathlib.Path:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 import math
 import pathlib
 import time
@@ -9,12 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from efficiency import records
+from efficiency.summary import summary
 from efficiency.training import hosts
 from efficiency.training.checkpoint import Checkpoints
 from efficiency.training.metrics import MetricsLog
 from efficiency.training.progress import Progress
 from efficiency.training.run import Run
 
+_log = logging.getLogger('efficiency')
 # Between two evaluations a run that takes long is saved as often.
 _SECONDS_BETWEEN_CHECKPOINTS = 600
 
@@ -95,6 +98,8 @@ class RunWriter:
         before = time.monotonic()
         record = self._run.record(status, failure)
         if hosts.leads():
+            if records.is_finished(record):
+                _log.info('%s', summary(record, self._workdir))
             self._records.write(record)
             self._written_at = time.monotonic()
             self._write_seconds = self._written_at - before

@@ -16,6 +16,7 @@ from tests.analysis.conftest import saver
 
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
 HOSTILE = '<img src=x onerror=alert(1)></script><script>document.title="taken"</script>'
+NOT_UTF_8 = b'f\xfcr'.decode(errors='surrogateescape')
 FORMULA = '=HYPERLINK("http://127.0.0.1/"&A1)'
 
 needs_browser = pytest.mark.skipif(not CHROMIUM, reason='there is no chromium; Debian has it as the package chromium')
@@ -30,6 +31,7 @@ def site(tmp_path_factory):
         save(f'alexnet-{seed}', model='alexnet', seed=seed, accuracies=(0.3, 0.6, 0.7 + seed / 100, 0.85))
         save(f'lenet5-{seed}', model='lenet5', seed=seed, accuracies=(0.5, 0.8 + seed / 50, 0.9), macs_per_epoch=500)
     save('formula', model=FORMULA, accuracies=(0.9,))
+    save('bytes', model=NOT_UTF_8, accuracies=(0.9,))
     folder = save('hostile', model=HOSTILE, accuracies=(0.9,), note=HOSTILE)
     (folder / f'{HOSTILE.replace("/", "")}.json').write_text('{}')
     out = tmp_path / 'out'
@@ -124,6 +126,7 @@ def test_what_records_say_is_text_in_every_form(site):
         names = {row['system'] for row in csv.DictReader(file)}
     assert HOSTILE in names
     assert f"'{FORMULA}" in names
+    assert r'f\udcfcr' in names
     assert FORMULA not in names
     with open(site / 'tables' / 'left-out.csv', newline='') as file:
         assert [row['reason'] for row in csv.DictReader(file)] == ['is not a run record: schema_version is missing']

@@ -33,7 +33,8 @@ def whole(streamed, tmp_path_factory):
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert b'Traceback' not in errors
-    assert b'leaked' not in errors
+    # Where libraries are heard, as the one that gives shared memory back.
+    assert 'leaked' not in (workdir / 'run.log').read_text()
     return workdir
 
 

@@ -1,0 +1,171 @@
+"""Where a command speaks, whatever becomes of it: a terminal that closes, a pipe that nobody reads, a full disk.
+
+What cannot be written there is lost, and nothing else is: what a command is for goes on, and its exit code is its own.
+"""
+
+import atexit
+import contextlib
+import io
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import IO
+
+from efficiency.errors import RunError
+
+# How long a line may wait for a terminal that was halted, or whose connection hangs, before what follows is lost.
+_PATIENCE = 5.0
+_DESCRIPTORS = {0: os.O_RDONLY, 1: os.O_WRONLY, 2: os.O_WRONLY}
+
+
+def start(outlives: bool = False) -> None:
+    """Has this process speak through streams that outlive what they lead to; at the beginning of a command.
+
+    What an encoding does not have is written as an escape. Descriptors 1 and 2 are left to libraries, past Python.
+
+    Args:
+        outlives: whether the process goes on when its terminal is closed, and does not wait long for its stdout.
+    """
+    if outlives:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    closed = {}
+    for number, mode in _DESCRIPTORS.items():
+        try:
+            os.fstat(number)
+        except OSError as error:  # the next file that is opened would get the number, and all that is said there
+            closed[number] = error
+            os.set_inheritable(os.open(os.devnull, mode), True)
+    sys.stdout = _text_stream(_Stream(1, waits=not outlives, lost=closed.get(1)), sys.stdout)
+    sys.stderr = _text_stream(_Stream(2, waits=False, lost=closed.get(2)), sys.stderr, line_buffering=True)
+    atexit.register(sys.stdout.flush)
+
+
+class _Stream(io.FileIO):
+    """A file to write to that raises nothing.
+
+    Attributes:
+        lost: why something could not be written, None as long as all was; a reader that wants no more is no reason.
+    """
+
+    def __init__(self, number: int, waits: bool, lost: OSError | None):
+        """Leads where a descriptor does, which is kept as it is; unless it `waits`, it does so for `_PATIENCE` only."""
+        super().__init__(os.dup(number), 'w')
+        self.lost = lost
+        self._waits, self._writer = waits, None
+        self._asked: queue.SimpleQueue[tuple[bytes, threading.Event]] = queue.SimpleQueue()
+        self._written = threading.Event()
+        self._written.set()
+
+    def write(self, data) -> int:
+        # When the process ends there are no threads any more.
+        if self._waits or sys.is_finalizing():
+            self._write_all(data)
+        elif self._written.is_set():
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._serve, daemon=True)
+                self._writer.start()
+            self._written = threading.Event()
+            self._asked.put((bytes(data), self._written))
+            self._written.wait(_PATIENCE)
+        return len(data)
+
+    def _serve(self) -> None:
+        while True:
+            data, written = self._asked.get()
+            self._write_all(data)
+            written.set()
+
+    def _write_all(self, data) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                count = super().write(rest)
+                if count is None:  # another program has made it one that does not wait
+                    time.sleep(0.01)
+                rest = rest[count or 0 :]
+        except BrokenPipeError:
+            pass
+        except OSError as error:
+            self.lost = error
+
+
+def _text_stream(raw: _Stream, before: IO | None, line_buffering: bool = False) -> io.TextIOWrapper:
+    """With the encoding of the stream that was there before, if one was."""
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding=before.encoding if before else 'utf-8', errors='backslashreplace',
+        line_buffering=line_buffering or raw.isatty(), write_through=bool(before and before.write_through),
+    )  # fmt: skip
+
+
+def deliver(text: str) -> None:
+    """Prints a result that is kept nowhere else.
+
+    Raises:
+        RunError: if it is lost, as on a full disk.
+    """
+    print(text, flush=True)
+    if _started() and (lost := sys.stdout.buffer.raw.lost):
+        raise RunError(f'the result cannot be written to stdout: {lost.strerror}')
+
+
+def _started() -> bool:
+    """Whether Python's streams and the libraries' have parted."""
+    return isinstance(getattr(getattr(sys.stderr, 'buffer', None), 'raw', None), _Stream)
+
+
+@contextlib.contextmanager
+def libraries_to(file: IO) -> Iterator[None]:
+    """Meanwhile what libraries say past Python's streams goes to a file, as that of a log.
+
+    Nothing is done where this process was not begun by `start`: Python's streams would be led there too.
+    """
+    if not _started():
+        yield
+        return
+    before = [os.dup(number) for number in (1, 2)]
+    try:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        yield
+    finally:
+        for number, descriptor in zip((1, 2), before, strict=True):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+
+
+class _Hush:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._wanted, self._before = 0, -1
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Meanwhile nothing is heard of what libraries say on stderr past Python's; from any number of threads.
+
+        Around what says all there is to say by its result or exception. Nothing is done where `libraries_to` does not.
+        """
+        if not _started():
+            yield
+            return
+        with self._lock:
+            if not self._wanted:
+                self._before = os.dup(2)
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, 2)
+                os.close(nowhere)
+            self._wanted += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._wanted -= 1
+                if not self._wanted:
+                    os.dup2(self._before, 2)
+                    os.close(self._before)
+
+
+hushed = _Hush()
