@@ -70,11 +70,11 @@ def instrument(began: float) -> None:
         (loop, 'init_state', 'initial values'),
         (loop, 'matmul_peak', 'matrix-multiply peak'),
         (loop, 'trace_train_step', STEP),
-        (loop.code, 'step_of', 'hash of the train step'),
+        (loop, 'trace_forward', 'forward pass, traced'),
+        (loop.code, 'step_of', 'hash of both'),
         (loop, 'compile_train_step', STEP),
         (programs, 'count_jaxpr', '  beside: counting'),
         (programs, 'check_against_xla', '  beside: check of every operation'),
-        (programs, 'forward_count', '  beside: forward count'),
         (loop.Evaluator, 'compile', 'evaluation, traced and compiled'),
     ):
         setattr(owner, attribute, timed(name, getattr(owner, attribute)))

@@ -113,6 +113,7 @@ _SCHEMA = {
         | {
             'compiled_flops_per_step': _Optional(_AMOUNT, may_lack=True),
             'step_sha256': _Optional(str, may_lack=True),
+            'forward_sha256': _Optional(str, may_lack=True),
             'traced_by': _Optional(str, may_lack=True),
         }
     ],

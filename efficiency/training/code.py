@@ -8,13 +8,15 @@ traced step and its initial values, which are compared.
 import contextlib
 import functools
 import hashlib
+import importlib.util
+import inspect
 import json
 import logging
 import os
 import pathlib
 import sys
 import sysconfig
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -27,22 +29,25 @@ from efficiency.training.workdir import cache_dir
 _log = logging.getLogger('efficiency')
 # What ml_collections names the module of the file that --config names.
 _CONFIG_FILE = 'config_config'
+_NETWORKS = 'efficiency.models.'
 _PACKAGE = str(pathlib.Path(__file__).parents[1])
 _NOT_OWN = tuple(f'{folder}{os.sep}' for folder in (_PACKAGE, sysconfig.get_path('stdlib')))
 _INSTALLED = {'site-packages', 'dist-packages'}
 _NO_FILE = 'has no file'
+_HASHES = ('step_sha256', 'forward_sha256')
 _GO_ON = 'take another --workdir, or go on with it all the same by --changed_code'
 
 
 class Step(NamedTuple):
-    """A train step by what it computes.
+    """A train step, and the network's forward pass as in evaluation, by what they compute.
 
     Attributes:
-        step_sha256: see `efficiency.training.step_hash`.
+        step_sha256, forward_sha256: see `efficiency.training.step_hash`.
         traced_by: what else decides how it is traced: 'jax 0.10.2, flax 0.12.7, optax 0.2.8 on cpu'.
     """
 
     step_sha256: str
+    forward_sha256: str
     traced_by: str
 
 
@@ -62,14 +67,14 @@ class Code(NamedTuple):
     own_files: dict[str, str]
 
 
-def step_of(traced: Any) -> Step:
-    """Of a traced train step."""
+def step_of(train_step: Any, forward: Any) -> Step:
+    """Of a train step and a forward pass that were traced."""
     import jax
 
     from efficiency.training.step_hash import step_hash
 
     versions = ', '.join(f'{name} {metadata.version(name)}' for name in ('jax', 'flax', 'optax'))
-    return Step(step_hash(traced.jaxpr), f'{versions} on {jax.default_backend()}')
+    return Step(step_hash(train_step.jaxpr), step_hash(forward.jaxpr), f'{versions} on {jax.default_backend()}')
 
 
 class Beginning(NamedTuple):
@@ -100,7 +105,7 @@ def begin(config: ConfigDict, data_dir: str | os.PathLike | None) -> Beginning:
     import jax
 
     from efficiency.training.mesh import DataParallel
-    from efficiency.training.programs import trace_train_step
+    from efficiency.training.programs import trace_forward, trace_train_step
     from efficiency.training.recipe import opened, train_step_of
     from efficiency.training.step import init_state
 
@@ -113,7 +118,8 @@ def begin(config: ConfigDict, data_dir: str | os.PathLike | None) -> Beginning:
     )  # fmt: skip
     batch = devices.batch_shapes(config.batch_size, dataset.train.image_shape)
     traced = trace_train_step(train_step, shapes, batch, config.precision)
-    return Beginning(step_of(traced), initial_digest(state))
+    forward = trace_forward(model, state, config.image_size, config.precision)
+    return Beginning(step_of(traced, forward), initial_digest(state))
 
 
 def check_step(kept: Mapping[str, Any], now: Step, whose: str, advice: str = _GO_ON) -> None:
@@ -131,12 +137,17 @@ def check_step(kept: Mapping[str, Any], now: Step, whose: str, advice: str = _GO
     Raises:
         UserError: if it is another.
     """
-    if kept.get('step_sha256') in (None, now.step_sha256):
+    if kept.get('step_sha256') is None or all(kept[name] == getattr(now, name) for name in _HASHES):
         return
     if kept['traced_by'] == now.traced_by:
+        if kept['step_sha256'] != now.step_sha256:
+            raise UserError(
+                f'{whose} trained another step than the code that is here now: its network, optimizer, augmentation or '
+                f'data set, or this package, has changed since; {advice}'
+            )
         raise UserError(
-            f'{whose} trained another step than the code that is here now: its network, optimizer, augmentation or '
-            f'data set, or this package, has changed since; {advice}'
+            f'{whose} evaluated another network than the code that is here now: what it does in evaluation has changed '
+            f'since; {advice}'
         )
     message = (
         f'{whose} traced its train step by {kept["traced_by"]}, and it is another by {now.traced_by}: whether the code '
@@ -198,11 +209,11 @@ def check_finished(
     kept, program = record.get('own_files'), (record['programs'] or [{}])[-1]
     if kept is None or 'step_sha256' not in program:
         return
-    files = own_files(config_file)
+    files = own_files(config_file, kept)
     changed = [name for name, found in kept.items() if files.get(name) != found or found == _NO_FILE]
     if not changed:
         return
-    facts = [program['step_sha256'], {name: files.get(name) for name in kept}, config]
+    facts = [program[name] for name in _HASHES] + [files, config]
     same = json.dumps(facts, sort_keys=True, default=ConfigDict.to_dict)
     remembered = cache_dir() / 'same_step' / hashlib.sha256(same.encode()).hexdigest()
     if remembered.exists() and _NO_FILE not in kept.values():
@@ -210,6 +221,8 @@ def check_finished(
     try:
         now = begun()
     except UserError as error:
+        if all(map(_is_of_networks, changed)):  # where there is no data set, another version of this package may be
+            return
         raise UserError(
             f'{whose} is of other code ({", ".join(changed)} changed), and whether that makes another run of it cannot '
             f'be told: {error}'
@@ -222,15 +235,21 @@ def check_finished(
             f'{whose} began with other values than the code that is here now draws: its network has changed since; '
             f'{advice}'
         )
-    with contextlib.suppress(OSError):
-        remembered.parent.mkdir(parents=True, exist_ok=True)
-        remembered.touch()
+    if own_files(config_file, kept) == files:  # nothing was found on the way that a change could be in the next time
+        with contextlib.suppress(OSError):
+            remembered.parent.mkdir(parents=True, exist_ok=True)
+            remembered.touch()
 
 
-def own_files(config_file: str | None = None) -> dict[str, str]:
+def own_files(config_file: str | None = None, more: Iterable[str] = (), network: type | None = None) -> dict[str, str]:
     """sha256 of the files of all modules that are loaded and are the user's own, by the modules' names.
 
-    Those are what is neither Python's, nor installed, nor of this package. `config_file` is taken for the config's.
+    Those are what is neither Python's, nor installed, nor of this package, but for a network's.
+
+    Args:
+        config_file: taken for the config's.
+        more: names of modules that are asked for though they may not be loaded; those with no file are left out.
+        network: a network, whose own modules of `efficiency.models` are added.
     """
     found = {}
     for name, module in list(sys.modules.items()):
@@ -241,9 +260,42 @@ def own_files(config_file: str | None = None) -> dict[str, str]:
                 found[name] = _digest_of(path)
         elif name == '__main__':  # as of a notebook
             found[name] = _NO_FILE
+    more = {*more, *(_of_networks(network.__module__) if network else ())}
+    for name in more - found.keys():
+        if path := _file_of(name):
+            found[name] = _digest_of(path)
     if config_file is not None:
         found[_CONFIG_FILE] = _digest_of(pathlib.Path(config_file).expanduser().absolute())
     return dict(sorted(found.items()))
+
+
+def _is_of_networks(module: str) -> bool:
+    return module.startswith(_NETWORKS)
+
+
+def _of_networks(module: str) -> set[str]:
+    """The modules of `efficiency.models` that a module is one of, or uses what is defined in."""
+    found, left = set(), [module]
+    while left:
+        name = left.pop()
+        found.add(name)
+        for value in vars(sys.modules[name]).values():
+            used = value.__name__ if inspect.ismodule(value) else getattr(value, '__module__', None)
+            if isinstance(used, str) and _is_of_networks(used) and used in sys.modules and used not in found:
+                left.append(used)
+    return set(filter(_is_of_networks, found))
+
+
+def _file_of(module: str) -> pathlib.Path | None:
+    """Where a module would be loaded from; None if it has no file."""
+    if _is_of_networks(module):  # found without the whole of flax
+        path = pathlib.Path(_PACKAGE).parent.joinpath(*module.split('.')).with_suffix('.py')
+        return path if path.is_file() else None
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # of a package that is not there, of a module without a place
+        return None
+    return pathlib.Path(spec.origin) if spec and spec.has_location else None
 
 
 def _digest_of(path: pathlib.Path) -> str:

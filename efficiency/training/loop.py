@@ -29,7 +29,7 @@ from efficiency.training.evaluation import Evaluator
 from efficiency.training.memory import give_back_free_memory
 from efficiency.training.mesh import DataParallel
 from efficiency.training.peak import matmul_peak
-from efficiency.training.programs import compile_train_step, trace_train_step
+from efficiency.training.programs import compile_train_step, trace_forward, trace_train_step
 from efficiency.training.recipe import network, network_and_options, opened, train_step_of
 from efficiency.training.run import Run, check_identity, steps_of
 from efficiency.training.step import TrainState, init_state
@@ -76,7 +76,6 @@ def train(
     workdir = pathlib.Path(workdir)
     clock = Clock()
     use_compilation_cache()
-    own_files = code.own_files()
     config, dataset, total_steps = opened(config, data_dir)
     devices = DataParallel(config.batch_size)
     model, optimizer, train_step = train_step_of(config, dataset, total_steps)
@@ -109,11 +108,15 @@ def train(
             with clock.phase('compile'):
                 batch = devices.batch_shapes(config.batch_size, dataset.train.image_shape)
                 traced = trace_train_step(train_step, state, batch, config.precision)
-                of_code = code.Code(code.step_of(traced), initial, code.weights_digest(config.init_from), own_files)
+                forward = trace_forward(model, state, config.image_size, config.precision)
+                of_code = code.Code(
+                    code.step_of(traced, forward), initial, code.weights_digest(config.init_from),
+                    code.own_files(network=type(model)),
+                )  # fmt: skip
                 hosts.agree(of_code.step._asdict)
                 if restored and not changed_code:
                     code.check_goes_on(restored[1], config, of_code.step, str(workdir))
-                step, cost = compile_train_step(traced, state, model, config.image_size, cache_dir() / 'checked')
+                step, cost = compile_train_step(traced, forward, cache_dir() / 'checked')
                 evaluate = Evaluator(model, dataset, config.eval_batch_size, devices, config.precision)
                 evaluate.compile(state)
             give_back_free_memory()

@@ -78,8 +78,15 @@ def trace_train_step(train_step: Callable, state: Any, batch: Any, precision: st
         return step.trace(state, batch)
 
 
+def trace_forward(model: nn.Module, state: Any, image_size: int, precision: str) -> jax.stages.Traced:
+    """Traces a network's forward pass over one example, as in evaluation; of its `state` the shapes matter."""
+    variables = {'params': state.params, 'batch_stats': state.batch_stats}
+    with tracing(), multiplying(precision):
+        return jax.jit(forward_pass(model)).trace(variables, _one_image(image_size))
+
+
 def compile_train_step(
-    traced: jax.stages.Traced, state: Any, model: nn.Module, image_size: int, check_cache: str | os.PathLike
+    traced: jax.stages.Traced, forward: jax.stages.Traced, check_cache: str | os.PathLike
 ) -> tuple[jax.stages.Compiled, Cost]:
     """Compiles the train step ahead of time, and counts the very program that was compiled.
 
@@ -88,7 +95,7 @@ def compile_train_step(
 
     Args:
         traced: the train step, of `trace_train_step`.
-        state, model, image_size: for the forward count; of the state the shapes.
+        forward: the forward pass, of `trace_forward`.
         check_cache: folder that remembers which programs were checked.
 
     Raises:
@@ -99,8 +106,7 @@ def compile_train_step(
         step = count_jaxpr(traced.jaxpr)
         check_against_xla(step, check_cache)
         lowered = flops_when_lowered(traced)
-        variables = {'params': state.params, 'batch_stats': state.batch_stats}
-        return forward_count(model, variables, image_size), step, lowered
+        return count_jaxpr(forward.jaxpr), step, lowered
 
     with ThreadPoolExecutor(1) as pool:
         counted = pool.submit(cost_without_compiling)
@@ -111,8 +117,11 @@ def compile_train_step(
 
 def forward_count(model: nn.Module, variables: Any, image_size: int) -> Count:
     """What a network's forward pass over one example costs, as in evaluation; `variables` may be shapes."""
-    image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-    return count(forward_pass(model), variables, image)
+    return count(forward_pass(model), variables, _one_image(image_size))
+
+
+def _one_image(image_size: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
 
 
 def forward_pass(model: nn.Module) -> Callable[[Any, jax.Array], jax.Array]:

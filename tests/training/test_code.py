@@ -1,5 +1,6 @@
 """A run is known by its config and its code: what goes on, or is given back, under other code is found."""
 
+import ast
 import json
 import os
 import pathlib
@@ -133,13 +134,16 @@ def test_a_step_is_the_same_in_other_processes_and_on_other_numbers_of_devices()
 
 
 def test_only_what_the_same_versions_traced_is_compared(capsys):
-    now = code.Step('b' * 64, 'jax 2, flax 1, optax 1 on cpu')
+    now = code.Step('b' * 64, 'b' * 64, 'jax 2, flax 1, optax 1 on cpu')
     code.check_step({}, now, 'the run')  # older than what is kept
     code.check_step(now._asdict(), now, 'the run')
     with pytest.raises(UserError, match=r'the run trained another step than the code .* --changed_code'):
         code.check_step(now._asdict() | {'step_sha256': 'a' * 64}, now, 'the run')
+    with pytest.raises(UserError, match=r'the run evaluated another network than the code .* --changed_code'):
+        code.check_step(now._asdict() | {'forward_sha256': 'a' * 64}, now, 'the run')
     assert capsys.readouterr().err == ''
-    code.check_step({'step_sha256': 'a' * 64, 'traced_by': 'jax 1, flax 1, optax 1 on cpu'}, now, 'the run')
+    older = code.Step('a' * 64, 'a' * 64, 'jax 1, flax 1, optax 1 on cpu')
+    code.check_step(older._asdict(), now, 'the run')
     error = capsys.readouterr().err
     for words in ('jax 1, flax 1', 'jax 2, flax 1', 'cannot be told'):
         assert words in error
@@ -185,10 +189,11 @@ def layers(own):
 
 def test_the_record_says_which_code_it_is_of(own):
     record = records.read(own / 'run')
-    assert list(record['own_files']) == ['config_config', 'configs.common', 'own_layers']
+    # Those of the network's own package are added, where it uses any.
+    assert list(record['own_files']) == ['config_config', 'configs.common', 'efficiency.models.registry', 'own_layers']
     (program,) = record['programs']
     assert program['traced_by'].startswith(f'jax {jax.__version__}, flax ')
-    assert len(program['step_sha256']) == len(record['initial_sha256']) == 64
+    assert len(program['step_sha256']) == len(program['forward_sha256']) == len(record['initial_sha256']) == 64
     assert record['init_from_sha256'] is None
 
 
@@ -204,10 +209,51 @@ def test_a_finished_run_is_given_back_under_the_same_code_alone(own, layers):
     done = command(own)
     assert done.returncode == 2
     assert 'began with other values' in done.stderr
+    layers.write_text(LAYERS.replace('def hidden(x):', 'def hidden(x, train):\n    x = x if train else x / 2'))
+    (own / 'own.py').write_text(NETWORK.replace('.reshape(len(x), -1)', '.reshape(len(x), -1), train'))
+    done = command(own)
+    assert done.returncode == 2
+    assert 'evaluated another network' in done.stderr
     done = command(own, '--changed_code')
     assert done.returncode == 0
     assert 'finished before' in done.stderr
+    (own / 'own.py').write_text(NETWORK)
     assert (own / 'run' / 'run.json').read_bytes() == before
+
+
+LAZY = """
+def factor():
+    import own_factor
+    return own_factor.VALUE
+"""
+
+
+def test_a_file_that_is_imported_late_counts_too(own, layers):
+    """Whether it did so from the beginning, or is found behind one that has changed."""
+    layers.write_text(LAYERS.replace('(x))', '(x)) * factor()') + LAZY)
+    (own / 'own_factor.py').write_text('VALUE = 1\n')
+    assert 'trained another step' in command(own).stderr  # a product with one is a step of its own
+    layers.write_text(LAYERS.replace('(x))', '(x)) if factor() else x') + LAZY)
+    for _ in range(2):  # what was found to be the same is remembered of these files alone
+        (own / 'own_factor.py').write_text('VALUE = 2\n')
+        assert 'finished before' in command(own).stderr
+        (own / 'own_factor.py').write_text('VALUE = 0\n')
+        assert 'trained another step' in command(own).stderr
+
+
+def test_files_are_found_wherever_they_are_imported():
+    from efficiency.models.shufflenet import ShuffleNetV1
+
+    found = code.own_files(network=ShuffleNetV1)
+    networks = {name for name in found if name.startswith('efficiency.')}
+    assert {'efficiency.models.shufflenet', 'efficiency.models.layers', 'efficiency.models.registry'} <= networks
+    assert 'efficiency.models.resnet' not in networks
+    later = subprocess.run(
+        [sys.executable, '-c', f'from efficiency.training import code; print(code.own_files(more={sorted(networks)}))'],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ast.literal_eval(later.stdout).items() >= {name: found[name] for name in networks}.items()
+    assert code.own_files(more=['not_there', 'not_there.below', 'sys']).keys() == code.own_files().keys()
 
 
 def test_a_run_goes_on_under_the_same_code_or_deliberately(own, layers):
