@@ -27,8 +27,12 @@ def _failed_if_skipped(report):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport():
-    return _failed_if_skipped((yield))
+def pytest_runtest_makereport(item):
+    report = _failed_if_skipped((yield))
+    kind = item.get_closest_marker('kind')
+    if kind and report.when == 'call' and not report.skipped:
+        item.user_properties.append((f'{_TRIALS}{kind.args[0]}', f'1 {int(report.passed)}'))
+    return report
 
 
 @pytest.hookimpl(wrapper=True)
@@ -52,6 +56,8 @@ def not_root():
 @pytest.fixture
 def trials(record_property):
     """Counts a test's trials by kind, for the table at the suite's end: `with trials('GIF'): ...`.
+
+    A test that is one trial is marked by its kind instead.
 
     One that is wrong does not keep the others from being tried; at its end the test fails with the first's reason.
     """
