@@ -31,7 +31,7 @@ def open_source(name: str, data_dir: str | os.PathLike | None = None) -> Source:
         if folder and name not in registered() and image_folder.is_tree(folder):
             return image_folder.open_tree(folder)
         if folder and name not in registered() and not prepared.is_there(name, folder):
-            sentence = mislaid.not_quite_a_tree(folder)
+            sentence = mislaid.not_quite_a_tree(folder, lambda: prepared.is_known(name))
             if sentence:
                 raise UserError(sentence)
     except OSError as error:

@@ -11,7 +11,7 @@ from efficiency.data import catalogue, images
 from efficiency.data.parts import split_of
 from efficiency.data.pipeline import default_workers
 from efficiency.data.sample import Sample
-from efficiency.data.sources import Examples, ExampleSource, Source
+from efficiency.data.sources import EVAL_SPLITS, Examples, ExampleSource, Source
 from efficiency.data.splits import ArraySplit, Split, StoredSplit, read
 from efficiency.errors import UserError
 
@@ -21,7 +21,6 @@ _LARGEST_IN_MEMORY = 2 * 1024**3
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _SIZE_OF_PHOTOGRAPHS = 224
 _READ_TOGETHER = 4096
-_EVAL_SPLITS = ('validation', 'val', 'test')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +100,7 @@ def load(
     """
     source = catalogue.open_source(name, data_dir)
     train_name, eval_name = split_names
-    eval_name = eval_name or next((split for split in _EVAL_SPLITS if split in source.splits), 'validation')
+    eval_name = eval_name or next((split for split in EVAL_SPLITS if split in source.splits), 'validation')
     examples = [split_of(source, split, name) for split in (train_name, eval_name)]
     source = _with_shape(source, examples)
     shape = source.image_shape
@@ -122,6 +121,9 @@ def load(
         sample = Sample(source, examples)
         fingerprint = sample.fingerprint
         mean, std = mean or _IMAGENET_MEAN, std or _IMAGENET_STD
+    for values in (mean, std):
+        if len(values) not in (1, train.image_shape[2]):
+            raise UserError(f'{name} has {len(values)} numbers as mean or std of {train.image_shape[2]} channels')
     return Dataset(
         name, source.version, fingerprint, source.num_classes, size, train_name, eval_name, shape is not None,
         train, evaluation, mean, std, sample,

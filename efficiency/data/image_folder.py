@@ -5,7 +5,9 @@ take for a class or for a class's images though it is none, and what it would le
 names it, so that labels never shift.
 """
 
+import collections
 import hashlib
+import itertools
 import os
 import pathlib
 import stat
@@ -14,17 +16,17 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from efficiency.data.readable import check_file, sentences
-from efficiency.data.sources import Image, Source
+from efficiency.data.sources import EVAL_SPLITS, Image, Source
 from efficiency.errors import UserError
 
 # torchvision's, and GIF.
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp', '.gif')
 # Folders that file servers, Windows and macOS make in those of others; as lower case.
 _OF_TOOLS = frozenset((
-    '@eadir', '@recycle', '@recently-snapshot', '@tmp', '#recycle', '#snapshot', '$recycle.bin',
-    'system volume information', '__macosx', '__pycache__', 'lost+found',
+    '@eadir', '@synoresource', '@recycle', '@recently-snapshot', '@tmp', '@__thumb', '#recycle', '#snapshot',
+    '$recycle.bin', 'recycler', 'system volume information', 'found.000', '__macosx', 'network trash folder',
+    'temporary items', '__pycache__', 'cvs', '_vti_cnf', 'lost+found',
 ))  # fmt: skip
-_EVAL_SPLITS = ('val', 'validation', 'test')
 
 
 def is_tree(folder: pathlib.Path) -> bool:
@@ -37,7 +39,7 @@ def is_tree(folder: pathlib.Path) -> bool:
         return False
     with os.scandir(train) as entries:
         inside = sorted(entry.name for entry in entries if entry.is_dir())
-    beside = any(_is_folder(folder / split) for split in _EVAL_SPLITS)
+    beside = any(_is_folder(folder / split) for split in EVAL_SPLITS)
     return bool(inside) and (beside or any(next(_Walk(folder, 'train').images(name), None) for name in inside))
 
 
@@ -66,7 +68,13 @@ class _Splits(Mapping):
 
     def __getitem__(self, split):
         name = self._folders[split]
-        return self._train if name == 'train' else _Files(self._folder, name, self._train.classes)
+        if name == 'train':
+            return self._train
+        if name not in EVAL_SPLITS:  # into which train may lead, where nobody looked before
+            with sentences():
+                walk = _Walk(self._folder, 'train', name)
+                collections.deque(itertools.chain(*map(walk.images, walk.classes())), maxlen=0)
+        return _Files(self._folder, name, self._train.classes)
 
     def __iter__(self):
         return iter(self._folders)
@@ -123,9 +131,10 @@ class _Walk:
         OSError: for what cannot be read.
     """
 
-    def __init__(self, tree: pathlib.Path, split: str):
+    def __init__(self, tree: pathlib.Path, split: str, *beside: str):
+        """`beside` are more splits that it must not lead into."""
         self._folder = os.path.join(tree, split)
-        splits = [os.path.join(tree, name) for name in ('train', *_EVAL_SPLITS, split)]
+        splits = [os.path.join(tree, name) for name in ('train', *EVAL_SPLITS, split, *beside)]
         self._real = {os.path.realpath(path) for path in splits if _is_folder(path)}
         real, train = (os.path.realpath(os.path.join(tree, name)) for name in (split, 'train'))
         if split != 'train' and (_is_within(real, train) or _is_within(train, real)):
@@ -155,7 +164,7 @@ class _Walk:
             above = (*above, self._checked(path, above))
         files, folders = self._listed(path)
         for name in files:
-            if _is_image(name):
+            if is_image(name):
                 check_file(os.path.join(path, name))
                 yield f'{folder}/{name}'
         for name in folders:
@@ -182,7 +191,7 @@ class _Walk:
                     # An editor's lock is hidden, and leads nowhere.
                     if not entry.name.startswith('.'):
                         raise UserError(f'{entry.path} is a link that leads nowhere; mend it, or remove it')
-                elif _is_image(entry.name):
+                elif is_image(entry.name):
                     raise UserError(f'{entry.path} is named as an image and is no regular file; move it away')
         return sorted(files), sorted(folders)
 
@@ -196,7 +205,8 @@ class _Walk:
         return inside
 
 
-def _is_image(name: str) -> bool:
+def is_image(name: str) -> bool:
+    """Whether a file is named as an image of a kind that is read."""
     return name.lower().endswith(_SUFFIXES)
 
 
@@ -208,13 +218,14 @@ def _other_classes(folder: str, ours: list[str], trains: list[str]) -> str:
     more, fewer = sorted(set(ours) - set(trains)), sorted(set(trains) - set(ours))
     parts = []
     if more:
-        parts.append(f'has the class {_some(more)}, which train has not')
+        parts.append(f'has the class {some(more)}, which train has not')
     if fewer:
-        parts.append(f'has no class {_some(fewer)}, which train has')
+        parts.append(f'has no class {some(fewer)}, which train has')
     return f'{folder} {" and ".join(parts)}; both must have the same classes, as they are numbered in sorted order'
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """The first of many names, in words."""
     return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')
 
 

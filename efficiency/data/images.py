@@ -45,7 +45,7 @@ def _decode(encoded: bytes, found: Header, channels: int | None, reduced: int) -
     if not encoded:
         raise ValueError('the file is empty, there is nothing to decode')
     if found.ends_early:
-        raise ValueError('the file ends before its image does')
+        raise ValueError('the file ends before its image does, or is damaged in it')
     if found.plain:
         most = 2 * (_pillow().MAX_IMAGE_PIXELS or math.inf)  # from which on Pillow raises
         if found.height * found.width > most:
@@ -83,7 +83,7 @@ def _by_opencv(encoded: bytes, channels: int | None, reduced: int) -> np.ndarray
 def _by_pillow(encoded: bytes, channels: int | None, reduced: int) -> np.ndarray:
     try:
         with _pillow().open(io.BytesIO(encoded)) as image:
-            grey = channels is None and image.mode.startswith(_GREY_MODES)
+            grey = channels is None and image.mode.startswith(_GREY_MODES) and image.mode != 'LAB'
             pixels = np.asarray(image.convert('L' if grey else 'RGB').reduce(reduced))
     except Exception as error:  # each of its formats raises what it likes
         if type(error).__name__ == 'UnidentifiedImageError':  # whose text is of the buffer it is in

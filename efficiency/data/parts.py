@@ -101,7 +101,7 @@ def _chosen(source: Source, name: str, dataset: str) -> list[tuple[ExampleSource
     every = '+'.join(split for split in source.splits if split != 'validation' or 'val' not in source.splits)
     try:
         instruction = tfds.core.ReadInstruction.from_spec(every if name == 'all' else name)
-    except (AssertionError, ValueError) as error:
+    except (AssertionError, NotImplementedError, ValueError) as error:
         if '[' not in name and '+' not in name:
             raise UserError(_no_split(source, name, dataset)) from error
         reason = (

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from efficiency import console
+from efficiency.config_file import CONFIG_FILE
 from efficiency.data.batches import Batch, EvalBatches, TrainBatches
 from efficiency.errors import DataError
 
@@ -27,8 +28,6 @@ _ENDINGS = {
 # Batches that each worker keeps ready, and that a thread keeps ready for the evaluation.
 _AHEAD = 2
 _MOST_WORKERS = 16
-# What ml_collections calls the module of the flag --config.
-_CONFIG_FILE = 'config_config'
 
 
 def default_workers() -> int:
@@ -160,7 +159,7 @@ def _send_config_by_value() -> None:
     """Makes what a config file defines known to the workers, which cannot import it: it is no module of a package."""
     import cloudpickle
 
-    config_file = sys.modules.get(_CONFIG_FILE)
+    config_file = sys.modules.get(CONFIG_FILE)
     if config_file:
         cloudpickle.register_pickle_by_value(config_file)
 

@@ -33,23 +33,23 @@ def open_prepared(name: str, folder: pathlib.Path | None, others: list[str]) -> 
             the command that would mend that.
     """
     import tensorflow_datasets as tfds
-    from google.protobuf import json_format
 
-    folder = folder or pathlib.Path(tfds.core.constants.DATA_DIR).expanduser()
-    own = re.match(r'\w*', name)[0]
-    if own:
+    folder = (folder or pathlib.Path(tfds.core.constants.DATA_DIR).expanduser()).absolute()
+    if re.fullmatch(r'\w[\w-]*', _base(name)):
         with sentences():  # what may not be read, TensorFlow Datasets says is not there, or a trace
-            check_folder(folder / own)
+            check_folder(folder / _base(name))
     if not is_there(name, folder) and (sentence := _elsewhere(name, folder)):
         raise UserError(sentence)
     try:
         builder = tfds.builder(name, data_dir=folder, try_gcs=False)
         prepared = builder.info.splits
-    except (tfds.core.DatasetNotFoundError, FileNotFoundError):
-        raise UserError(_other_versions(name, folder) or _not_found(name, folder, others)) from None
-    except (AssertionError, ImportError, RuntimeError, ValueError, json_format.ParseError) as error:
-        reason = f'TensorFlow Datasets cannot open {name!r}: {str(error).strip().splitlines()[0]}'
-        raise UserError(_other_versions(name, folder) or reason) from error
+    except Exception as error:  # whatever it makes of a description that is not what it should be
+        if isinstance(error, tfds.core.DatasetNotFoundError | FileNotFoundError) and not is_there(name, folder):
+            raise UserError(_not_found(name, folder, others)) from None
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = f'TensorFlow Datasets cannot open {name!r} in {folder}: {lines[0]}'
+        # A name without a version is of what is there, and that cannot be opened.
+        raise UserError((name != _base(name) and _other_versions(name, folder)) or reason) from error
     if not prepared:
         raise UserError(_other_versions(name, folder) or _not_prepared(name, folder, others))
     if any(pathlib.Path(builder.data_dir).glob('*.array_record*')):
@@ -80,6 +80,13 @@ def is_there(name: str, folder: pathlib.Path) -> bool:
     return bool(_prepared_in(folder / _base(name)))
 
 
+def is_known(name: str) -> bool:
+    """Whether TensorFlow Datasets can make a data set of that name."""
+    import tensorflow_datasets as tfds
+
+    return _base(name) in tfds.list_builders(with_community_datasets=False)
+
+
 def _base(name: str) -> str:
     """The data set's name alone."""
     return re.split('[/:]', name, maxsplit=1)[0]
@@ -88,12 +95,13 @@ def _base(name: str) -> str:
 def _prepared_in(folder: pathlib.Path) -> list[pathlib.Path]:
     """The folders of versions in a data set's folder, those of its configs included."""
     found = [path.parent for depth in ('*', '*/*') for path in folder.glob(f'{depth}/{_INFO}')]
-    return sorted(found)
+    return sorted(found, key=lambda path: [int(part) if part.isdecimal() else -1 for part in path.name.split('.')])
 
 
 def _elsewhere(name: str, folder: pathlib.Path) -> str | None:
     """What is wrong where the folder is the data set's own, or a version's in it; None where it is not."""
-    own = next((path for path in (folder, *folder.absolute().parents[:3]) if path.name == _base(name)), None)
+    places = [folder, folder.resolve(), *folder.parents[:3]]  # itself also where a link of another name leads to it
+    own = next((path for path in places if path.name == _base(name)), None)
     if own and _prepared_in(own):
         return (
             f"{folder} is the data set {_base(name)}'s own folder; TensorFlow Datasets looks for it in the one above: "

@@ -12,7 +12,7 @@ def sentences() -> Iterator[None]:
     """Turns what the system says of a file into a sentence.
 
     Raises:
-        UserError: for an OSError.
+        UserError: for an OSError, and for folders in folders without end.
     """
     try:
         yield
@@ -20,6 +20,8 @@ def sentences() -> Iterator[None]:
         raise UserError(
             f'cannot read {error.filename}: {error.strerror}; nothing of a data set is left out, so make it readable'
         ) from error
+    except RecursionError as error:
+        raise UserError('the folders of the data set are nested too deep to be looked through') from error
 
 
 def check_file(path: str) -> None:

@@ -111,6 +111,13 @@ class Sample:
         return None
 
 
+def are_but_mended(kept: str | None, now: str | None) -> bool:
+    """Whether two samples, as `Sample.kept` has them, are of the same examples but for those damaged in one."""
+    if kept is None or now is None or kept.count(' ') != now.count(' '):
+        return False
+    return all(one == other or _DAMAGED in (one, other) for one, other in zip(kept.split(), now.split(), strict=True))
+
+
 def _decode(_, image: bytes | np.ndarray) -> None:
     if isinstance(image, bytes):
         images.decode(image, reduced=8 if header(image).reducible else 1)

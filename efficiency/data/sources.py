@@ -7,10 +7,14 @@ from typing import Protocol
 
 import numpy as np
 
-from efficiency.errors import UserError
+from efficiency.errors import UserError, shown
 
 # An encoded file's bytes, the path of one, or (h, w, 1 or 3) uint8 pixels.
 Image = bytes | os.PathLike | np.ndarray
+# A channel that varies less has nothing to train on.
+_LEAST_STD = 1e-6
+# What a split for evaluation is called, the first of them taken that there is.
+EVAL_SPLITS = ('validation', 'val', 'test')
 
 
 class ExampleSource(Protocol):
@@ -80,12 +84,29 @@ class Source:
     std: tuple[float, ...] | None = None
 
     def __post_init__(self):
-        if not isinstance(self.num_classes, int) or self.num_classes < 1:
-            raise UserError(f'num_classes is {self.num_classes!r}; it must be a whole number of at least 1')
+        count = self.num_classes
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count < 2**31:
+            raise UserError(f'num_classes is {count!r}; it must be a whole number, from 1 to 2**31 - 1')
+        object.__setattr__(self, 'num_classes', int(count))
         if not isinstance(self.splits, Mapping):
             raise UserError(f'splits are {type(self.splits).__name__}; they must be examples by name')
         if self.image_shape is not None and len(self.image_shape) != 3:
             raise UserError(f'image_shape is {self.image_shape}; it must be (h, w, c)')
+        for name, low in (('mean', 0.0), ('std', _LEAST_STD)):
+            values = getattr(self, name)
+            if values is not None and not _of_channels(values, low):
+                raise UserError(
+                    f'{name} is {shown(values)}; it must be a number for each of 1 or 3 channels, of 0 to 1, and '
+                    f'no std is below {_LEAST_STD:g}'
+                )
+
+
+def _of_channels(values: object, low: float) -> bool:
+    try:
+        values = np.asarray(values, float)
+    except (TypeError, ValueError):
+        return False
+    return values.shape in ((1,), (3,)) and bool(((values >= low) & (values <= 1)).all())
 
 
 _registered: dict[str, Callable[[str | None], Source]] = {}

@@ -14,7 +14,7 @@ from efficiency.data.sources import ExampleSource, Image, Source
 from efficiency.errors import DataError
 
 # What an image that does not decode, or a file that is damaged, makes the libraries raise.
-_READ_ERRORS = (OSError, ValueError, IndexError, RuntimeError)
+_READ_ERRORS = (OSError, ValueError, IndexError, RuntimeError, TypeError)  # of a cut shard's record, which is empty
 
 
 class DamagedExample(DataError):

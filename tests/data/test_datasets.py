@@ -116,6 +116,13 @@ def test_what_is_not_there_comes_with_what_would_help(name, says, tmp_path):
     with pytest.raises(UserError) as error:
         load(name, SPLITS, 32, tmp_path)
     assert says.format(folder=tmp_path) in str(error.value)
+    # A picture somewhere below is no tree of images.
+    (tmp_path / 'notes').mkdir()
+    (tmp_path / 'notes' / 'plot.png').touch()
+    with pytest.raises(UserError) as error:
+        load(name, SPLITS, 32, tmp_path)
+    known = name in ('cifar10', 'mnist', 'imagenet2012')
+    assert (says.format(folder=tmp_path) if known else 'holds notes, and an ImageFolder tree has') in str(error.value)
     assert '\n' not in str(error.value)
 
 
@@ -262,6 +269,26 @@ def test_the_fingerprint_of_what_is_stored_tells_data_apart(tree):
     assert load('pets', ('train', 'val'), 32, tree).fingerprint == before
     cv2.imwrite(str(tree / 'train' / 'cat' / '1.png'), np.zeros((9, 9, 3), np.uint8))
     assert load('pets', ('train', 'val'), 32, tree).fingerprint != before
+
+
+@pytest.mark.parametrize(
+    'facts',
+    [
+        {'std': (0.2, 0.0, 0.2)}, {'std': (0.2, 0.2)}, {'std': (0.2, float('nan'), 0.2)}, {'mean': (120.0, 99.0, 98.0)},
+        {'mean': 'half'}, {'mean': 0.5}, {'std': (-0.1,) * 3}, {'num_classes': True}, {'num_classes': 2**40},
+    ],
+)  # fmt: skip
+def test_numbers_of_a_data_set_that_cannot_be_are_named(facts):
+    with pytest.raises(UserError, match=f'{next(iter(facts))} is '):
+        Source(**({'num_classes': 2, 'splits': {}} | facts))
+    assert type(Source(np.int64(2), {}).num_classes) is int
+
+
+def test_mean_and_std_are_of_the_images_channels(register):
+    grey = Examples(np.zeros((4, 8, 8, 1), np.uint8), [0, 1, 0, 1])
+    register('grey')(lambda _: Source(2, {'train': grey, 'test': grey}, mean=(0.5,) * 3, std=(0.5,) * 3))
+    with pytest.raises(UserError, match='3 numbers as mean or std of 1 channels'):
+        load('grey', ('train', None))
 
 
 def test_a_name_is_registered_once(register):

@@ -1,8 +1,10 @@
 """ImageFolder trees: torchvision's classes and labels, and whatever would shift or lose some is one sentence."""
 
+import contextlib
 import os
 import pathlib
 import shutil
+import subprocess
 import tempfile
 
 import cv2
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 from efficiency.data.datasets import load
+from efficiency.data.image_folder import open_tree
 from efficiency.data.splits import DamagedExample
 from efficiency.errors import UserError
 from tests.conftest import not_root
@@ -40,6 +43,26 @@ def labels(tree, split='train'):
 
 
 @pytest.mark.crosscheck
+def test_train_does_not_lead_into_another_split_that_is_evaluated(tree):
+    shutil.copytree(tree / 'val', tree / 'holdout')
+    first = sorted(path.name for path in (tree / 'train').iterdir())[0]
+    (tree / 'train' / first / 'more').symlink_to(tree / 'holdout' / first)
+    assert len(open_tree(tree).splits['val'])
+    with pytest.raises(UserError, match='more is a link that leads back into the tree'):
+        open_tree(tree).splits['holdout']
+
+
+def test_folders_without_end_are_one_sentence(tree):
+    first = next((tree / 'train').iterdir())
+    with contextlib.chdir(first):
+        for _ in range(1200):
+            os.mkdir('a')
+            os.chdir('a')
+    with pytest.raises(UserError, match='nested too deep'):
+        open_tree(tree)
+    subprocess.run(['rm', '-r', first], check=True)  # for which shutil's calls are nested too deep, too
+
+
 def test_labels_are_torchvisions(tree, trials):
     datasets = pytest.importorskip('torchvision.datasets', reason='needs the extra crosscheck')
     (tree / 'train' / 'cat' / 'more').mkdir()

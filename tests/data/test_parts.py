@@ -1,5 +1,6 @@
 """Parts of splits are those of TensorFlow Datasets; folders that are not quite right are said to be so."""
 
+import contextlib
 import pathlib
 import shutil
 
@@ -15,10 +16,13 @@ from efficiency.data.parts import split_of
 from efficiency.data.sources import Examples, Source
 from efficiency.errors import UserError
 
+pytestmark = pytest.mark.kind('parts of splits')
+
 _ENDS = ('', '-150', '-10', '-1', '0', '1', '3', '50', '99', '150')
 _SPECS = [f'train[{start}{unit}:{stop}{unit}]' for unit in ('', '%') for start in _ENDS for stop in _ENDS]
 _SPECS += ['train[:50%]+test', 'test[-1:]+train[:2]', 'train + test', 'train+train', 'all', 'train[2.5%:3.5%]']
 _SPECS += ['train[3]', 'train[0shard]', 'train[:x]', 'train[::2]', 'train[]', 'train[', 'train+', 'nix', 'test+nix']
+_SPECS += ['all[:5]', 'all[:5%]', 'all+test']
 
 
 @pytest.mark.parametrize('count', [1, 9, 30, 99, 150])
@@ -32,7 +36,7 @@ def test_a_part_is_what_tensorflow_datasets_takes_and_what_it_refuses_is_refused
         try:
             parts = tfds.core.ReadInstruction.from_spec(spec).to_absolute(infos)
             wanted = [label for part in parts for label in splits[part.splitname][part.from_ : part.to]]
-        except (AssertionError, ValueError):
+        except (AssertionError, NotImplementedError, ValueError):
             wanted = []
         for source in (Source(300, held), Source(300, listed)):
             if wanted:
@@ -119,7 +123,20 @@ def test_a_version_is_read_under_its_preset(old):
     assert differ == {'dataset', 'preset'}
 
 
+@pytest.mark.parametrize('content', [b'', b'[]', b'{"name": "cif', b'\xff\xfe'])
+def test_a_description_that_is_damaged_is_not_another_version(content, tfds_dir, tmp_path):
+    version = tmp_path / 'cifar10' / '3.0.2'
+    version.mkdir(parents=True)
+    for path in pathlib.Path(tfds_dir, 'cifar10', '3.0.2').glob('*.[jt][sx]*'):
+        shutil.copy(path, version)
+    (version / 'dataset_info.json').write_bytes(content)
+    with pytest.raises(UserError, match="cannot open 'cifar10' in"):
+        open_source('cifar10', tmp_path)
+
+
 @pytest.mark.parametrize('below', ['cifar10', 'cifar10/2.0.0'])
 def test_a_data_sets_own_folder_is_not_where_data_sets_are(old, below):
     with pytest.raises(UserError, match=f'own folder.*pass --data_dir={old}$'):
         open_source('cifar10', old / below)
+    with contextlib.chdir(old / below), pytest.raises(UserError, match=f'own folder.*pass --data_dir={old}$'):
+        open_source('cifar10', '.')
