@@ -4,6 +4,7 @@ import contextlib
 import glob
 import os
 import re
+import subprocess
 import sys
 
 from efficiency import console
@@ -17,6 +18,8 @@ _SETTINGS = {
     'jax_no_execution': (False,),
     'jax_no_tracing': (False,),
     'jax_enable_x64': (False,),
+    'jax_debug_nans': (False,),  # a run says itself where its loss is not finite
+    'jax_debug_infs': (False,),
     'jax_default_prng_impl': ('threefry2x32',),
     'jax_threefry_partitionable': (True,),
     'jax_random_seed_offset': (0,),
@@ -33,8 +36,9 @@ def check_settings() -> None:
     """Checks how jax was told to compute; it is asked for no device.
 
     Raises:
-        UserError: if a run would not be what its config says, or could not be compiled.
+        UserError: if a run would not be what its config says, or could not be compiled; XLA's flags included.
     """
+    _check_flags_of_xla()
     try:
         import jax
     except ValueError as error:  # of a variable with a value that it does not know
@@ -46,6 +50,19 @@ def check_settings() -> None:
             raise UserError(
                 f'{name.upper()} is {shown(value)}; unset it, as a run is what its config alone says, and is compiled'
             )
+
+
+def _check_flags_of_xla() -> None:
+    """XLA ends the process at a flag that it does not know, so that another process is made to read them first."""
+    if not os.environ.get('XLA_FLAGS'):
+        return
+    code = 'from jaxlib import xla_client; print(xla_client.make_cpu_client().device_count())'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, check=False)
+    if done.returncode == 0 and int(done.stdout.split()[-1]):
+        return
+    said = re.findall(r'^[EF]\d.*?\] (.*)', done.stderr.decode(errors='replace'), re.MULTILINE)
+    reason = said[0].rstrip('.') if said else 'with them there is no CPU'
+    raise UserError(f'XLA does not start with XLA_FLAGS={shown(os.environ["XLA_FLAGS"])}: {reason}; mend or unset it')
 
 
 def check_devices() -> None:

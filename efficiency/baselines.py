@@ -7,7 +7,6 @@ is what it took AlexNet to reach it first: the median over the seeds, one that n
 Writes the row into `efficiency/published/baselines.csv`.
 """
 
-import argparse
 import csv
 import io
 import math
@@ -17,6 +16,7 @@ from collections.abc import Sequence
 
 from efficiency import console, records
 from efficiency.analysis.survival import summary_over_seeds
+from efficiency.arguments import Parser
 from efficiency.errors import UserError
 from efficiency.published import BASELINE_COLUMNS, BASELINES_FILE, baselines
 
@@ -92,10 +92,10 @@ def complete_runs(folder: pathlib.Path) -> list[records.Record]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser('efficiency.baselines', __doc__)
     parser.add_argument('--runs', required=True, help='folder of run records')
-    folder = pathlib.Path(parser.parse_args(argv).runs).expanduser()
     try:
+        folder = pathlib.Path(parser.parse_args(argv).runs).expanduser()
         row = baseline_row(complete_runs(folder), str(folder))
     except (UserError, records.RecordError) as error:
         print(f'efficiency: {error}', file=sys.stderr)
@@ -105,7 +105,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     writer = csv.DictWriter(text, BASELINE_COLUMNS, lineterminator='\n')
     writer.writeheader()
     writer.writerows(sorted([*others, row], key=lambda row: row['dataset']))
-    records.write_atomically(BASELINES_FILE, text.getvalue().encode())
+    try:
+        records.write_atomically(BASELINES_FILE, text.getvalue().encode())
+    except OSError as error:
+        print(f'efficiency: cannot write {BASELINES_FILE}: {error.strerror}', file=sys.stderr)
+        sys.exit(2)
     print(
         f'{row["dataset"]}: AlexNet-level is {row["metric"]} >= {row["value"]}; {row["seeds_reached"]} of '
         f'{row["seeds"]} seeds reached it, the median after {int(row["examples"]):,} examples and '

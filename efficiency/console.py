@@ -39,8 +39,8 @@ def start(outlives: bool = False) -> None:
         except OSError as error:  # the next file that is opened would get the number, and all that is said there
             closed[number] = error
             os.set_inheritable(os.open(os.devnull, mode), True)
-    sys.stdout = _text_stream(_Stream(1, waits=not outlives, lost=closed.get(1)), sys.stdout)
-    sys.stderr = _text_stream(_Stream(2, waits=False, lost=closed.get(2)), sys.stderr, line_buffering=True)
+    sys.stdout = _text_stream(_Stream(1, _PATIENCE if outlives else None, closed.get(1)), sys.stdout)
+    sys.stderr = _text_stream(_Stream(2, _PATIENCE, closed.get(2)), sys.stderr, line_buffering=True)
     atexit.register(sys.stdout.flush)
 
 
@@ -49,29 +49,43 @@ class _Stream(io.FileIO):
 
     Attributes:
         lost: why something could not be written, None as long as all was; a reader that wants no more is no reason.
+        patience: seconds that a line may wait; None for as long as it takes.
     """
 
-    def __init__(self, number: int, waits: bool, lost: OSError | None):
-        """Leads where a descriptor does, which is kept as it is; unless it `waits`, it does so for `_PATIENCE` only."""
+    def __init__(self, number: int, patience: float | None, lost: OSError | None):
+        """Leads where a descriptor does, which is kept as it is."""
         super().__init__(os.dup(number), 'w')
-        self.lost = lost
-        self._waits, self._writer = waits, None
+        self.lost, self.patience = lost, patience
+        self._forget_writer()
+        os.register_at_fork(after_in_child=self._forget_writer)  # whose threads are not there any more
+
+    def _forget_writer(self) -> None:
+        self._has_writer = False
         self._asked: queue.SimpleQueue[tuple[bytes, threading.Event]] = queue.SimpleQueue()
         self._written = threading.Event()
         self._written.set()
 
     def write(self, data) -> int:
-        # When the process ends there are no threads any more.
-        if self._waits or sys.is_finalizing():
+        if self.patience is None:
+            self._written.wait()
             self._write_all(data)
-        elif self._written.is_set():
-            if self._writer is None:
-                self._writer = threading.Thread(target=self._serve, daemon=True)
-                self._writer.start()
+        elif not self._written.is_set():
+            pass  # what is said behind a line that nobody takes is lost with it
+        elif self._can_be_left():
             self._written = threading.Event()
             self._asked.put((bytes(data), self._written))
-            self._written.wait(_PATIENCE)
+            self._written.wait(self.patience)
+        else:
+            self._write_all(data)
         return len(data)
+
+    def _can_be_left(self) -> bool:
+        """Whether there is a thread that writes; not where the process ends, or may have no more."""
+        if not self._has_writer and not sys.is_finalizing():
+            with contextlib.suppress(RuntimeError):
+                threading.Thread(target=self._serve, daemon=True).start()
+                self._has_writer = True
+        return self._has_writer and not sys.is_finalizing()
 
     def _serve(self) -> None:
         while True:
@@ -102,11 +116,14 @@ def _text_stream(raw: _Stream, before: IO | None, line_buffering: bool = False) 
 
 
 def deliver(text: str) -> None:
-    """Prints a result that is kept nowhere else.
+    """Prints a result that is kept nowhere else, however long its reader takes.
 
     Raises:
         RunError: if it is lost, as on a full disk.
     """
+    if _started():
+        sys.stdout.flush()
+        sys.stdout.buffer.raw.patience = None
     print(text, flush=True)
     if _started() and (lost := sys.stdout.buffer.raw.lost):
         raise RunError(f'the result cannot be written to stdout: {lost.strerror}')
@@ -137,35 +154,20 @@ def libraries_to(file: IO) -> Iterator[None]:
             os.close(descriptor)
 
 
-class _Hush:
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._wanted, self._before = 0, -1
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Meanwhile nothing is heard of what libraries say on stderr past Python's.
 
-    @contextlib.contextmanager
-    def __call__(self) -> Iterator[None]:
-        """Meanwhile nothing is heard of what libraries say on stderr past Python's; from any number of threads.
-
-        Around what says all there is to say by its result or exception. Nothing is done where `libraries_to` does not.
-        """
-        if not _started():
-            yield
-            return
-        with self._lock:
-            if not self._wanted:
-                self._before = os.dup(2)
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, 2)
-                os.close(nowhere)
-            self._wanted += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._wanted -= 1
-                if not self._wanted:
-                    os.dup2(self._before, 2)
-                    os.close(self._before)
-
-
-hushed = _Hush()
+    Around what says all there is to say by its result or exception. Nothing is done where `libraries_to` does not.
+    """
+    if not _started():
+        yield
+        return
+    before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)

@@ -27,6 +27,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from efficiency import backend, console
+from efficiency.arguments import Parser
 from efficiency.errors import RunError, UserError
 from efficiency.tables import FORMATS, render
 
@@ -115,10 +116,7 @@ def _row(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog='python -m efficiency.count', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )  # fmt: skip
+    parser = Parser('efficiency.count', __doc__)
     parser.add_argument('--models', help='names or shell patterns, as alexnet,resnet*; all by default')
     parser.add_argument('--image_size', type=int, help="pixels a side; each network's own by default")
     parser.add_argument('--num_classes', type=int, help="width of the last layer; 1000, or a config's data set's")
@@ -238,9 +236,8 @@ def _with_total(layers: list[_Row]) -> list[_Row]:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     _collect_rarely()
-    parser = _parser()
-    arguments, rest = parser.parse_known_args(argv)
     try:
+        arguments, rest = _parser().parse_known_args(argv)
         if rest and arguments.config is None:
             raise UserError(f'there is no option {rest[0]}; --help lists those that there are')
         _check(arguments)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from tqdm import tqdm
 
 from efficiency import backend, console
+from efficiency.arguments import Parser
 from efficiency.errors import UserError
 
 TITLE = 'How much compute it takes to reach a known capability'
@@ -27,8 +28,8 @@ _SECONDS_BETWEEN_LINES = 10
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    options = _parse(argv)
     try:
+        options = _parse(argv)
         if options.check_submission is not None:
             return _check(options.check_submission)
         _report(options)
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser('efficiency.report', __doc__)
     parser.add_argument('--runs', metavar='DIR', type=os.path.expanduser, help='folder with run records below it')
     parser.add_argument('--out', metavar='DIR', type=_path, help='folder for the report')
     parser.add_argument(

@@ -16,6 +16,8 @@ from efficiency.errors import DataError
 from tests.conftest import ROOT
 from tests.training.several import image_tree
 
+pytestmark = pytest.mark.kind('what a machine lacks')
+
 MAIN = ['efficiency.main', '--config=configs/lenet5.py']
 
 
@@ -40,6 +42,11 @@ def said(command, env, **options):
         ({'JAX_DEFAULT_PRNG_IMPL': 'dice'}, 'Invalid value "dice"'),
         ({'JAX_ENABLE_X64': '1'}, 'JAX_ENABLE_X64 is True; unset it'),
         ({'JAX_NUMPY_DTYPE_PROMOTION': 'strict'}, "JAX_NUMPY_DTYPE_PROMOTION is 'strict'; unset it"),
+        ({'JAX_DEBUG_NANS': '1'}, 'JAX_DEBUG_NANS is True; unset it'),
+        ({'XLA_FLAGS': '--xla_nothing=1'}, 'Unknown flag in XLA_FLAGS: --xla_nothing=1; mend'),
+        ({'XLA_FLAGS': '/nothing'}, 'Could not open file'),
+        ({'XLA_FLAGS': '--xla_force_host_platform_device_count=three'}, "Couldn't interpret value three"),
+        ({'XLA_FLAGS': '--xla_force_host_platform_device_count=0'}, 'there is no CPU; mend'),
         ({'JAX_TRANSFER_GUARD': 'disallow'}, "JAX_TRANSFER_GUARD is 'disallow'; unset it"),
     ],
     ids=lambda value: ' '.join(f'{name}={text}' for name, text in value.items()) if isinstance(value, dict) else '',

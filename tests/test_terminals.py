@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 
 import pytest
 
@@ -20,12 +21,14 @@ from efficiency import records
 from tests.conftest import ROOT
 from tests.training.several import image_tree
 
+pytestmark = pytest.mark.kind('terminals, streams and names')
+
 # Says more than any pipe holds on both streams, makes a file, and ends by an exit code of its own.
 _TALKS = """
 import pathlib, sys
 from efficiency import console
-console.start(outlives=True)
 console._PATIENCE = 0.5
+console.start(outlives=True)
 for _ in range(4000):
     print('a line on stdout, as long as lines are that a command prints at its end')
     print('a line on stderr, as long as lines are that a command prints on its way', file=sys.stderr)
@@ -125,6 +128,26 @@ def test_a_result_that_is_kept_nowhere_else_is_not_lost_in_silence(redirection, 
     assert done.stderr == sentence
 
 
+def test_a_result_waits_for_a_reader_that_takes_its_time():
+    code = 'console._PATIENCE = 0.1; console.start(True); console.deliver("a" * 300_000)'
+    code = f'from efficiency import console; {code}'
+    assert shell('| (sleep 2; wc -c)', python(code)).stdout.strip() == '300001'
+
+
+def test_a_forked_process_speaks_too():
+    code = """import os, sys
+from efficiency import console
+console.start(True)
+print('before', file=sys.stderr)
+if os.fork() == 0:
+    print('child', file=sys.stderr)
+    os._exit(0)
+os.wait()
+print('after', file=sys.stderr)
+"""
+    assert shell('', python(code), timeout=4).stderr.split() == ['before', 'child', 'after']
+
+
 _LOCALES = {
     'utf-8': {'LANG': 'C.UTF-8'},
     'ascii stream': {'LANG': 'C.UTF-8', 'PYTHONIOENCODING': 'ascii'},
@@ -209,6 +232,14 @@ def test_a_run_trains_on_when_its_window_is_closed(tree, tmp_path):
     while b'training:' not in said:
         said += os.read(terminal, 1000)
     os.close(terminal)  # upon which the kernel sends SIGHUP
+    assert process.wait(300) == 0
+    assert_whole(tmp_path / 'run')
+
+
+def test_a_run_trains_on_when_its_window_is_closed_at_once(tree, tmp_path):
+    process, terminal = on_terminal(run_of(tree, tmp_path / 'run'))
+    time.sleep(0.2)  # as what it imports takes longer
+    os.close(terminal)
     assert process.wait(300) == 0
     assert_whole(tmp_path / 'run')
 

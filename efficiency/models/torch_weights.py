@@ -106,7 +106,10 @@ def load_torch_weights(
     if not os.path.isfile(path):
         raise UserError(f'there is no file {path}')
     try:
+        open(path, 'rb').close()  # safetensors says of a file that may not be read that there is none
         state = load_file(path)
+    except PermissionError as error:
+        raise UserError(f'{path} may not be read: {error.strerror or error}') from error
     except (OSError, SafetensorError) as error:
         raise UserError(f'{path} is no safetensors file that can be read: {error}') from error
     except (AttributeError, KeyError) as error:  # as of 8-bit floats, which numpy has not

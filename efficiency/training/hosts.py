@@ -31,6 +31,8 @@ _JAX_HEARTBEAT_SECONDS = HEARTBEAT_SECONDS + 20
 # What launchers set where a process is one of several.
 _SEVERAL = ('SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE', 'MEGASCALE_NUM_SLICES')
 _TPU_HOSTS = ('TPU_PROCESS_ADDRESSES', 'TPU_WORKER_HOSTNAMES')
+# A day: whoever comes later than that will not come.
+_LONGEST_WAIT = 86_400
 _TPU_DEVICES = ('/dev/accel[0-9]*', '/dev/vfio/[0-9]*')
 
 
@@ -137,6 +139,8 @@ def _place(coordinator: str | None, num_hosts: int | None, host: int | None, sec
     """Where this process stands among the others; None if it is alone."""
     given = {'--coordinator': coordinator, '--num_hosts': num_hosts, '--host': host}
     missing = [name for name, value in given.items() if value is None]
+    if not 1 <= seconds <= _LONGEST_WAIT:
+        raise UserError(f'--wait_for_hosts={seconds:g}: it must be from 1 to {_LONGEST_WAIT:,} seconds')
     if num_hosts is not None and num_hosts < 1:
         raise UserError(f'--num_hosts={num_hosts}: there is at least one host')
     if num_hosts == 1 and host in (None, 0):

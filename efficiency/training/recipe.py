@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from efficiency import console
 from efficiency.data import datasets
 from efficiency.data.augment import ON_HOST, augmentation
 from efficiency.data.catalogue import open_source
@@ -35,7 +36,7 @@ def opened(config: ConfigDict, data_dir: str | os.PathLike | None) -> tuple[Conf
     DataParallel(config.batch_size)
     optimizer_of(config, 1, 1)
     if config.target.value is None:
-        open_source(config.dataset, data_dir)  # whether it is there at all is the first question
+        _open(config, data_dir)  # whether it is there at all is the first question
         raise UserError(f'which target on {config.dataset}? It has no preset, so pass --config.target.value')
     dataset = _load(config, data_dir)
     if config.target.metric == 'top5' and dataset.num_classes <= 5 and not config.eval_only:
@@ -52,11 +53,17 @@ def opened(config: ConfigDict, data_dir: str | os.PathLike | None) -> tuple[Conf
     return settled(config, dataset), dataset, total_steps
 
 
+def _open(config, data_dir):
+    with console.hushed():
+        return open_source(config.dataset, data_dir)
+
+
 def _load(config, data_dir):
-    return datasets.load(
-        config.dataset, (config.train_split, config.eval_split), config.image_size, data_dir,
-        as_stored=config.augmentation in ON_HOST,
-    )  # fmt: skip
+    with console.hushed():
+        return datasets.load(
+            config.dataset, (config.train_split, config.eval_split), config.image_size, data_dir,
+            as_stored=config.augmentation in ON_HOST,
+        )  # fmt: skip
 
 
 def settled(config: ConfigDict, dataset: Dataset) -> ConfigDict:
@@ -74,7 +81,7 @@ def shapes_of_data(config: ConfigDict, data_dir: str | os.PathLike | None) -> tu
         UserError: if the data set is not there.
     """
     if config.image_size and config.augmentation:
-        source = open_source(config.dataset, data_dir)
+        source = _open(config, data_dir)
         return config, source.num_classes, source.image_shape[2] if source.image_shape else 3
     dataset = _load(config, data_dir)
     return settled(config, dataset), dataset.num_classes, dataset.train.image_shape[2]

@@ -67,8 +67,15 @@ def test_host_0_alone_writes_and_shows(two_hosts):
     assert not (folder / 'host1' / 'run').exists()
 
 
-def test_a_finished_run_is_known_to_host_0_and_told_to_the_others(two_hosts, tmp_path):
+@pytest.mark.parametrize('changed', [False, True])
+def test_a_finished_run_is_known_to_host_0_and_told_to_the_others(changed, two_hosts, monkeypatch, tmp_path):
     folder, _ = two_hosts
+    path = folder / 'host0' / 'run' / 'run.json'
+    if changed:  # as if a file of its code had been another, so that host 0 traces its step anew
+        record = json.loads(path.read_text())
+        record['code']['own_files']['config_config'] = '0' * 64
+        path.write_text(json.dumps(record))
+        monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     again = run_hosts(folder, 2, SHUFFLENET)
     assert [host.code for host in again] == [0, 0], again
     assert 'this run was finished before' in again[0].errors
@@ -223,6 +230,8 @@ def test_hosts_that_come_by_wrong_numbers(told, tmp_path):
         (['--num_hosts=2', '--host=-1', '--coordinator=127.0.0.1:9'], 'numbered from 0'),
         (['--num_hosts=2', '--host=0', '--coordinator=here'], 'must be HOST:PORT'),
         (['--num_hosts=2', '--host=0'], '--coordinator must be given too'),
+        (['--wait_for_hosts=nan'], 'from 1 to 86,400 seconds'),
+        (['--num_hosts=2', '--host=0', '--coordinator=127.0.0.1:9', '--wait_for_hosts=1e400'], 'from 1 to 86,400'),
         (['--num_hosts=0', '--host=0', '--coordinator=127.0.0.1:9'], 'at least one host'),
     ],
 )
