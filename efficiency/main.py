@@ -6,6 +6,11 @@ Exit codes: 0 the target was reached, all epochs were trained, or the run was fi
 2 a mistake in the command; 143 stopped by SIGTERM and 130 by Ctrl-C, after saving.
 """
 
+import signal
+
+if __name__ == '__main__':  # before what takes longer to import than a window may stay open
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
 import json
 import pathlib
 import re
@@ -49,7 +54,7 @@ def main(argv: list[str]) -> int:
     # Nothing heavy before the flags are known to be right.
     from efficiency.records import is_finished
     from efficiency.summary import summary
-    from efficiency.training.code import begin, check_finished
+    from efficiency.training.code import begin, changed_files, check_finished
     from efficiency.training.settings import check_config, run_name
     from efficiency.training.workdir import existing_record
 
@@ -65,10 +70,15 @@ def main(argv: list[str]) -> int:
         return 0
     workdir = pathlib.Path(_WORKDIR.value or pathlib.Path('runs', run_name(config))).expanduser()
     record = existing_record(workdir, config) if hosts.leads() else None
-    if record and is_finished(record) and not (_DATA_DIR.value or _CHANGED_CODE.value):
-        check_finished(record, config, str(workdir), lambda: begin(config, None))
+    finished = record is not None and is_finished(record)
     # With a --data_dir, whether the record is of those very images is found out when they are opened.
-    if hosts.tell(lambda: record is None or not is_finished(record) or bool(_DATA_DIR.value)):
+    is_asked_for = finished and not _DATA_DIR.value
+    # What is traced anew looks at the devices of all hosts.
+    if hosts.tell(lambda: is_asked_for and not _CHANGED_CODE.value and bool(changed_files(record))):
+        backend.check_devices()
+    if is_asked_for and not _CHANGED_CODE.value:
+        check_finished(record, config, str(workdir), lambda: begin(config, None))
+    if hosts.tell(lambda: not is_asked_for):
         backend.check_devices()
         from efficiency.training.loop import train
 
@@ -77,7 +87,7 @@ def main(argv: list[str]) -> int:
         except Stopped as stopped:
             print(f'efficiency: {stopped}; the same command goes on', file=sys.stderr)
             return 128 + stopped.signal
-    elif hosts.leads():
+    if finished:
         print('efficiency: this run was finished before; nothing was trained', file=sys.stderr)
     if hosts.leads():
         print(summary(record, workdir))

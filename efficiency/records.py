@@ -112,9 +112,7 @@ _SCHEMA = {
         )
         | {
             'compiled_flops_per_step': _Optional(_AMOUNT, may_lack=True),
-            'step_sha256': _Optional(str, may_lack=True),
-            'forward_sha256': _Optional(str, may_lack=True),
-            'traced_by': _Optional(str, may_lack=True),
+            'traced': _Optional(dict.fromkeys(('step_sha256', 'forward_sha256', 'traced_by'), str), may_lack=True),
         }
     ],
     'xla': {
@@ -134,9 +132,9 @@ _SCHEMA = {
     },
     'precision': str,
     # What the run is of beside its config; `efficiency.training.code` says when it is compared.
-    'initial_sha256': _Optional(str, may_lack=True),
-    'init_from_sha256': _Optional(str, may_lack=True),
-    'own_files': _Optional(dict, may_lack=True),
+    'code': _Optional(
+        {'initial_sha256': _Optional(str), 'init_from_sha256': _Optional(str), 'own_files': dict}, may_lack=True
+    ),
     'devices': {'kind': str, 'count': _COUNT, 'hosts': _COUNT},
     'versions': dict,
     'git': _Optional({'commit': str, 'dirty': bool}),

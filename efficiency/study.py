@@ -20,6 +20,7 @@ import sys
 from collections.abc import Sequence
 
 from efficiency import console
+from efficiency.arguments import Parser
 from efficiency.engines import ENGINES
 from efficiency.errors import RunError, UserError, named, shown
 
@@ -60,13 +61,6 @@ class _StopSignals:
             raise _Stopped(self._received)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says a mistake as all commands here do."""
-
-    def error(self, message):
-        raise UserError(f'{message}; --help lists the options')
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     engine = None
@@ -92,10 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(
-        prog='python -m efficiency.study', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )  # fmt: skip
+    parser = Parser('efficiency.study', __doc__)
     parser.add_argument('--study', metavar='FILE', type=os.path.expanduser, help='a file of studies/')
     parser.add_argument('--list', action='store_true', help='say what there is of each run, and make nothing')
     parser.add_argument('--only', metavar='GLOB', help="these systems or runs alone, as 'lenet5*' or lenet5/seed0")
@@ -190,12 +181,15 @@ def _make(study, folders, options: argparse.Namespace, engine, signals: _StopSig
     """Makes what is missing, the runs of chosen settings after those that they are chosen by."""
     from efficiency.studies.order import expected_macs
     from efficiency.studies.progress import Progress
+    from efficiency.studies.state import OF_OTHER_CODE
 
     more = [f'--{name}={value}' for name in ('data_dir', 'data_workers') if (value := getattr(options, name))]
     tried = set()
     while True:
         systems, states, watched = _now(study, folders, engine)
         for state in states:
+            if state.status == OF_OTHER_CODE and _is_wanted(state.run, options.only):
+                raise UserError(state.detail)
             if state.status == 'done':
                 folders.keep(state)
         # What another command runs at this moment is that one's; what an earlier one left with the engine is watched.

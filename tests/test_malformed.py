@@ -92,6 +92,8 @@ def paths_of(value, path=()):
 
 
 WHOLE = json.loads(RECORD.read_text())
+WHOLE['code'] = {'initial_sha256': 'a', 'init_from_sha256': None, 'own_files': {'config_config': 'b'}}
+WHOLE['programs'][-1]['traced'] = dict.fromkeys(('step_sha256', 'forward_sha256', 'traced_by'), 'c')
 PATHS = [path for path in paths_of(WHOLE) if path]
 # Of a network that is quickly counted; what a record says of its curve and of versions is like enough.
 SMALL = json.loads((ROOT / 'results' / 'mnist5k' / 'lenet5' / 'seed0.json').read_text())
@@ -101,7 +103,7 @@ SMALL_PATHS = [path for path in paths_of(SMALL) if path and path[0] not in ('cur
 @given(changes=st.lists(st.tuples(st.sampled_from(PATHS), VALUES | st.just(...)), min_size=1, max_size=3))
 @MANY
 def test_200_malformed_records(changes, commands, tmp_path):
-    record = json.loads(RECORD.read_text())
+    record = json.loads(json.dumps(WHOLE))
     for (*holders, name), value in changes:
         holder = record
         try:

@@ -2,9 +2,11 @@
 
 import fcntl
 import multiprocessing
+import os
 import pathlib
 import re
 import signal
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +22,7 @@ from efficiency.training.code import Beginning, begin, check_finished
 from efficiency.training.settings import differing_keys
 
 _STOPPED = (143, 130, -15, -2)
+OF_OTHER_CODE = 'of other code'
 
 
 class State(NamedTuple):
@@ -27,8 +30,9 @@ class State(NamedTuple):
 
     Attributes:
         run: it.
-        status: 'done', 'running', 'stopped' (the same command goes on with it), 'failed' or 'missing'.
-        detail: in words: reached or exhausted, how far it is, why it failed.
+        status: 'done', 'running', 'stopped' (the same command goes on with it), 'failed', 'missing', or 'of other
+            code': it was made by other code than is here now, or that cannot be told.
+        detail: in words: reached or exhausted, how far it is, why it failed, of what code it is.
         record: as it is now, or None.
     """
 
@@ -81,13 +85,11 @@ class Folders:
         """
         kept = _record(self.kept(run), run)
         if kept:
-            self._check_code(self.kept(run), kept, run)
-            return State(run, 'done', kept['status'], kept)
+            return self._finished(self.kept(run), kept, run)
         task = self.task(run)
         record = _record(task.workdir / records.FILE_NAME, run)
         if record and records.is_finished(record):
-            self._check_code(task.workdir / records.FILE_NAME, record, run)
-            return State(run, 'done', record['status'], record)
+            return self._finished(task.workdir / records.FILE_NAME, record, run)
         steps = sum(program['steps'] for program in record['programs']) if record else 0
         if _is_held(task.workdir / '.lock'):
             return State(run, 'running', f'step {steps}', record)
@@ -100,18 +102,22 @@ class Folders:
             return State(run, 'stopped', f'at step {steps}', record)
         return State(run, 'missing')
 
-    def _check_code(self, path: pathlib.Path, record: records.Record, run: Run) -> None:
-        system = run.system
-        check_finished(
-            record, run.config, str(path), lambda: self._begun(run), system.config.split(':')[0],
-            'move that file away, or name the system otherwise',
-        )  # fmt: skip
+    def _finished(self, path: pathlib.Path, record: records.Record, run: Run) -> State:
+        try:
+            check_finished(
+                record, run.config, str(path), lambda: self._begun(run), run.system.config.split(':')[0],
+                'move that file away, or name the system otherwise',
+            )  # fmt: skip
+        except UserError as error:
+            return State(run, OF_OTHER_CODE, str(error), record)
+        return State(run, 'done', record['status'], record)
 
     def _begun(self, run: Run) -> Beginning:
         """How a run would begin now: found once for all seeds of a system, whose initial values alone differ."""
         name = run.system.name
         if name in self._beginnings:
             return self._beginnings[name]._replace(initial_sha256=None)
+        print(f'efficiency: {name}: a file of its code has changed, so its step is traced anew', file=sys.stderr)
         # Its own process, whose devices are free again when runs begin, and which leaves a Ctrl-C to this one.
         alone = multiprocessing.get_context('spawn')
         with ProcessPoolExecutor(1, alone, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
@@ -163,6 +169,7 @@ def _record(path: pathlib.Path, run: Run) -> records.Record | None:
 
 
 def _begin(path: str, overrides: list[str], data_dir: str | None) -> Beginning:
+    os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'false'  # beside a run that may be on the same device
     return begin(read_config(path, overrides), data_dir)
 
 

@@ -153,7 +153,10 @@ def _read_state(path: pathlib.Path, digest: str, like: Any) -> Any:
     if {name: (leaf.shape, leaf.dtype) for name, leaf in wanted.items()} != {
         name: (array.shape, array.dtype) for name, array in arrays.items()
     }:
-        raise UserError(f'{path} was written by another version of this program; take another --workdir')
+        raise UserError(
+            f'{path} holds arrays of other names or shapes than network and optimizer have now, and nothing can go on '
+            'from them; take another --workdir'
+        )
     return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in wanted])
 
 

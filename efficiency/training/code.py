@@ -6,34 +6,25 @@ traced step and its initial values, which are compared.
 """
 
 import contextlib
-import functools
 import hashlib
-import importlib.util
-import inspect
 import json
 import logging
 import os
 import pathlib
 import sys
-import sysconfig
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from efficiency.errors import UserError
+from efficiency import backend
+from efficiency.errors import RunError, UserError
 from efficiency.training import hosts
+from efficiency.training.own_files import NO_FILE, UNREADABLE, digest_of, is_of_networks, own_files
 from efficiency.training.workdir import cache_dir
 
 _log = logging.getLogger('efficiency')
-# What ml_collections names the module of the file that --config names.
-_CONFIG_FILE = 'config_config'
-_NETWORKS = 'efficiency.models.'
-_PACKAGE = str(pathlib.Path(__file__).parents[1])
-_NOT_OWN = tuple(f'{folder}{os.sep}' for folder in (_PACKAGE, sysconfig.get_path('stdlib')))
-_INSTALLED = {'site-packages', 'dist-packages'}
-_NO_FILE = 'has no file'
 _HASHES = ('step_sha256', 'forward_sha256')
 _GO_ON = 'take another --workdir, or go on with it all the same by --changed_code'
 
@@ -43,7 +34,7 @@ class Step(NamedTuple):
 
     Attributes:
         step_sha256, forward_sha256: see `efficiency.training.step_hash`.
-        traced_by: what else decides how it is traced: 'jax 0.10.2, flax 0.12.7, optax 0.2.8 on cpu'.
+        traced_by: what else decides how they are traced: 'jax 0.10.2, flax 0.12.7, optax 0.2.8 on cpu'.
     """
 
     step_sha256: str
@@ -56,15 +47,22 @@ class Code(NamedTuple):
 
     Attributes:
         step: its train step.
-        initial_sha256: of the values that it drew to begin with.
+        initial_sha256: of the values that it drew to begin with; None where that is not known.
         init_from_sha256: of the file of weights that it began with instead; None where there is none.
         own_files: see `own_files`.
     """
 
     step: Step
-    initial_sha256: str
+    initial_sha256: str | None
     init_from_sha256: str | None
     own_files: dict[str, str]
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What record and checkpoints say of it, beside the step, which `programs` has."""
+        kept = self._asdict()
+        del kept['step']
+        return kept
 
 
 def step_of(train_step: Any, forward: Any) -> Step:
@@ -77,16 +75,25 @@ def step_of(train_step: Any, forward: Any) -> Step:
     return Step(step_hash(train_step.jaxpr), step_hash(forward.jaxpr), f'{versions} on {jax.default_backend()}')
 
 
+def code_of(traced: Any, forward: Any, initial_sha256: str, init_from: str, network: type) -> Code:
+    """Of a run whose train step and forward pass were traced, and all of whose own files are loaded by now."""
+    step = step_of(traced, forward)
+    return Code(step, initial_sha256, weights_digest(init_from), own_files(network=network))
+
+
 class Beginning(NamedTuple):
     """How a run would begin now.
 
     Attributes:
         step: its train step.
         initial_sha256: of the values that it would draw; None where they are not asked for.
+        fingerprint, sample: of its data set, as a record has them.
     """
 
     step: Step
     initial_sha256: str | None
+    fingerprint: str
+    sample: str | None
 
 
 def initial_digest(state: Any) -> str:
@@ -100,8 +107,10 @@ def begin(config: ConfigDict, data_dir: str | os.PathLike | None) -> Beginning:
     """How a run of this config would begin now.
 
     Raises:
-        UserError: for a mistake in the config, or if its data set is not there.
+        UserError: for a mistake in the config, or if its data set or the devices are not there.
+        DataError: if an image that must be read for it is damaged.
     """
+    backend.check_devices()
     import jax
 
     from efficiency.training.mesh import DataParallel
@@ -119,17 +128,18 @@ def begin(config: ConfigDict, data_dir: str | os.PathLike | None) -> Beginning:
     batch = devices.batch_shapes(config.batch_size, dataset.train.image_shape)
     traced = trace_train_step(train_step, shapes, batch, config.precision)
     forward = trace_forward(model, state, config.image_size, config.precision)
-    return Beginning(step_of(traced, forward), initial_digest(state))
+    data = dataset.description
+    return Beginning(step_of(traced, forward), initial_digest(state), data['fingerprint'], data.get('sample'))
 
 
-def check_step(kept: Mapping[str, Any], now: Step, whose: str, advice: str = _GO_ON) -> None:
+def check_step(kept: Mapping[str, Any] | None, now: Step, whose: str, advice: str = _GO_ON) -> None:
     """Checks that a run trained the step that it would train now.
 
     Steps that other versions of jax, flax or optax traced, or another platform, may differ though the code does not:
     that is said, and is no mistake.
 
     Args:
-        kept: what the run kept of its step; nothing, if it is older than that.
+        kept: what the run kept of its step; None, if it is older than that.
         now: as it is traced now.
         whose: the run, in a message.
         advice: what can be done.
@@ -137,7 +147,7 @@ def check_step(kept: Mapping[str, Any], now: Step, whose: str, advice: str = _GO
     Raises:
         UserError: if it is another.
     """
-    if kept.get('step_sha256') is None or all(kept[name] == getattr(now, name) for name in _HASHES):
+    if kept is None or all(kept[name] == getattr(now, name) for name in _HASHES):
         return
     if kept['traced_by'] == now.traced_by:
         if kept['step_sha256'] != now.step_sha256:
@@ -153,6 +163,10 @@ def check_step(kept: Mapping[str, Any], now: Step, whose: str, advice: str = _GO
         f'{whose} traced its train step by {kept["traced_by"]}, and it is another by {now.traced_by}: whether the code '
         'has changed, too, cannot be told'
     )
+    _say(message)
+
+
+def _say(message: str) -> None:
     _log.info(message)
     if hosts.leads():
         print(f'efficiency: {message}', file=sys.stderr)
@@ -164,8 +178,8 @@ def check_weights(kept: Mapping[str, Any], config: Mapping[str, Any], whose: str
     Raises:
         UserError: if it began with others.
     """
-    path, began = config['init_from'], kept.get('init_from_sha256')
-    if began and path and os.path.isfile(os.path.expanduser(path)) and weights_digest(path) != began:
+    path, began = config['init_from'], kept['init_from_sha256']
+    if began and path and weights_digest(path) not in (began, UNREADABLE):
         raise UserError(f'{whose} began with other weights than {path} holds now; {advice}')
 
 
@@ -175,13 +189,26 @@ def check_goes_on(progress: Mapping[str, Any], config: Mapping[str, Any], now: S
     Raises:
         UserError: if not.
     """
-    check_weights(progress, config, whose)
-    check_step(progress['programs'][-1], now, whose)
+    if progress.get('code'):
+        check_weights(progress['code'], config, whose)
+    check_step(progress['programs'][-1].get('traced'), now, whose)
 
 
 def weights_digest(path: str) -> str | None:
     """sha256 of the file of `config.init_from`; None where it names none."""
-    return _digest_of(pathlib.Path(path).expanduser()) if path else None
+    return digest_of(pathlib.Path(path).expanduser()) if path else None
+
+
+def changed_files(record: Mapping[str, Any], config_file: str | None = None) -> list[str]:
+    """The names of the files of a finished run's code that are others by now; of a run older than them none.
+
+    Args:
+        record: its record.
+        config_file: that its config is of, if that is not the file of this process's command line.
+    """
+    kept = _own_files_of(record)
+    files = own_files(config_file, kept)
+    return [name for name, found in kept.items() if files.get(name) != found or found == NO_FILE]
 
 
 def check_finished(
@@ -195,115 +222,67 @@ def check_finished(
     """Checks that a finished run is of the code that is here now; for most, by the files of the user's own alone.
 
     Args:
-        record: its record.
+        record, config_file: as in `changed_files`.
         config: its config.
         whose: the run, in a message.
         begun: says how it would begin now; called where the files are others than they were.
-        config_file: that its config is of, if that is not the file of this process's command line.
         advice: what can be done if it is not.
 
     Raises:
         UserError: if it is of other code, or that cannot be told.
     """
-    check_weights(record, config, whose, advice)
-    kept, program = record.get('own_files'), (record['programs'] or [{}])[-1]
-    if kept is None or 'step_sha256' not in program:
+    from efficiency.data.sample import are_but_mended
+
+    kept, traced = record.get('code'), _traced(record)
+    if kept:
+        check_weights(kept, config, whose, advice)
+    changed = changed_files(record, config_file)
+    if not (changed and traced):
         return
-    files = own_files(config_file, kept)
-    changed = [name for name, found in kept.items() if files.get(name) != found or found == _NO_FILE]
-    if not changed:
-        return
-    facts = [program[name] for name in _HASHES] + [files, config]
+    files = own_files(config_file, kept['own_files'])
+    facts = [traced, kept['initial_sha256'], files, config]
     same = json.dumps(facts, sort_keys=True, default=ConfigDict.to_dict)
-    remembered = cache_dir() / 'same_step' / hashlib.sha256(same.encode()).hexdigest()
-    if remembered.exists() and _NO_FILE not in kept.values():
+    remembered = cache_dir() / 'same_code' / hashlib.sha256(same.encode()).hexdigest()
+    is_known = kept['own_files'].keys() <= files.keys() and NO_FILE not in files.values()
+    if is_known and remembered.exists():
         return
     try:
         now = begun()
-    except UserError as error:
-        if all(map(_is_of_networks, changed)):  # where there is no data set, another version of this package may be
+    except (UserError, RunError) as error:
+        if all(map(is_of_networks, changed)):  # where there is no data set, another version of this package may be
+            _say(
+                f'{whose} was trained before {", ".join(changed)} changed, and whether that makes another run of it '
+                f'cannot be told: {error}'
+            )
             return
         raise UserError(
             f'{whose} is of other code ({", ".join(changed)} changed), and whether that makes another run of it cannot '
             f'be told: {error}'
         ) from error
-    check_step(program, now.step, whose, advice)
-    if program['traced_by'] != now.step.traced_by:
+    data = record['dataset']
+    if now.fingerprint != data['fingerprint'] and not are_but_mended(data.get('sample'), now.sample):
+        raise UserError(
+            f'{whose} is of another data set than the code that is here now makes of {data["name"]}; {advice}'
+        )
+    check_step(traced, now.step, whose, advice)
+    if traced['traced_by'] != now.step.traced_by:
         return
-    if now.initial_sha256 not in (None, record['initial_sha256']) and not config['init_from']:
+    drawn = kept['initial_sha256'] is not None and not config['init_from']
+    if drawn and now.initial_sha256 not in (None, kept['initial_sha256']):
         raise UserError(
             f'{whose} began with other values than the code that is here now draws: its network has changed since; '
             f'{advice}'
         )
-    if own_files(config_file, kept) == files:  # nothing was found on the way that a change could be in the next time
+    # Where its initial values were looked at, and nothing came on the way that may change before the next time.
+    if is_known and (now.initial_sha256 or not drawn) and own_files(config_file, kept['own_files']) == files:
         with contextlib.suppress(OSError):
             remembered.parent.mkdir(parents=True, exist_ok=True)
             remembered.touch()
 
 
-def own_files(config_file: str | None = None, more: Iterable[str] = (), network: type | None = None) -> dict[str, str]:
-    """sha256 of the files of all modules that are loaded and are the user's own, by the modules' names.
-
-    Those are what is neither Python's, nor installed, nor of this package, but for a network's.
-
-    Args:
-        config_file: taken for the config's.
-        more: names of modules that are asked for though they may not be loaded; those with no file are left out.
-        network: a network, whose own modules of `efficiency.models` are added.
-    """
-    found = {}
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, '__file__', None)
-        if file is not None:
-            path = pathlib.Path(file).absolute()
-            if not str(path).startswith(_NOT_OWN) and _INSTALLED.isdisjoint(path.parts) and path.is_file():
-                found[name] = _digest_of(path)
-        elif name == '__main__':  # as of a notebook
-            found[name] = _NO_FILE
-    more = {*more, *(_of_networks(network.__module__) if network else ())}
-    for name in more - found.keys():
-        if path := _file_of(name):
-            found[name] = _digest_of(path)
-    if config_file is not None:
-        found[_CONFIG_FILE] = _digest_of(pathlib.Path(config_file).expanduser().absolute())
-    return dict(sorted(found.items()))
+def _traced(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return record['programs'][-1].get('traced') if record['programs'] else None
 
 
-def _is_of_networks(module: str) -> bool:
-    return module.startswith(_NETWORKS)
-
-
-def _of_networks(module: str) -> set[str]:
-    """The modules of `efficiency.models` that a module is one of, or uses what is defined in."""
-    found, left = set(), [module]
-    while left:
-        name = left.pop()
-        found.add(name)
-        for value in vars(sys.modules[name]).values():
-            used = value.__name__ if inspect.ismodule(value) else getattr(value, '__module__', None)
-            if isinstance(used, str) and _is_of_networks(used) and used in sys.modules and used not in found:
-                left.append(used)
-    return set(filter(_is_of_networks, found))
-
-
-def _file_of(module: str) -> pathlib.Path | None:
-    """Where a module would be loaded from; None if it has no file."""
-    if _is_of_networks(module):  # found without the whole of flax
-        path = pathlib.Path(_PACKAGE).parent.joinpath(*module.split('.')).with_suffix('.py')
-        return path if path.is_file() else None
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):  # of a package that is not there, of a module without a place
-        return None
-    return pathlib.Path(spec.origin) if spec and spec.has_location else None
-
-
-def _digest_of(path: pathlib.Path) -> str:
-    state = path.stat()
-    return _digest(path, state.st_mtime_ns, state.st_size)
-
-
-@functools.cache
-def _digest(path: pathlib.Path, changed: int, size: int) -> str:
-    with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
+def _own_files_of(record: Mapping[str, Any]) -> Mapping[str, str]:
+    return record['code']['own_files'] if record.get('code') and _traced(record) else {}

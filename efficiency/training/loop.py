@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import functools
 import logging
 import math
 import os
@@ -15,7 +16,7 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from efficiency import records
+from efficiency import console, records
 from efficiency.data.augment import ON_HOST
 from efficiency.data.batches import TrainBatches
 from efficiency.data.datasets import Dataset
@@ -96,8 +97,16 @@ def train(
         _log.info('config:\n%s', config)
         _log.info('parameters:\n%s', parameter_overview.get_parameter_overview(state.params))
         checkpoints = Checkpoints(workdir) if hosts.leads() else None
+        with clock.phase('compile'):
+            batch = devices.batch_shapes(config.batch_size, dataset.train.image_shape)
+            traced = trace_train_step(train_step, state, batch, config.precision)
+            forward = trace_forward(model, state, config.image_size, config.precision)
+        of_code = code.code_of(traced, forward, initial, config.init_from, type(model))
+        hosts.agree(of_code.step._asdict)
+
         with clock.phase('checkpoint'):
-            restored = _restored(checkpoints, state, config, dataset)
+            accept = functools.partial(_accept, config, dataset, None if changed_code else of_code.step, workdir)
+            restored = _restored(checkpoints, state, accept)
         if data_workers is None:
             data_workers = max(1, default_workers() // hosts.sharing_these_cores())
         # Before workers decode, which would take their share of a CPU; on all hosts at once, which may share one.
@@ -106,16 +115,6 @@ def train(
         first = steps_of(restored[1]) if restored else 0
         with contextlib.closing(TrainStream(batches, first, total_steps, data_workers)) as stream:
             with clock.phase('compile'):
-                batch = devices.batch_shapes(config.batch_size, dataset.train.image_shape)
-                traced = trace_train_step(train_step, state, batch, config.precision)
-                forward = trace_forward(model, state, config.image_size, config.precision)
-                of_code = code.Code(
-                    code.step_of(traced, forward), initial, code.weights_digest(config.init_from),
-                    code.own_files(network=type(model)),
-                )  # fmt: skip
-                hosts.agree(of_code.step._asdict)
-                if restored and not changed_code:
-                    code.check_goes_on(restored[1], config, of_code.step, str(workdir))
                 step, cost = compile_train_step(traced, forward, cache_dir() / 'checked')
                 evaluate = Evaluator(model, dataset, config.eval_batch_size, devices, config.precision)
                 evaluate.compile(state)
@@ -146,11 +145,18 @@ def _folder(workdir: pathlib.Path, config: ConfigDict, dataset: Dataset) -> Iter
         yield earlier
 
 
-def _restored(checkpoints, state, config, dataset) -> tuple[TrainState, dict[str, Any]] | None:
+def _accept(config, dataset, step: code.Step | None, workdir, progress: dict[str, Any]) -> None:
+    """Checks that a checkpoint is of this run, and unless `step` is None of this code."""
+    check_identity(progress, config, dataset)
+    if step:
+        code.check_goes_on(progress, config, step, str(workdir))
+
+
+def _restored(checkpoints, state, accept) -> tuple[TrainState, dict[str, Any]] | None:
     """The newest whole checkpoint and its progress, as host 0 has it, on every host."""
     content = None
     if hosts.leads():
-        restored = checkpoints.restore(state, lambda found: check_identity(found, config, dataset), set_aside=True)
+        restored = checkpoints.restore(state, accept, set_aside=True)
         if hosts.count() == 1:
             return restored
         content = restored and to_bytes(*restored)
@@ -181,7 +187,8 @@ def evaluate(config: ConfigDict, data_dir: str | os.PathLike | None = None) -> d
     evaluator = Evaluator(model, dataset, config.eval_batch_size, devices, config.precision)
     evaluator.compile(state)
     hosts.meet()
-    metrics = evaluator(state)
+    with console.hushed():  # of images that do not decode
+        metrics = evaluator(state)
     if not math.isfinite(metrics['loss']):
         raise RunError(f'the evaluation loss is {metrics["loss"]}: {config.init_from} holds weights that cannot be')
     return metrics | {'examples': len(dataset.eval)}
@@ -190,7 +197,8 @@ def evaluate(config: ConfigDict, data_dir: str | os.PathLike | None = None) -> d
 def _agree(dataset: Dataset, name: str, arrays: Any) -> None:
     """Checks that every host has the same images and arrays."""
     if hosts.count() > 1 and dataset.sample:
-        dataset.sample.check()  # or it would be said that hosts differ, where an image is damaged on one
+        with console.hushed():
+            dataset.sample.check()  # or it would be said that hosts differ, where an image is damaged on one
     hosts.agree(lambda: {'the images': dataset.fingerprint, name: digest(arrays)})
 
 
@@ -242,6 +250,8 @@ class _Trainer:
     def _run_to_end(self, state: TrainState) -> records.Record:
         self.writer.open()
         state, stop_signal = self._train(state)
+        if not self._finished():
+            self.run.dataset.note_damage()  # that the run did not meet yet, and may be mended until it goes on
         self._save(state, at_end=True)
         # A record that says the run is finished must have the parameters that finished it beside it.
         self.writer.wait()
@@ -258,6 +268,7 @@ class _Trainer:
         """Keeps the failure of another host: what is under way here will never be finished."""
         if lost.failed and self.failing.acquire(blocking=False):  # once, by whichever thread comes first
             self.run.forget_steps(len(self.under_way))
+            self.run.dataset.note_damage()  # which may be what ended the other
             self.writer.record('failed', str(lost))
 
     def _train(self, state: TrainState) -> tuple[TrainState, int | None]:

@@ -65,7 +65,7 @@ class Run:
             'optimizer_dense_macs_per_step': self.cost.optimizer.dense_macs,
             'train_dense_macs_per_step_by_kind': {kind: part.dense_macs for kind, part in step.by_kind().items()},
             'compiled_flops_per_step': self.cost.compiled_flops,
-            **self.code.step._asdict(),
+            'traced': self.code.step._asdict(),
         }
 
     @property
@@ -126,8 +126,7 @@ class Run:
         """What a checkpoint keeps of this."""
         return identity(self.config, self.dataset) | {
             'sample': self.dataset.description.get('sample'),
-            'initial_sha256': self.code.initial_sha256,
-            'init_from_sha256': self.code.init_from_sha256,
+            'code': self.code.kept,
             'programs': self.programs,
             'curve': self.curve,
             'eval_examples': self.eval_examples,
@@ -145,7 +144,9 @@ class Run:
             self.programs = [*before, last]
         else:
             self.programs = [*before, last, *self.programs]
-        self.code = self.code._replace(initial_sha256=progress.get('initial_sha256', self.code.initial_sha256))
+        # What it began with; not known of a run that is older than that.
+        began = progress.get('code') or {}
+        self.code = self.code._replace(**{name: began.get(name) for name in ('initial_sha256', 'init_from_sha256')})
         self.curve = list(progress['curve'])
         self._find_crossing()
         self.eval_examples = progress['eval_examples']
@@ -202,9 +203,7 @@ class Run:
                 'share_of_peak': rate * step.dense_macs / self.matmul_peak,
             },
             'precision': config.precision,
-            'initial_sha256': self.code.initial_sha256,
-            'init_from_sha256': self.code.init_from_sha256,
-            'own_files': self.code.own_files,
+            'code': self.code.kept,
             **self._made_by,
             'resumed_from_steps': self.resumed_from,
             'failure': failure,

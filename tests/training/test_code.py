@@ -15,8 +15,11 @@ import pytest
 from efficiency import records
 from efficiency.errors import UserError
 from efficiency.training import code
+from efficiency.training.own_files import own_files
 from efficiency.training.step_hash import step_hash
-from tests.conftest import ROOT
+from tests.conftest import ROOT, not_root
+
+pytestmark = pytest.mark.kind('changed code')
 
 NETWORK = """
 import flax.linen as nn
@@ -135,7 +138,7 @@ def test_a_step_is_the_same_in_other_processes_and_on_other_numbers_of_devices()
 
 def test_only_what_the_same_versions_traced_is_compared(capsys):
     now = code.Step('b' * 64, 'b' * 64, 'jax 2, flax 1, optax 1 on cpu')
-    code.check_step({}, now, 'the run')  # older than what is kept
+    code.check_step(None, now, 'the run')  # older than what is kept
     code.check_step(now._asdict(), now, 'the run')
     with pytest.raises(UserError, match=r'the run trained another step than the code .* --changed_code'):
         code.check_step(now._asdict() | {'step_sha256': 'a' * 64}, now, 'the run')
@@ -154,7 +157,7 @@ def test_a_run_that_began_with_other_weights_is_found(tmp_path):
     path.write_bytes(b'one')
     kept = {'init_from_sha256': code.weights_digest(str(path))}
     code.check_weights(kept, {'init_from': str(path)}, 'the run')
-    code.check_weights({}, {'init_from': str(path)}, 'the run')
+    code.check_weights({'init_from_sha256': None}, {'init_from': str(path)}, 'the run')
     path.write_bytes(b'two')
     with pytest.raises(UserError, match=r'began with other weights than .*weights.safetensors holds now'):
         code.check_weights(kept, {'init_from': str(path)}, 'the run')
@@ -173,10 +176,10 @@ def own(tmp_path_factory):
     return folder
 
 
-def command(folder, *args):
+def command(folder, *args, env=None):
     return subprocess.run(
         [sys.executable, '-m', 'efficiency.main', f'--config={folder}/own.py', f'--workdir={folder}/run', *args],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300, env=os.environ | (env or {}),
     )  # fmt: skip
 
 
@@ -190,11 +193,12 @@ def layers(own):
 def test_the_record_says_which_code_it_is_of(own):
     record = records.read(own / 'run')
     # Those of the network's own package are added, where it uses any.
-    assert list(record['own_files']) == ['config_config', 'configs.common', 'efficiency.models.registry', 'own_layers']
-    (program,) = record['programs']
-    assert program['traced_by'].startswith(f'jax {jax.__version__}, flax ')
-    assert len(program['step_sha256']) == len(program['forward_sha256']) == len(record['initial_sha256']) == 64
-    assert record['init_from_sha256'] is None
+    kept = record['code']
+    assert list(kept['own_files']) == ['config_config', 'configs.common', 'efficiency.models.registry', 'own_layers']
+    traced = record['programs'][0]['traced']
+    assert traced['traced_by'].startswith(f'jax {jax.__version__}, flax ')
+    assert len(traced['step_sha256']) == len(traced['forward_sha256']) == len(kept['initial_sha256']) == 64
+    assert kept['init_from_sha256'] is None
 
 
 def test_a_finished_run_is_given_back_under_the_same_code_alone(own, layers):
@@ -221,6 +225,108 @@ def test_a_finished_run_is_given_back_under_the_same_code_alone(own, layers):
     assert (own / 'run' / 'run.json').read_bytes() == before
 
 
+DATA = """
+import numpy as np
+from efficiency.data import Examples, Source, register_dataset
+
+
+def split(count):
+    labels = np.arange(count) % 10
+    return Examples(np.full((count, 28, 28, 1), 25 * labels[:, None, None, None], np.uint8), labels)
+
+
+@register_dataset('squares')
+def squares(data_dir):
+    return Source(10, {'train': split(64), 'test': split(32)})
+
+
+"""
+
+
+def test_a_data_set_of_ones_own_that_changes_is_found(tmp_path):
+    text = NETWORK.replace('import own_layers', '').replace('own_layers.hidden', 'nn.Dense(4)') + DATA
+    text = text.replace("paper_recipe('own', dataset", "paper_recipe('own', 'squares'")
+    text = text.replace(
+        'config.num_epochs, config.eval_every', 'config.image_size, config.num_epochs, config.eval_every'
+    )
+    (tmp_path / 'own.py').write_text(text.replace(' = 0.016, 0.008, 1.0', ' = 28, 1.0, 0.5, 1.0'))
+    assert command(tmp_path).returncode == 0
+    for part in ("'test': split(32)", "'test': split(31)"), ('np.arange(count) % 10', 'np.arange(count) % 9'):
+        before = (tmp_path / 'own.py').read_text()
+        (tmp_path / 'own.py').write_text(before.replace(*part))
+        done = command(tmp_path)
+        assert done.returncode == 2
+        assert 'is of another data set than the code' in done.stderr
+        (tmp_path / 'own.py').write_text(before)
+
+
+def test_a_file_of_its_code_that_may_not_be_read_is_no_trace(own, tmp_path):
+    path = tmp_path / 'weights'
+    path.write_bytes(b'one')
+    kept = {'init_from_sha256': code.weights_digest(str(path))}
+    path.chmod(0)
+    with not_root():
+        code.check_weights(kept, {'init_from': str(path)}, 'the run')  # it needs them no more
+
+
+def test_a_state_of_other_code_is_said_to_be_so(own, layers):
+    path = own / 'run' / 'run.json'
+    finished = path.read_bytes()
+    path.unlink()
+    layers.write_text(LAYERS.replace('nn.Dense(8)', 'nn.Dense(9)'))
+    done = command(own)
+    assert done.returncode == 2
+    assert 'trained another step than the code' in done.stderr
+    done = command(own, '--changed_code')
+    assert done.returncode == 2
+    assert 'arrays of other names or shapes' in done.stderr
+    path.write_bytes(finished)
+
+
+def test_what_jax_is_told_is_said_before_the_code_is_looked_at(own, layers):
+    layers.write_text(LAYERS + '# another file\n')
+    for env in ({'JAX_PLATFORMS': 'cdua'}, {'JAX_DISABLE_JIT': '1'}):
+        done = command(own, env=env)
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].startswith(f'efficiency: {next(iter(env))}')
+        assert 'Traceback' not in done.stderr
+
+
+def test_what_was_found_to_be_the_same_is_remembered_of_that_run_alone(own, layers, monkeypatch, tmp_path):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    path = own / 'run' / 'run.json'
+    finished = path.read_text()
+    layers.write_text(LAYERS + '# another file\n')
+    assert 'finished before' in command(own).stderr
+    record = json.loads(finished)
+    record['code']['initial_sha256'] = '0' * 64  # as of a run that drew other values
+    path.write_text(json.dumps(record))
+    assert 'began with other values' in command(own).stderr
+    path.write_text(finished)
+
+
+def test_a_network_that_a_config_loads_by_itself_counts_too(own, tmp_path):
+    """By a path, so that Python knows of no module of that name."""
+    (tmp_path / 'net.py').write_text(
+        NETWORK.replace('own_layers.hidden', 'nn.Dense(4)').replace('import own_layers', '')
+    )
+    (tmp_path / 'own.py').write_text(f"""
+import importlib.util
+spec = importlib.util.spec_from_file_location('net', {str(tmp_path / 'net.py')!r})
+net = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(net)
+get_config = net.get_config
+""")
+    assert command(tmp_path).returncode == 0
+    assert 'net' in records.read(tmp_path / 'run')['code']['own_files']
+    (tmp_path / 'net.py').write_text((tmp_path / 'net.py').read_text().replace('nn.Dense(4)', 'nn.Dense(5)'))
+    assert 'trained another step' in command(tmp_path).stderr
+    (tmp_path / 'net.py').write_text((tmp_path / 'net.py').read_text().replace('nn.Dense(5)', 'nn.Dense(4)'))
+    assert 'finished before' in command(tmp_path).stderr
+    (tmp_path / 'net.py').write_text((tmp_path / 'net.py').read_text().replace('nn.Dense(4)', 'nn.Dense(5)'))
+    assert 'trained another step' in command(tmp_path).stderr
+
+
 LAZY = """
 def factor():
     import own_factor
@@ -241,19 +347,22 @@ def test_a_file_that_is_imported_late_counts_too(own, layers):
         assert 'trained another step' in command(own).stderr
 
 
+_IMPORTED = 'from efficiency.training.own_files import own_files'
+
+
 def test_files_are_found_wherever_they_are_imported():
     from efficiency.models.shufflenet import ShuffleNetV1
 
-    found = code.own_files(network=ShuffleNetV1)
+    found = own_files(network=ShuffleNetV1)
     networks = {name for name in found if name.startswith('efficiency.')}
     assert {'efficiency.models.shufflenet', 'efficiency.models.layers', 'efficiency.models.registry'} <= networks
     assert 'efficiency.models.resnet' not in networks
     later = subprocess.run(
-        [sys.executable, '-c', f'from efficiency.training import code; print(code.own_files(more={sorted(networks)}))'],
+        [sys.executable, '-c', f'{_IMPORTED}; print(own_files(more={sorted(networks)}))'],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert ast.literal_eval(later.stdout).items() >= {name: found[name] for name in networks}.items()
-    assert code.own_files(more=['not_there', 'not_there.below', 'sys']).keys() == code.own_files().keys()
+    assert own_files(more=['not_there', 'not_there.below', 'sys']).keys() == own_files().keys()
 
 
 def test_a_run_goes_on_under_the_same_code_or_deliberately(own, layers):
@@ -268,7 +377,7 @@ def test_a_run_goes_on_under_the_same_code_or_deliberately(own, layers):
     assert command(own, '--changed_code').returncode == 0
     old, new = json.loads(path.read_text())['programs']
     assert (old['steps'], new['steps']) == (2, 0)
-    assert old['step_sha256'] != new['step_sha256']
+    assert old['traced']['step_sha256'] != new['traced']['step_sha256']
     path.write_bytes(finished)
 
 
@@ -280,16 +389,19 @@ def test_a_study_keeps_no_record_of_other_code(own, layers, tmp_path):
     system = {'config': f'{own}/own.py', 'seeds': [0]}
     study.write_text(f'def get_study():\n    return {{"systems": {{"a": {system}}}}}\n')
 
-    def listed():
+    def listed(how='--list'):
         return subprocess.run(
             [sys.executable, '-m', 'efficiency.study', f'--study={study}', f'--runs={tmp_path}/runs',
-             f'--results={tmp_path}/results', '--list'],
+             f'--results={tmp_path}/results', how],
             cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
 
     assert 'done' in listed().stdout
     layers.write_text(LAYERS.replace('nn.relu', 'nn.tanh'))
     done = listed()
+    assert done.returncode == 0
+    assert f'of other code  {kept} trained another step than the code that is here now' in done.stdout
+    done = listed('--jobs=1')
     assert done.returncode == 2
-    assert done.stderr.startswith(f'efficiency: {kept} trained another step than the code that is here now')
+    assert done.stderr.splitlines()[-1].startswith(f'efficiency: {kept} trained another step')
     assert 'move that file away' in done.stderr

@@ -16,6 +16,8 @@ from efficiency.training.programs import trace_train_step
 from efficiency.training.recipe import opened, train_step_of
 from efficiency.training.step import init_state
 
+pytestmark = pytest.mark.kind('precision')
+
 
 def precisions(text):
     """What the products of a StableHLO text are asked for."""

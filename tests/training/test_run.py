@@ -195,6 +195,15 @@ def test_weights_from_a_file_are_evaluated_and_trained_on(tmp_path, run_main):
     assert run_main(*args).returncode == 0
     final = records.read(tmp_path / 'run')['final']
     assert found['loss'] == pytest.approx(final['loss'], rel=1e-5)
+    # With other weights in that file it goes on deliberately alone, and says what it began with all the same.
+    began = records.read(tmp_path / 'run')['code']['init_from_sha256']
+    (tmp_path / 'run' / 'run.json').unlink()
+    save_file({name: value / 2 for name, value in state.items()}, tmp_path / 'weights.safetensors')
+    refused = run_main(*args)
+    assert refused.returncode == 2
+    assert 'began with other weights' in refused.stderr
+    assert run_main(*args, '--changed_code').returncode == 0
+    assert records.read(tmp_path / 'run')['code']['init_from_sha256'] == began
     wrong = run_main('--config=configs/resnet18.py', *args[1:], '--config.eval_only=True')
     assert wrong.returncode == 2
     assert 'are they of another network' in wrong.stderr

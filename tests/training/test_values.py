@@ -19,6 +19,8 @@ from efficiency.models.torch_weights import torch_name
 from efficiency.training.loop import evaluate
 from efficiency.training.recipe import opened
 
+pytestmark = pytest.mark.kind('values that cannot be')
+
 
 @pytest.fixture(scope='module')
 def weights():
