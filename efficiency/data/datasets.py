@@ -100,7 +100,12 @@ def load(
     """
     source = catalogue.open_source(name, data_dir)
     train_name, eval_name = split_names
-    eval_name = eval_name or next((split for split in EVAL_SPLITS if split in source.splits), 'validation')
+    eval_name = eval_name or next((split for split in EVAL_SPLITS if split in source.splits), None)
+    if eval_name is None:
+        raise UserError(
+            f'{name} has no split to evaluate on, of {", ".join(EVAL_SPLITS)}: its splits are '
+            f'{", ".join(source.splits)}; --config.eval_split takes another, or a part of one, as train[90%:]'
+        )
     examples = [split_of(source, split, name) for split in (train_name, eval_name)]
     source = _with_shape(source, examples)
     shape = source.image_shape

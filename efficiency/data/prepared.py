@@ -13,7 +13,7 @@ from efficiency.errors import UserError
 
 _IMAGENET = """imagenet2012 is not prepared in {folder}. Log in at https://image-net.org/download-images, put \
 ILSVRC2012_img_train.tar (138 GB) and ILSVRC2012_img_val.tar (6 GB) into {folder}/downloads/manual, and run: \
-pip install ".[prepare]" && tfds build imagenet2012 --data_dir={folder} --file_format=array_record \
+pip install ".[prepare]" && tfds build {name} --data_dir={folder} --file_format=array_record \
 (once; about two hours on two cores)"""
 
 # What each version of a data set has in its folder.
@@ -159,7 +159,7 @@ def _not_found(name: str, folder: pathlib.Path, others: list[str]) -> str:
 
 def _not_prepared(name: str, folder: pathlib.Path, others: list[str]) -> str:
     if _base(name) == 'imagenet2012':
-        return _IMAGENET.format(folder=folder)
+        return _IMAGENET.format(name=name, folder=folder)
     near = difflib.get_close_matches(name, others, n=1)
     hint = f' (did you mean {near[0]}?)' if near else ''
     return (

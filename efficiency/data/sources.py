@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from efficiency.errors import UserError, shown
+from efficiency.registration import register
 
 # An encoded file's bytes, the path of one, or (h, w, 1 or 3) uint8 pixels.
 Image = bytes | os.PathLike | np.ndarray
@@ -122,9 +123,7 @@ def register_dataset(name: str) -> Callable:
     """
 
     def add(function):
-        if name in _registered:
-            raise ValueError(f'a data set named {name!r} is registered already')
-        _registered[name] = function
+        register(_registered, 'a data set', name, function)
         return function
 
     return add

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from efficiency import registration
 from efficiency.errors import UserError, named, shown
 
 
@@ -75,12 +76,11 @@ def register(
     """
 
     def add(network):
-        if name in _entries:
-            raise ValueError(f'a network named {name!r} is registered already')
-        _entries[name] = Entry(
+        entry = Entry(
             name, network, paper, datetime.date.fromisoformat(published), image_size, tuple(options), torch_names,
             torch_legacy, tuple(torch_extras), flattened,
         )  # fmt: skip
+        registration.register(_entries, 'a network', name, network, entry)
         return network
 
     return add

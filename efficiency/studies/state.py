@@ -18,7 +18,7 @@ from efficiency.engines.tasks import Task, last_try
 from efficiency.errors import UserError
 from efficiency.studies.choice import RULES
 from efficiency.studies.definition import Run, Study, System
-from efficiency.training.code import Beginning, begin, check_finished
+from efficiency.training.code import GO_ON, Beginning, begin, check_finished
 from efficiency.training.settings import differing_keys
 
 _STOPPED = (143, 130, -15, -2)
@@ -54,7 +54,7 @@ class Folders:
     def __init__(self, study: Study, runs: str, results: str, data_dir: str | None = None):
         self.study, self._data_dir = study, data_dir
         self._beginnings: dict[str, Beginning] = {}
-        self.runs = pathlib.Path(runs).expanduser().absolute() / study.name
+        self.runs = pathlib.Path(os.path.abspath(os.path.expanduser(runs)), study.name)
         self._results = pathlib.Path(results).expanduser() / study.name
 
     def make(self) -> None:
@@ -97,7 +97,9 @@ class Folders:
         if record and record['status'] == 'failed':
             return State(run, 'failed', record['failure'] or '', record)
         if tried and tried.code is not None and tried.code not in _STOPPED:
-            return State(run, 'failed', tried.sentence or f'it ended with exit code {tried.code}', record)
+            # What the main command advises in vain: a study has no such flags.
+            sentence = tried.sentence.replace(GO_ON, f'move {self._places(run)} away') if tried.sentence else None
+            return State(run, 'failed', sentence or f'it ended with exit code {tried.code}', record)
         if record or tried:
             return State(run, 'stopped', f'at step {steps}', record)
         return State(run, 'missing')
@@ -106,11 +108,15 @@ class Folders:
         try:
             check_finished(
                 record, run.config, str(path), lambda: self._begun(run), run.system.config.split(':')[0],
-                'move that file away, or name the system otherwise',
+                f'move {self._places(run)} away, or name the system otherwise',
             )  # fmt: skip
         except UserError as error:
             return State(run, OF_OTHER_CODE, str(error), record)
         return State(run, 'done', record['status'], record)
+
+    def _places(self, run: Run) -> str:
+        """All that there may be of a run."""
+        return ' and '.join(str(path) for path in (self.kept(run), self.runs / run.name) if path.exists())
 
     def _begun(self, run: Run) -> Beginning:
         """How a run would begin now: found once for all seeds of a system, whose initial values alone differ."""

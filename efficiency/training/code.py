@@ -26,7 +26,8 @@ from efficiency.training.workdir import cache_dir
 
 _log = logging.getLogger('efficiency')
 _HASHES = ('step_sha256', 'forward_sha256')
-_GO_ON = 'take another --workdir, or go on with it all the same by --changed_code'
+# What the main command's user can do where the code is another.
+GO_ON = 'take another --workdir, or go on with it all the same by --changed_code'
 
 
 class Step(NamedTuple):
@@ -132,7 +133,7 @@ def begin(config: ConfigDict, data_dir: str | os.PathLike | None) -> Beginning:
     return Beginning(step_of(traced, forward), initial_digest(state), data['fingerprint'], data.get('sample'))
 
 
-def check_step(kept: Mapping[str, Any] | None, now: Step, whose: str, advice: str = _GO_ON) -> None:
+def check_step(kept: Mapping[str, Any] | None, now: Step, whose: str, advice: str = GO_ON) -> None:
     """Checks that a run trained the step that it would train now.
 
     Steps that other versions of jax, flax or optax traced, or another platform, may differ though the code does not:
@@ -172,7 +173,7 @@ def _say(message: str) -> None:
         print(f'efficiency: {message}', file=sys.stderr)
 
 
-def check_weights(kept: Mapping[str, Any], config: Mapping[str, Any], whose: str, advice: str = _GO_ON) -> None:
+def check_weights(kept: Mapping[str, Any], config: Mapping[str, Any], whose: str, advice: str = GO_ON) -> None:
     """Checks that a run began with the weights that its config's file holds now, where both are there.
 
     Raises:
@@ -217,7 +218,7 @@ def check_finished(
     whose: str,
     begun: Callable[[], Beginning],
     config_file: str | None = None,
-    advice: str = _GO_ON,
+    advice: str = GO_ON,
 ) -> None:
     """Checks that a finished run is of the code that is here now; for most, by the files of the user's own alone.
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from efficiency.errors import named
+from efficiency.registration import register
 
 Schedule = Callable[[int], float]
 
@@ -18,9 +19,7 @@ _schedules: dict[str, Callable[[float, int], Schedule]] = {}
 
 def _register(known: dict[str, Callable], kind: str, name: str) -> Callable:
     def add(function):
-        if name in known:
-            raise ValueError(f'{kind} named {name!r} is registered already')
-        known[name] = function
+        register(known, kind, name, function)
         return function
 
     return add

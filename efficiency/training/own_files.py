@@ -12,6 +12,7 @@ import sysconfig
 from collections.abc import Iterable
 
 from efficiency.config_file import CONFIG_FILE
+from efficiency.registration import place_of
 
 _NETWORKS = 'efficiency.models.'
 _PACKAGE = str(pathlib.Path(__file__).parents[1])
@@ -40,8 +41,8 @@ def own_files(config_file: str | None = None, more: Iterable[str] = (), network:
     if network is not None:
         more = {*more, *_of_networks(network.__module__)}
         # By where its code is, as a module that was loaded by its path alone is not among those of Python.
-        written = getattr(inspect.unwrap(network.__call__), '__code__', None)
-        if written and network.__module__ not in found and (path := _own_path(written.co_filename)):
+        file, _ = place_of(network)
+        if file and network.__module__ not in found and (path := _own_path(file)):
             found[network.__module__] = digest_of(path)
     for name in set(more) - found.keys():
         if path := _file_of(name):

@@ -291,6 +291,14 @@ def test_mean_and_std_are_of_the_images_channels(register):
         load('grey', ('train', None))
 
 
-def test_a_name_is_registered_once(register):
+def test_a_name_is_registered_once_but_by_the_same_place(register):
     with pytest.raises(ValueError, match='registered already'):
         register('mnist5k')(None)
+    code = 'def opened(data_dir):\n    return {}\n'
+    for number in (1, 2):  # as a file that is read again
+        exec(compile(code.format(number), 'mine.py', 'exec'), space := {})
+        register('mine')(space['opened'])
+    assert sources.registered()['mine'](None) == 2
+    exec(compile(code.format(3), 'other.py', 'exec'), space := {})
+    with pytest.raises(ValueError, match="a data set named 'mine' is registered already"):
+        register('mine')(space['opened'])

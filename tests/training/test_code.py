@@ -387,7 +387,9 @@ def test_a_study_keeps_no_record_of_other_code(own, layers, tmp_path):
     kept.write_bytes((own / 'run' / 'run.json').read_bytes())
     study = pathlib.Path(tmp_path, 'small.py')
     system = {'config': f'{own}/own.py', 'seeds': [0]}
-    study.write_text(f'def get_study():\n    return {{"systems": {{"a": {system}}}}}\n')
+    # Two of one file, which registers the network again for each.
+    systems = {'a': system, 'b': {**system, 'overrides': {'learning_rate': 0.02}}}
+    study.write_text(f'def get_study():\n    return {{"systems": {systems}}}\n')
 
     def listed(how='--list'):
         return subprocess.run(
@@ -404,4 +406,4 @@ def test_a_study_keeps_no_record_of_other_code(own, layers, tmp_path):
     done = listed('--jobs=1')
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f'efficiency: {kept} trained another step')
-    assert 'move that file away' in done.stderr
+    assert f'move {kept} away' in done.stderr
