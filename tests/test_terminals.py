@@ -111,7 +111,9 @@ def test_a_command_does_its_work_on_a_terminal_that_is(kind, tmp_path):
 
 @pytest.mark.parametrize(('outlives', 'code'), [(True, 0), (False, -signal.SIGHUP)])
 def test_only_a_command_that_is_to_outlive_its_terminal_ignores_its_end(outlives, code):
-    hang_up = f'import os, signal; from efficiency import console; console.start({outlives})'
+    # Begun as a shell begins commands, however these tests were.
+    hang_up = 'import os, signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); from efficiency import console'
+    hang_up += f'; console.start({outlives})'
     done = subprocess.run(python(f'{hang_up}; os.kill(os.getpid(), signal.SIGHUP)'), cwd=ROOT, check=False)
     assert done.returncode == code
 
