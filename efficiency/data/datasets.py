@@ -102,9 +102,11 @@ def load(
     train_name, eval_name = split_names
     eval_name = eval_name or next((split for split in EVAL_SPLITS if split in source.splits), None)
     if eval_name is None:
+        alike = [f'rename {split} to {split.lower()}, or ' for split in source.splits if split.lower() in EVAL_SPLITS]
         raise UserError(
             f'{name} has no split to evaluate on, of {", ".join(EVAL_SPLITS)}: its splits are '
-            f'{", ".join(source.splits)}; --config.eval_split takes another, or a part of one, as train[90%:]'
+            f'{", ".join(source.splits)}; {"".join(alike[:1])}take another by --config.eval_split, or a part of one, '
+            'as train[90%:]'
         )
     examples = [split_of(source, split, name) for split in (train_name, eval_name)]
     source = _with_shape(source, examples)

@@ -80,7 +80,7 @@ def trees(tmp_path_factory):
         ('right/train/cat', ['--data_dir={trees}/right']),
         ('', ['--data_dir={trees}/']),
         ('Large', ['holds Train, Val', 'train/<class>/ and val/<class>/', 'rename Train to train and Val to val']),
-        ('Mixed', ["no split 'validation'", 'Val', 'rename']),
+        ('Mixed', ['no split to evaluate on', 'splits are Val, train', 'rename Val to val']),
         ('words', ['holds training, validation', 'train/<class>/ and val/<class>/']),
         ('Large/Train', ['holds cat, dog', 'train/<class>/ and val/<class>/']),
         ('Large/Train/cat', ['holds images', 'train/<class>/ and val/<class>/']),
