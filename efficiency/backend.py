@@ -1,6 +1,7 @@
 """What jax finds on this machine, and how it was told to compute: what would not do is said in one sentence."""
 
 import contextlib
+import functools
 import glob
 import os
 import re
@@ -38,7 +39,7 @@ def check_settings() -> None:
     Raises:
         UserError: if a run would not be what its config says, or could not be compiled; XLA's flags included.
     """
-    _check_flags_of_xla()
+    _check_flags_of_xla(os.environ.get('XLA_FLAGS', ''))
     try:
         import jax
     except ValueError as error:  # of a variable with a value that it does not know
@@ -52,9 +53,10 @@ def check_settings() -> None:
             )
 
 
-def _check_flags_of_xla() -> None:
+@functools.cache
+def _check_flags_of_xla(flags: str) -> None:
     """XLA ends the process at a flag that it does not know, so that another process is made to read them first."""
-    if not os.environ.get('XLA_FLAGS'):
+    if not flags:
         return
     code = 'from jaxlib import xla_client; print(xla_client.make_cpu_client().device_count())'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, check=False)
@@ -62,7 +64,7 @@ def _check_flags_of_xla() -> None:
         return
     said = re.findall(r'^[EF]\d.*?\] (.*)', done.stderr.decode(errors='replace'), re.MULTILINE)
     reason = said[0].rstrip('.') if said else 'with them there is no CPU'
-    raise UserError(f'XLA does not start with XLA_FLAGS={shown(os.environ["XLA_FLAGS"])}: {reason}; mend or unset it')
+    raise UserError(f'XLA does not start with XLA_FLAGS={shown(flags)}: {reason}; mend or unset it')
 
 
 def check_devices() -> None:

@@ -2,7 +2,7 @@
 
 A run that goes on is traced anyway: its train step must be the one it trained so far. One that is finished is not: the
 files of the user's own are read, and only if one of them is another than it was, the run is begun again as far as its
-traced step and its initial values, which are compared.
+data set, its initial values, and what is traced of its step and its evaluation, which are compared.
 """
 
 import contextlib
@@ -160,11 +160,10 @@ def check_step(kept: Mapping[str, Any] | None, now: Step, whose: str, advice: st
             f'{whose} evaluated another network than the code that is here now: what it does in evaluation has changed '
             f'since; {advice}'
         )
-    message = (
+    _say(
         f'{whose} traced its train step by {kept["traced_by"]}, and it is another by {now.traced_by}: whether the code '
         'has changed, too, cannot be told'
     )
-    _say(message)
 
 
 def _say(message: str) -> None:
@@ -208,7 +207,10 @@ def changed_files(record: Mapping[str, Any], config_file: str | None = None) -> 
         config_file: that its config is of, if that is not the file of this process's command line.
     """
     kept = _own_files_of(record)
-    files = own_files(config_file, kept)
+    return _changed(kept, own_files(config_file, kept))
+
+
+def _changed(kept: Mapping[str, str], files: Mapping[str, str]) -> list[str]:
     return [name for name, found in kept.items() if files.get(name) != found or found == NO_FILE]
 
 
@@ -237,14 +239,15 @@ def check_finished(
     kept, traced = record.get('code'), _traced(record)
     if kept:
         check_weights(kept, config, whose, advice)
-    changed = changed_files(record, config_file)
-    if not (changed and traced):
+    own = _own_files_of(record)
+    files = own_files(config_file, own)
+    changed = _changed(own, files)
+    if not changed:
         return
-    files = own_files(config_file, kept['own_files'])
     facts = [traced, kept['initial_sha256'], files, config]
     same = json.dumps(facts, sort_keys=True, default=ConfigDict.to_dict)
     remembered = cache_dir() / 'same_code' / hashlib.sha256(same.encode()).hexdigest()
-    is_known = kept['own_files'].keys() <= files.keys() and NO_FILE not in files.values()
+    is_known = own.keys() <= files.keys() and NO_FILE not in files.values()
     if is_known and remembered.exists():
         return
     try:
@@ -275,7 +278,7 @@ def check_finished(
             f'{advice}'
         )
     # Where its initial values were looked at, and nothing came on the way that may change before the next time.
-    if is_known and (now.initial_sha256 or not drawn) and own_files(config_file, kept['own_files']) == files:
+    if is_known and (now.initial_sha256 or not drawn) and own_files(config_file, own) == files:
         with contextlib.suppress(OSError):
             remembered.parent.mkdir(parents=True, exist_ok=True)
             remembered.touch()

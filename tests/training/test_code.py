@@ -98,6 +98,12 @@ def command(folder, *args, env=None):
     )  # fmt: skip
 
 
+def assert_refused(folder, says, *args):
+    done = command(folder, *args)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
 @pytest.fixture
 def layers(own):
     """The file that the network's own file imports, as it was again afterwards."""
@@ -125,14 +131,10 @@ def test_a_finished_run_is_given_back_under_the_same_code_alone(own, layers):
     assert (done.returncode, done.stdout) == (2, '')
     assert done.stderr.splitlines()[-1].startswith(f'efficiency: {own}/run trained another step than the code')
     layers.write_text(LAYERS.replace('nn.Dense(8)', 'nn.Dense(8, kernel_init=nn.initializers.ones)'))
-    done = command(own)
-    assert done.returncode == 2
-    assert 'began with other values' in done.stderr
+    assert_refused(own, 'began with other values')
     layers.write_text(LAYERS.replace('def hidden(x):', 'def hidden(x, train):\n    x = x if train else x / 2'))
     (own / 'own.py').write_text(NETWORK.replace('.reshape(len(x), -1)', '.reshape(len(x), -1), train'))
-    done = command(own)
-    assert done.returncode == 2
-    assert 'evaluated another network' in done.stderr
+    assert_refused(own, 'evaluated another network')
     done = command(own, '--changed_code')
     assert done.returncode == 0
     assert 'finished before' in done.stderr
@@ -169,9 +171,7 @@ def test_a_data_set_of_ones_own_that_changes_is_found(tmp_path):
     for part in ("'test': split(32)", "'test': split(31)"), ('np.arange(count) % 10', 'np.arange(count) % 9'):
         before = (tmp_path / 'own.py').read_text()
         (tmp_path / 'own.py').write_text(before.replace(*part))
-        done = command(tmp_path)
-        assert done.returncode == 2
-        assert 'is of another data set than the code' in done.stderr
+        assert_refused(tmp_path, 'is of another data set than the code')
         (tmp_path / 'own.py').write_text(before)
 
 
@@ -189,12 +189,8 @@ def test_a_state_of_other_code_is_said_to_be_so(own, layers):
     finished = path.read_bytes()
     path.unlink()
     layers.write_text(LAYERS.replace('nn.Dense(8)', 'nn.Dense(9)'))
-    done = command(own)
-    assert done.returncode == 2
-    assert 'trained another step than the code' in done.stderr
-    done = command(own, '--changed_code')
-    assert done.returncode == 2
-    assert 'arrays of other names or shapes' in done.stderr
+    assert_refused(own, 'trained another step than the code')
+    assert_refused(own, 'arrays of other names or shapes', '--changed_code')
     path.write_bytes(finished)
 
 
@@ -285,9 +281,7 @@ def test_a_run_goes_on_under_the_same_code_or_deliberately(own, layers):
     finished = path.read_bytes()
     path.unlink()  # its checkpoints are what it goes on from
     layers.write_text(LAYERS.replace('nn.relu', 'nn.tanh'))
-    done = command(own)
-    assert done.returncode == 2
-    assert f'{own}/run trained another step than the code' in done.stderr
+    assert_refused(own, f'{own}/run trained another step than the code')
     assert not path.exists()
     assert command(own, '--changed_code').returncode == 0
     old, new = json.loads(path.read_text())['programs']
