@@ -112,14 +112,20 @@ def begin(config: ConfigDict, data_dir: str | os.PathLike | None) -> Beginning:
         DataError: if an image that must be read for it is damaged.
     """
     backend.check_devices()
+    from efficiency.training.recipe import opened
+
+    return begin_on(*opened(config, data_dir))
+
+
+def begin_on(config: ConfigDict, dataset: Any, total_steps: int) -> Beginning:
+    """How a run of this config would begin now on a data set, as `efficiency.training.recipe.opened` gives them."""
     import jax
 
     from efficiency.training.mesh import DataParallel
     from efficiency.training.programs import trace_forward, trace_train_step
-    from efficiency.training.recipe import opened, train_step_of
+    from efficiency.training.recipe import train_step_of
     from efficiency.training.step import init_state
 
-    config, dataset, total_steps = opened(config, data_dir)
     devices = DataParallel(config.batch_size)
     model, optimizer, train_step = train_step_of(config, dataset, total_steps)
     state = init_state(model, optimizer, config.seed, config.image_size)

@@ -91,7 +91,7 @@ def train(
     with _room_to_write(workdir), _folder(workdir, config, dataset) as earlier:
         finished = bool(earlier and records.is_finished(earlier))
         if finished and not changed_code:
-            code.check_finished(earlier, config, str(workdir), lambda: code.begin(config, data_dir))
+            code.check_finished(earlier, config, str(workdir), lambda: code.begin_on(config, dataset, total_steps))
         if hosts.tell(lambda: finished):
             return earlier
         _log.info('config:\n%s', config)

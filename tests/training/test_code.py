@@ -135,6 +135,8 @@ def test_a_finished_run_is_given_back_under_the_same_code_alone(own, layers):
     layers.write_text(LAYERS.replace('def hidden(x):', 'def hidden(x, train):\n    x = x if train else x / 2'))
     (own / 'own.py').write_text(NETWORK.replace('.reshape(len(x), -1)', '.reshape(len(x), -1), train'))
     assert_refused(own, 'evaluated another network')
+    # With a --data_dir the data set is opened first, and the run begun again on that.
+    assert_refused(own, 'evaluated another network', f'--data_dir={own}')
     done = command(own, '--changed_code')
     assert done.returncode == 0
     assert 'finished before' in done.stderr
