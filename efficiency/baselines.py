@@ -2,9 +2,9 @@
 
     python -m efficiency.baselines --runs=results/mnist5k
 
-The level is the largest multiple of 0.001 that the final accuracy reaches in at least 4 of 5 seeds. The baseline
-is what it took AlexNet to reach it first: the median over the seeds, one that never did counting as infinite.
-Writes the row into `efficiency/published/baselines.csv`.
+The level is the largest multiple of 0.001 that the final accuracy reaches in at least 4 of 5 seeds, and of another
+metric the best value of three digits. The baseline is what it took AlexNet to reach it first: the median over the
+seeds, one that never did counting as infinite. Writes the row into `efficiency/published/baselines.csv`.
 """
 
 import csv
@@ -18,13 +18,16 @@ from efficiency import console, records
 from efficiency.analysis.survival import summary_over_seeds
 from efficiency.arguments import Parser
 from efficiency.errors import UserError
+from efficiency.metrics import Metric, of_record
 from efficiency.published import BASELINE_COLUMNS, BASELINES_FILE, baselines
 
 BASELINE_MODEL = 'alexnet'
 
 
-def level(finals: Sequence[float]) -> float:
-    """The largest multiple of 0.001 that at least four fifths of the final accuracies reach.
+def level(finals: Sequence[float], metric: Metric) -> float:
+    """The best round value that at least four fifths of the final ones reach.
+
+    Round are multiples of 0.001 of a share, and three digits of another metric, as 27.3 BLEU or a return of -154.
 
     Raises:
         UserError: for fewer than five.
@@ -32,8 +35,11 @@ def level(finals: Sequence[float]) -> float:
     if len(finals) < 5:
         raise UserError(f'a level needs 5 seeds trained to the end, and there are {len(finals)}')
     needed = math.ceil(len(finals) * 4 / 5)
-    # Accuracies are whole counts over the split's size: the tolerance only undoes a rounding of the last bit.
-    return math.floor(sorted(finals, reverse=True)[needed - 1] * 1000 + 1e-9) / 1000
+    reached = sorted(map(metric.gain, finals), reverse=True)[needed - 1]
+    digits = 3 if metric.is_share or not reached else 2 - math.floor(math.log10(abs(reached)))
+    # Shares are whole counts over the split's size: the tolerance only undoes a rounding of the last bit.
+    steps = math.floor(reached * 10.0**digits + 1e-9)
+    return metric.gain(steps / 10**digits if digits > 0 else float(steps * 10**-digits))
 
 
 def baseline_row(runs: Sequence[records.Record], source: str) -> dict[str, str]:
@@ -46,13 +52,18 @@ def baseline_row(runs: Sequence[records.Record], source: str) -> dict[str, str]:
     seeds = [run['seed'] for run in runs]
     for run in runs:
         ours, theirs = ({k: v for k, v in r['config'].items() if k != 'seed'} for r in (first, run))
-        if ours != theirs or run['dataset'] != first['dataset'] or seeds.count(run['seed']) > 1:
+        if (
+            ours != theirs
+            or run['dataset'] != first['dataset']
+            or of_record(run) != of_record(first)
+            or seeds.count(run['seed']) > 1
+        ):
             raise UserError(
                 f'the runs of {BASELINE_MODEL} in {source} are not of one config on the same images, each seed once'
             )
-    metric = first['target']['metric']
-    value = level([run['final'][metric] for run in runs])
-    crossings = [records.first_crossing(run['curve'], {'metric': metric, 'value': value}) for run in runs]
+    metrics, name = of_record(first), first['target']['metric']
+    value = level([run['final'][name] for run in runs], metrics[name])
+    crossings = [records.first_crossing(run['curve'], {'metric': name, 'value': value}, metrics) for run in runs]
 
     def median(key):
         return str(round(summary_over_seeds([c[key] if c else math.inf for c in crossings]).median))
@@ -60,7 +71,7 @@ def baseline_row(runs: Sequence[records.Record], source: str) -> dict[str, str]:
     row = {
         'dataset': first['dataset']['name'],
         'fingerprint': first['dataset']['fingerprint'],
-        'metric': metric,
+        'metric': name,
         'value': f'{value:g}',
         'model': BASELINE_MODEL,
         'seeds': str(len(runs)),
@@ -69,6 +80,11 @@ def baseline_row(runs: Sequence[records.Record], source: str) -> dict[str, str]:
         'source': source,
     }
     return {column: row[column] for column in BASELINE_COLUMNS}
+
+
+def _of(row: dict[str, str]) -> tuple[str, str]:
+    """What a data set has one baseline for."""
+    return row['dataset'], row['metric']
 
 
 def complete_runs(folder: pathlib.Path) -> list[records.Record]:
@@ -100,11 +116,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (UserError, records.RecordError) as error:
         print(f'efficiency: {error}', file=sys.stderr)
         sys.exit(2)
-    others = [other for other in baselines() if other['dataset'] != row['dataset']]
+    others = [other for other in baselines() if _of(other) != _of(row)]
     text = io.StringIO()
     writer = csv.DictWriter(text, BASELINE_COLUMNS, lineterminator='\n')
     writer.writeheader()
-    writer.writerows(sorted([*others, row], key=lambda row: row['dataset']))
+    writer.writerows(sorted([*others, row], key=_of))
     try:
         records.write_atomically(BASELINES_FILE, text.getvalue().encode())
     except OSError as error:

@@ -16,6 +16,7 @@ from efficiency.errors import UserError
 from efficiency.flops import Count, count, count_jaxpr
 from efficiency.flops.ahead import Ahead, compile_ahead, topology_devices
 from efficiency.flops.xla import flops_when_lowered
+from efficiency.metrics import OF_CLASSES
 from efficiency.models import create_model, ops
 from efficiency.models.initializers import shapes_and_forward
 from efficiency.training.loss import loss_and_stats
@@ -131,7 +132,7 @@ def recipe_program(config: ConfigDict, num_classes: int | None = None, data_dir:
     from efficiency.training.settings import check_config
     from efficiency.training.step import TrainState, make_train_step
 
-    check_config(config)
+    check_config(config, OF_CLASSES)
     channels = 3
     if num_classes is None:
         config, num_classes, channels = recipe.shapes_of_data(config, data_dir)

@@ -4,6 +4,9 @@ Every count of compute says its convention: `macs` are multiply-adds, `flops` ar
 paper's, 3 x forward dense macs x examples; `train_macs` are the dense macs of the train step itself x steps;
 `compiled_flops` are what XLA says of the executable that ran, all devices together, a loop's body counted once. Every
 key of a time ends in `_seconds`; everything else in `curve` is the same each time a run is repeated on one machine.
+
+What a point of the curve measures is said in the section `metrics` (`efficiency.metrics`), which records of
+classification may lack. All of it is finite: a run whose loss or metric is not has failed.
 """
 
 import json
@@ -13,17 +16,19 @@ import pathlib
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from efficiency.errors import shown
+from efficiency.errors import UserError, shown
+from efficiency.metrics import LARGEST, Metric
+from efficiency.metrics import of_record as metrics_of
+from efficiency.schema import Number, Optional, problems
 
 Record = dict[str, Any]
 
 SCHEMA_VERSION = 1
 FILE_NAME = 'run.json'
 STATUSES = ('running', 'reached', 'exhausted', 'failed')
-METRICS = ('top1', 'top5')
 # In a study: what others are compared with, what is compared, and what was there to choose a setting by.
 ROLES = ('baseline', 'compared', 'tuning')
 # One teraflop/s-day, in multiply-adds where a multiply-add counts as one operation, as in the paper.
@@ -39,47 +44,26 @@ class RecordError(Exception):
     """A run record that is not one; the message says where and what is wrong."""
 
 
-# Whole numbers in JSON may be larger than any float.
-_LARGEST = 1e300
 # A point of the curve takes 300 bytes: a million evaluations.
 _MOST_BYTES = 2**28
 
 
-class _Number:
-    """A finite number, whole or not, at least `low`."""
-
-    def __init__(self, kind: type = float, low: float = 0):
-        self.kind, self.low = kind, low
-
-    def problem(self, value: Any) -> str | None:
-        kinds = int if self.kind is int else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds):
-            return f'is {shown(value)}, not {"a whole number" if self.kind is int else "a number"}'
-        if not self.low <= value <= _LARGEST:  # which is not so of NaN either
-            return f'is {shown(value)}, not finite and at least {self.low}'
-        return None
-
-
-class _Optional:
-    """Something, or null; also nothing at all, where earlier records did not have it."""
-
-    def __init__(self, schema: Any, may_lack: bool = False):
-        self.schema, self.may_lack = schema, may_lack
-
-
-_COUNT, _SOME, _AMOUNT, _ANY = _Number(int), _Number(int, low=1), _Number(), _Number(low=-_LARGEST)
+_COUNT, _SOME, _AMOUNT, _ANY = Number(int), Number(int, low=1), Number(), Number(low=-LARGEST)
 _COUNTED = ('step', 'examples', 'paper_macs', 'train_macs')
 _CROSSING = dict.fromkeys(_COUNTED, _SOME) | {
     'epochs': _AMOUNT,
-    'compiled_flops': _Optional(_AMOUNT),
+    'compiled_flops': Optional(_AMOUNT),
     'train_seconds': _AMOUNT,
 }
 # Between two evaluations nothing is whole.
 _BETWEEN = _CROSSING | dict.fromkeys(_COUNTED, _AMOUNT)
-_POINT = _CROSSING | {'loss': _ANY, 'top1': _AMOUNT, 'top5': _AMOUNT}
+# Beside its metrics.
+_POINT = _CROSSING | {'loss': _ANY}
 _SCHEMA = {
     'schema_version': SCHEMA_VERSION,
     'status': STATUSES,
+    # The domain; that of the first records, which do not say it, is images.
+    'task': Optional(str, may_lack=True),
     'model': str,
     'config': dict,
     'seed': _COUNT,
@@ -87,15 +71,15 @@ _SCHEMA = {
         'name': str,
         'version': str,
         'fingerprint': str,
-        'num_train': _COUNT,
-        'num_eval': _COUNT,
-        'num_classes': _COUNT,
-        'sample': _Optional(str, may_lack=True),
+        'num_train': Optional(_COUNT, may_lack=True),
+        'num_eval': Optional(_COUNT, may_lack=True),
+        'num_classes': Optional(_COUNT, may_lack=True),
+        'sample': Optional(str, may_lack=True),
     },
-    'target': {'metric': METRICS, 'value': _AMOUNT},
-    'first_crossing': _Optional(_CROSSING),
-    'interpolated_crossing': _Optional(_BETWEEN),
-    'final': _Optional(_POINT),
+    'target': {'metric': str, 'value': _ANY},
+    'first_crossing': Optional(_CROSSING),
+    'interpolated_crossing': Optional(_BETWEEN),
+    'final': Optional(_POINT),
     'curve': [_POINT],
     'macs_per_example': dict.fromkeys(('forward_dense', 'forward_real', 'train_dense', 'train_real'), _AMOUNT),
     'programs': [
@@ -103,7 +87,6 @@ _SCHEMA = {
             (
                 'steps',
                 'batch_size',
-                'image_size',
                 'train_dense_macs_per_step',
                 'train_real_macs_per_step',
                 'optimizer_dense_macs_per_step',
@@ -111,14 +94,15 @@ _SCHEMA = {
             _COUNT,
         )
         | {
-            'compiled_flops_per_step': _Optional(_AMOUNT, may_lack=True),
-            'traced': _Optional(dict.fromkeys(('step_sha256', 'forward_sha256', 'traced_by'), str), may_lack=True),
+            'image_size': Optional(_COUNT, may_lack=True),
+            'compiled_flops_per_step': Optional(_AMOUNT, may_lack=True),
+            'traced': Optional(dict.fromkeys(('step_sha256', 'forward_sha256', 'traced_by'), str), may_lack=True),
         }
     ],
     'xla': {
-        'lowered_flops_per_step': _Optional(_AMOUNT),
-        'compiled_flops_per_step': _Optional(_AMOUNT),
-        'compiled_over_train_dense': _Optional(_AMOUNT),
+        'lowered_flops_per_step': Optional(_AMOUNT),
+        'compiled_flops_per_step': Optional(_AMOUNT),
+        'compiled_over_train_dense': Optional(_AMOUNT),
     },
     'evaluation': {'examples': _COUNT, 'dense_macs': _COUNT},
     'clock': dict.fromkeys(
@@ -127,56 +111,22 @@ _SCHEMA = {
     'throughput': {
         'examples_per_second': _AMOUNT,
         'train_dense_macs_per_second': _AMOUNT,
-        'matmul_peak_macs_per_second': _Optional(_AMOUNT, may_lack=True),
-        'share_of_peak': _Optional(_AMOUNT, may_lack=True),
+        'matmul_peak_macs_per_second': Optional(_AMOUNT, may_lack=True),
+        'share_of_peak': Optional(_AMOUNT, may_lack=True),
     },
     'precision': str,
     # What the run is of beside its config; `efficiency.training.code` says when it is compared.
-    'code': _Optional(
-        {'initial_sha256': _Optional(str), 'init_from_sha256': _Optional(str), 'own_files': dict}, may_lack=True
+    'code': Optional(
+        {'initial_sha256': Optional(str), 'init_from_sha256': Optional(str), 'own_files': dict}, may_lack=True
     ),
     'devices': {'kind': str, 'count': _COUNT, 'hosts': _COUNT},
     'versions': dict,
-    'git': _Optional({'commit': str, 'dirty': bool}),
+    'git': Optional({'commit': str, 'dirty': bool}),
     'resumed_from_steps': [_COUNT],
-    'failure': _Optional(str),
+    'failure': Optional(str),
     # Of a record that a study keeps: what the run was there for. `config` says nothing of it.
-    'study': _Optional({'name': str, 'system': str, 'role': ROLES}, may_lack=True),
+    'study': Optional({'name': str, 'system': str, 'role': ROLES}, may_lack=True),
 }
-
-
-def _problems(value: Any, schema: Any, path: str, known: Mapping[str, int] | None = None) -> Iterator[str]:
-    """What is wrong with a value; of the list at a path, the first `known[path]` items are taken as right."""
-    if isinstance(schema, _Optional):
-        if value is not None:
-            yield from _problems(value, schema.schema, path)
-    elif isinstance(schema, _Number):
-        if problem := schema.problem(value):
-            yield f'{path} {problem}'
-    elif isinstance(schema, dict):
-        if not isinstance(value, dict):
-            yield f'{path or "the record"} is {type(value).__name__}, not an object'
-            return
-        for key, inner in schema.items():
-            name = f'{path}.{key}' if path else key
-            if key in value:
-                yield from _problems(value[key], inner, name, known)
-            elif not getattr(inner, 'may_lack', False):
-                yield f'{name} is missing'
-    elif isinstance(schema, list):
-        if not isinstance(value, list):
-            yield f'{path} is {type(value).__name__}, not a list'
-            return
-        for i in range((known or {}).get(path, 0), len(value)):
-            yield from _problems(value[i], schema[0], f'{path}[{i}]')
-    elif isinstance(schema, type):
-        if not isinstance(value, schema):
-            yield f'{path} is {shown(value)}, not {schema.__name__}'
-    elif isinstance(schema, tuple):
-        if value not in schema:
-            yield f'{path} is {shown(value)}, not one of {", ".join(schema)}'
-    elif type(value) is not type(schema) or value != schema:
-        yield f'{path} is {shown(value)}, not {schema!r}'
 
 
 def validate(record: Any, known_points: int = 0) -> None:
@@ -189,12 +139,12 @@ def validate(record: Any, known_points: int = 0) -> None:
     Raises:
         RecordError: says what is wrong first, and where.
     """
-    for problem in _problems(record, _SCHEMA, '', {'curve': known_points}):
+    for problem in problems(record, _SCHEMA, '', {'curve': known_points}):
         raise RecordError(problem)
     steps = [point['step'] for point in record['curve'][max(0, known_points - 1) :]]
     if steps != sorted(set(steps)):
         raise RecordError('curve is not in the order of its steps')
-    crossing = first_crossing(record['curve'], record['target'])
+    crossing = first_crossing(record['curve'], record['target'], _checked_metrics(record, known_points))
     if record['first_crossing'] != crossing:
         raise RecordError('first_crossing is not the first point of curve that meets the target')
     if (record['interpolated_crossing'] is None) != (crossing is None):
@@ -205,6 +155,26 @@ def validate(record: Any, known_points: int = 0) -> None:
         raise RecordError('final is not the last point of curve')
     if record['curve'] and record['curve'][-1]['train_macs'] > spent(record)[0]:
         raise RecordError('curve ends with more train_macs than the programs did')
+
+
+def _checked_metrics(record: Record, known_points: int) -> Mapping[str, Metric]:
+    """The metrics of a record that is right otherwise, once its target is one of theirs and its points have them."""
+    try:
+        metrics = metrics_of(record)
+    except UserError as error:
+        raise RecordError(str(error)) from error
+    name, value = record['target']['metric'], record['target']['value']
+    if name not in metrics:
+        raise RecordError(f'target.metric is {shown(name)}, not one of {", ".join(metrics)}')
+    if not metrics[name].is_level(value):
+        raise RecordError(f'target.value is {shown(value)}, not {metrics[name].wanted}')
+    for i, point in enumerate(record['curve'][known_points:], known_points):
+        for name, metric in metrics.items():
+            if name not in point:
+                raise RecordError(f'curve[{i}].{name} is missing')
+            if not metric.holds(point[name]):
+                raise RecordError(f'curve[{i}].{name} is {shown(point[name])}, not {metric.allowed}')
+    return metrics
 
 
 def read(path: str | os.PathLike) -> Record:
@@ -327,25 +297,32 @@ def write_whole(path: pathlib.Path, *parts: bytes, wait: bool = True) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def first_crossing(curve: Sequence[Mapping], target: Mapping) -> dict | None:
-    """Where a curve first meets a target: the crossing's position, compute and time, or None."""
+def first_crossing(curve: Sequence[Mapping], target: Mapping, metrics: Mapping[str, Metric]) -> dict | None:
+    """Where a curve first meets a target: the crossing's position, compute and time, or None.
+
+    Args:
+        curve: points with the target's metric.
+        target: `metric`, the name of one of `metrics`, and `value`.
+        metrics: by name.
+    """
+    metric = metrics[target['metric']]
     for point in curve:
-        if point[target['metric']] >= target['value']:
+        if metric.meets(point[metric.name], target['value']):
             return {key: point[key] for key in _CROSSING}
     return None
 
 
-def interpolated_crossing(curve: Sequence[Mapping], target: Mapping) -> dict | None:
+def interpolated_crossing(curve: Sequence[Mapping], target: Mapping, metrics: Mapping[str, Metric]) -> dict | None:
     """The crossing where the straight line between the evaluations around it meets the target, or None.
 
     A curve whose first point meets the target has nothing before it to draw a line from: that point is returned.
     """
-    metric, value = target['metric'], target['value']
+    metric, value = metrics[target['metric']], target['value']
     for i, point in enumerate(curve):
-        if point[metric] >= value:
+        if metric.meets(point[metric.name], value):
             before = curve[max(0, i - 1)]
-            rise = point[metric] - before[metric]
-            share = (value - before[metric]) / rise if rise > 0 else 1.0
+            change = point[metric.name] - before[metric.name]
+            share = (value - before[metric.name]) / change if change else 1.0
             return {key: _between(before[key], point[key], share) for key in _CROSSING}
     return None
 
@@ -363,3 +340,8 @@ def spent(record: Record) -> tuple[int, int]:
 def is_finished(record: Record) -> bool:
     """Whether the run has nothing left to do."""
     return record['status'] in ('reached', 'exhausted')
+
+
+def task_of(record: Record) -> str:
+    """The domain of a record; that of the first records, which do not say it, is images."""
+    return record.get('task') or 'images'

@@ -2,32 +2,35 @@
 
 import pathlib
 
+from efficiency.metrics import of_record
 from efficiency.published import baseline_for
-from efficiency.records import FILE_NAME, MACS_PER_TFS_DAY, Record
+from efficiency.records import FILE_NAME, MACS_PER_TFS_DAY, Record, task_of
 
 
 def summary(record: Record, workdir: pathlib.Path) -> str:
     """What was asked for, what came of it and what it cost, a line each."""
-    target, crossing, final = record['target'], record['first_crossing'], record['final']
-    dataset, clock = record['dataset'], record['clock']
+    crossing, final = record['first_crossing'], record['final']
+    metrics, clock = of_record(record), record['clock']
     lines = [
-        ('run', f'{record["model"]} on {dataset["name"]}, {record["status"]}'),
-        ('target', f'{target["metric"]} >= {target["value"]:g} on {dataset["num_eval"]:,} images'),
+        ('run', f'{record["model"]} on {record["dataset"]["name"]}, {record["status"]}'),
+        ('target', _target(record)),
     ]
     if crossing:
         interpolated = record['interpolated_crossing']
-        lines += [
-            ('reached', f'at step {crossing["step"]:,} (interpolated {interpolated["step"]:,.0f})'),
-            ('examples', f'{crossing["examples"]:,}, {crossing["epochs"]:.2f} epochs'),
-            ('paper compute', f'{_macs(crossing["paper_macs"])}: 3 x forward dense macs x examples'),
-            ('train compute', f'{_macs(crossing["train_macs"])}: dense macs of the train step x steps'),
-            ('efficiency factor', _factor(record)),
-        ]
+        lines.append(('reached', f'at step {crossing["step"]:,} (interpolated {interpolated["step"]:,.0f})'))
     else:
-        lines.append(('reached', 'no'))
+        lines.append(('reached', f'no, up to step {final["step"]:,}' if final else 'no'))
+    if at := crossing or final:
+        lines += [
+            ('examples', f'{at["examples"]:,}, {at["epochs"]:.2f} epochs'),
+            ('paper compute', f'{_macs(at["paper_macs"])}: 3 x forward dense macs x examples'),
+            ('train compute', f'{_macs(at["train_macs"])}: dense macs of the train step x steps'),
+        ]
+    if crossing:
+        lines.append(('efficiency factor', _factor(record)))
     if final:
-        metrics = ', '.join(f'{name} {final[name]:.4f}' for name in ('top1', 'top5', 'loss'))
-        lines.append(('final', f'{metrics} at step {final["step"]:,}'))
+        values = [f'{name} {metric.text(final[name])}' for name, metric in metrics.items()]
+        lines.append(('final', f'{", ".join(values)}, loss {final["loss"]:.4f} at step {final["step"]:,}'))
     ratio = record['xla']['compiled_over_train_dense']
     if ratio:
         lines.append(('compiled program', f'{ratio:.2f} x the flops of the train step, by XLA'))
@@ -39,6 +42,14 @@ def summary(record: Record, workdir: pathlib.Path) -> str:
     phases = [f'{name.removesuffix("_seconds").replace("_", " ")} {seconds:.1f} s' for name, seconds in clock.items()]
     lines += [('time', ', '.join(phases)), ('record', str(workdir / FILE_NAME))]
     return '\n'.join(f'{name:>17}  {text}' for name, text in lines)
+
+
+def _target(record: Record) -> str:
+    target, dataset = record['target'], record['dataset']
+    goal = of_record(record)[target['metric']].goal(target['value'])
+    if dataset.get('num_eval') is None:
+        return goal
+    return f'{goal} on {dataset["num_eval"]:,} {"images" if task_of(record) == "images" else "examples"}'
 
 
 def _macs(macs: float) -> str:

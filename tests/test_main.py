@@ -85,7 +85,7 @@ def test_help_is_quick_and_exits_0(run_main):
 
 def test_a_bug_keeps_its_trace_and_exits_1(tmp_path, run_main):
     sitecustomize = (
-        'import efficiency.training.settings as s\ndef bug(config): raise ValueError("a bug")\ns.check_config = bug\n'
+        'import efficiency.training.settings as s\ndef bug(*args): raise ValueError("a bug")\ns.check_config = bug\n'
     )
     (tmp_path / 'sitecustomize.py').write_text(sitecustomize)
     done = run_main(CONFIG, f'--workdir={tmp_path / "run"}', env={'PYTHONPATH': f'{tmp_path}:{ROOT}'})

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from efficiency import records
+from efficiency.metrics import OF_CLASSES, of_record
 
 
 def point(step, top1):
@@ -72,14 +73,14 @@ def test_records_from_before_peaks_were_measured_are_read(tmp_path, record):
 
 def test_first_and_interpolated_crossing():
     curve, target = [point(10, 0.5), point(20, 0.7), point(30, 0.9)], {'metric': 'top1', 'value': 0.8}
-    assert records.first_crossing(curve, target) == crossing(30)
-    assert records.interpolated_crossing(curve, target) == pytest.approx(crossing(25))
+    assert records.first_crossing(curve, target, OF_CLASSES) == crossing(30)
+    assert records.interpolated_crossing(curve, target, OF_CLASSES) == pytest.approx(crossing(25))
     exactly = {'metric': 'top1', 'value': 0.7}
-    assert records.first_crossing(curve, exactly) == crossing(20)
-    assert records.interpolated_crossing(curve, exactly) == pytest.approx(crossing(20))
-    assert records.interpolated_crossing(curve, {'metric': 'top1', 'value': 0.4}) == crossing(10)
-    assert records.first_crossing(curve, {'metric': 'top1', 'value': 0.91}) is None
-    assert records.interpolated_crossing(curve, {'metric': 'top1', 'value': 0.91}) is None
+    assert records.first_crossing(curve, exactly, OF_CLASSES) == crossing(20)
+    assert records.interpolated_crossing(curve, exactly, OF_CLASSES) == pytest.approx(crossing(20))
+    assert records.interpolated_crossing(curve, {'metric': 'top1', 'value': 0.4}, OF_CLASSES) == crossing(10)
+    assert records.first_crossing(curve, {'metric': 'top1', 'value': 0.91}, OF_CLASSES) is None
+    assert records.interpolated_crossing(curve, {'metric': 'top1', 'value': 0.91}, OF_CLASSES) is None
 
 
 def broken(record, path, value):
@@ -156,3 +157,90 @@ def test_the_config_of_a_record_from_before_a_key_has_what_it_stands_for(tmp_pat
     for config, read in (({}, 0), ({'batch_norm_group': 8}, 8)):
         records.write(tmp_path, record | {'config': config})
         assert records.read(tmp_path)['config'] == {'batch_norm_group': read}
+
+
+def of_bits(record):
+    """The same record as of a language model: bits per byte fall."""
+    values = (3.0, 1.5, 1.2)
+    curve = [
+        {key: x for key, x in each.items() if key not in OF_CLASSES} | {'bits_per_byte': value}
+        for each, value in zip(record['curve'], values, strict=True)
+    ]
+    for program in record['programs']:
+        del program['image_size']
+    return record | {
+        'task': 'language', 'dataset': {'name': 'd', 'version': '1', 'fingerprint': 'f'}, 'curve': curve,
+        'final': curve[-1], 'target': {'metric': 'bits_per_byte', 'value': 1.35},
+        'metrics': {'bits_per_byte': {'unit': 'bits per byte', 'rises': False, 'low': 0, 'high': None}},
+    }  # fmt: skip
+
+
+def test_a_record_of_another_domain_says_its_metric_and_need_not_have_classes_or_pixels(tmp_path, record):
+    # 1.5 to 1.2 is 0.15 of the way at 1.35: half, between 20 and 30 steps.
+    fell = of_bits(record)
+    records.write(tmp_path, fell)
+    assert records.read(tmp_path) == fell
+    assert records.task_of(fell) == 'language'
+    assert records.task_of(record) == 'images'
+    metrics = of_record(fell)
+    for value, first, between in ((3.5, 10, 10), (3.0, 10, 10), (1.5, 20, 20), (2.25, 20, 15), (1.2, 30, 30)):
+        target = {'metric': 'bits_per_byte', 'value': value}
+        assert records.first_crossing(fell['curve'], target, metrics) == crossing(first)
+        assert records.interpolated_crossing(fell['curve'], target, metrics) == pytest.approx(crossing(between))
+    assert records.first_crossing(fell['curve'], {'metric': 'bits_per_byte', 'value': 1.1}, metrics) is None
+
+
+BITS = {'unit': 'bits per byte', 'rises': False, 'low': 0, 'high': None}
+
+
+@pytest.mark.parametrize(
+    ('path', 'value', 'says'),
+    [
+        (('metrics',), [], r'metrics is \[\]; it must be an object'),
+        (('metrics',), None, 'metrics is None'),
+        (('metrics',), {}, 'metrics is {}'),
+        (('metrics',), 'bits', "metrics is 'bits'"),
+        (('metrics', 'bits_per_byte'), 5, "the metric 'bits_per_byte' is 5; it must be an object with unit, rises"),
+        (('metrics', ''), BITS, "a metric is named ''"),
+        (('metrics', 'loss'), BITS, 'named loss, which every point of a curve has already'),
+        (('metrics', 'step'), BITS, 'named step, which every point'),
+        (('metrics', 'bits_per_byte', 'low'), float('nan'), 'low of bits_per_byte is nan'),
+        (('metrics', 'bits_per_byte', 'high'), float('inf'), 'high of bits_per_byte is inf'),
+        (('metrics', 'bits_per_byte', 'high'), -1, 'low must be below high'),
+        (('metrics', 'bits_per_byte', 'rises'), 'yes', "rises of bits_per_byte is 'yes'"),
+        (('metrics', 'bits_per_byte', 'colour'), 'red', "has the key 'colour', which means nothing"),
+        (('metrics', 'bits_per_byte', 'low'), KeyError, 'lacks low'),
+        (('target', 'metric'), 'bleu', "target.metric is 'bleu', not one of bits_per_byte"),
+        (('target', 'metric'), 5, 'target.metric is 5, not str'),
+        (('target', 'value'), -1, 'target.value is -1, not a number at least 0, in bits per byte'),
+        (('target', 'value'), float('inf'), 'target.value is inf'),
+        (('curve', 1, 'bits_per_byte'), KeyError, r'curve\[1\].bits_per_byte is missing'),
+        (('curve', 1, 'bits_per_byte'), float('inf'), r'curve\[1\].bits_per_byte is inf, not a number, at least 0'),
+        (('curve', 1, 'bits_per_byte'), float('nan'), r'curve\[1\].bits_per_byte is nan'),
+        (('curve', 1, 'bits_per_byte'), -1, r'curve\[1\].bits_per_byte is -1'),
+        (('curve', 1, 'bits_per_byte'), '1', r"curve\[1\].bits_per_byte is '1'"),
+        (('curve', 1, 'bits_per_byte'), 10**400, r'curve\[1\].bits_per_byte is 1000'),
+        (('metrics', 'bits_per_byte', 'rises'), True, 'first_crossing is not the first point'),
+        (('metrics',), KeyError, "target.metric is 'bits_per_byte', not one of top1, top5"),
+    ],
+)
+def test_a_bad_section_of_metrics_is_one_sentence_that_names_the_file(tmp_path, record, path, value, says):
+    fell = of_bits(record)
+    fell['metrics'] = {'bits_per_byte': dict(BITS)}
+    bad = broken(fell, path, value)
+    (tmp_path / 'run.json').write_text(json.dumps(bad))
+    with pytest.raises(records.RecordError, match=says) as error:
+        records.read(tmp_path)
+    assert str(error.value).startswith(f'{tmp_path / "run.json"} is not a run record: ')
+    assert '\n' not in str(error.value)
+
+
+def test_a_writer_takes_no_point_without_its_metric(tmp_path, record):
+    writer = records.Writer(tmp_path)
+    fell = of_bits(record)
+    writer.write(fell)
+    worse = copy.deepcopy(fell)
+    worse['curve'].append({**fell['curve'][-1], 'step': 31, 'bits_per_byte': float('nan')})
+    with pytest.raises(records.RecordError, match=r'curve\[3\]'):
+        writer.write(worse | {'final': worse['curve'][-1]})
+    assert records.read(tmp_path) == fell

@@ -12,6 +12,7 @@ from typing import Any
 
 from efficiency import records
 from efficiency.errors import shown
+from efficiency.metrics import OF_CLASSES, of_record
 
 # Of what is computed from whole numbers in floats.
 _EXACT = 1e-9
@@ -100,7 +101,7 @@ def _curve(record: records.Record) -> Iterator[str]:
             if not _same(point[key], value):
                 unlike.setdefault(key, f'curve[{i}].{key} is {point[key]}, not {value}: {words}')
     yield from unlike.values()
-    found = records.interpolated_crossing(curve, record['target'])
+    found = records.interpolated_crossing(curve, record['target'], of_record(record))
     for key, value in (record['interpolated_crossing'] or {}).items():
         if key in found and not _same(value, found[key]):
             yield f'interpolated_crossing.{key} is {value}, and between the points around it lies {found[key]}'
@@ -138,15 +139,16 @@ def _evaluations_due(step: int, config: Mapping, num_train: int) -> int:
 
 
 def _accuracies(record: records.Record) -> Iterator[str]:
-    num_eval = record['dataset']['num_eval']
+    num_eval, metrics = record['dataset']['num_eval'], of_record(record)
+    shares = [name for name, metric in OF_CLASSES.items() if metrics.get(name) == metric]
     for i, point in enumerate(record['curve']):
         where = f'curve[{i}]'
-        for metric in records.METRICS:
+        for metric in shares:
             right = point[metric] * num_eval
             if point[metric] > 1 or not math.isclose(right, round(right), rel_tol=_EXACT, abs_tol=1e-6):
                 yield f'{where}.{metric} is {point[metric]}, no share of {num_eval} examples'
                 return
-        if point['top1'] > point['top5']:
+        if len(shares) == len(OF_CLASSES) and point['top1'] > point['top5']:
             yield f'{where} has a top1 of {point["top1"]}, above its top5 of {point["top5"]}'
             return
         if point['loss'] < 0:

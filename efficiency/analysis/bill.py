@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from efficiency.analysis.document import Column, Section, Table
-from efficiency.analysis.runs import Run
+from efficiency.analysis.runs import MeasuredRun
 from efficiency.records import MACS_PER_TFS_DAY
 
 _COLUMNS = (
@@ -25,7 +25,7 @@ _TUNING_COLUMNS = (
 )
 
 
-def bill_section(runs: Sequence[Run], link: Callable[[str], str]) -> Section:
+def bill_section(runs: Sequence[MeasuredRun], link: Callable[[str], str]) -> Section:
     """The compute of all runs by study, tuning apart, and which runs were tuning.
 
     Args:
@@ -51,7 +51,7 @@ def bill_section(runs: Sequence[Run], link: Callable[[str], str]) -> Section:
     return Section('bill', 'What all runs cost', text, tables=tables)
 
 
-def _row(study: str, what: str, runs: Sequence[Run]) -> dict:
+def _row(study: str, what: str, runs: Sequence[MeasuredRun]) -> dict:
     train, evaluation = (sum(run.spent_macs[i] for run in runs) for i in (0, 1))
     return {
         'study': study, 'what': what, 'runs': len(runs), 'train_dense_macs': train,
@@ -59,7 +59,7 @@ def _row(study: str, what: str, runs: Sequence[Run]) -> dict:
     }  # fmt: skip
 
 
-def _tuning(run: Run, link: Callable[[str], str]) -> dict:
+def _tuning(run: MeasuredRun, link: Callable[[str], str]) -> dict:
     return {
         'study': run.study, 'system': run.system, 'seed': run.seed, 'status': run.status,
         'train_dense_macs': run.spent_macs[0], 'record': run.path, 'href': link(run.path),

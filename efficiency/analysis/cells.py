@@ -10,9 +10,9 @@ from efficiency.analysis.factors import Factor
 from efficiency.analysis.survival import Summary
 
 
-def amount_text(value: float, is_bound: bool, digits: int = 3) -> str:
-    """What something takes: '5.06e11', '5.06e11 or more', or 'never'."""
-    return f'{shown(value, digits)} or more' if is_bound else shown(value, digits)
+def amount_text(value: float | None, is_bound: bool, digits: int = 3, bound: str = 'or more') -> str:
+    """What something takes: '5.06e11', '5.06e11 or more', or 'never'; '-' for None."""
+    return f'{shown(value, digits)} {bound}' if is_bound else shown(value, digits)
 
 
 def amount_column(key: str, label: str, link: str = '') -> Column:

@@ -56,7 +56,7 @@ class Chart:
         title, x_label, y_label: with units.
         text: what it shows and where it is from, for the caption.
         log_x, log_y: whether an axis is logarithmic.
-        y_range: where the y axis begins and ends; None leaves it to the data.
+        percent_x, percent_y: whether an axis has shares, told in percent.
     """
 
     name: str
@@ -67,7 +67,8 @@ class Chart:
     text: str = ''
     log_x: bool = False
     log_y: bool = False
-    y_range: tuple[float, float] | None = None
+    percent_x: bool = False
+    percent_y: bool = False
 
 
 def style(i: int) -> dict:

@@ -11,7 +11,7 @@ from efficiency.analysis.document import Column, Section, Table
 from efficiency.analysis.measured import measured_section
 from efficiency.analysis.published_sections import published_sections
 from efficiency.analysis.questions import Questions
-from efficiency.analysis.runs import LeftOut, Run, Target, read_runs, shared_targets
+from efficiency.analysis.runs import LeftOut, MeasuredRun, Target, read_runs, shared_targets
 from efficiency.published import points as published
 
 _TARGETS = 4
@@ -51,18 +51,17 @@ def contents(
     return measured + questions.sections(runs) + sections
 
 
-def _targets(runs: Sequence[Run], questions: Questions) -> tuple[list[Target], list[Target]]:
+def _targets(runs: Sequence[MeasuredRun], questions: Questions) -> tuple[list[Target], list[Target]]:
     """The targets to report on, and those of the runs that are left."""
-    if questions.levels:
-        images = sorted({(run.target.dataset, run.target.fingerprint) for run in runs})
-        return [Target(*image, *level) for image in images for level in questions.levels], []
+    if asked := questions.targets(runs):
+        return asked, []
     targets = shared_targets(runs)
-    others = sorted({run.target for run in runs} - set(targets[:_TARGETS]))
+    others = sorted({target for run in runs for target in run.targets} - set(targets[:_TARGETS]), key=lambda t: t.order)
     return targets[:_TARGETS], others
 
 
 def _records_section(
-    runs: Sequence[Run],
+    runs: Sequence[MeasuredRun],
     left_out: Sequence[LeftOut],
     others: Sequence[Target],
     link: Callable[[str], str],
@@ -70,11 +69,11 @@ def _records_section(
     """Which records there were, and which of them the figures leave out and why."""
     text = [f'{len(runs)} finished runs were read, and {len(left_out)} files left out.']
     if others:
-        counts = Counter(run.target for run in runs)
+        counts = Counter(target for run in runs for target in run.targets)
         listed = ', '.join(f'{target} ({counts[target]} runs)' for target in others[:_TARGETS])
         more = f' and {len(others) - _TARGETS} more' if len(others) > _TARGETS else ''
         text.append(
-            f'Targets of these runs without a section of their own: {listed}{more}; --target={others[0].metric}:'
+            f'Targets of these runs without a section of their own: {listed}{more}; --target={others[0].metric.name}:'
             f'{others[0].value:g} reports on one. Their runs count under other targets, too.'
         )
     rows = [{'path': entry.path, 'reason': entry.reason, 'href': link(entry.path)} for entry in left_out]

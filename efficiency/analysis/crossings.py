@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from efficiency.errors import named
+from efficiency.metrics import Metric
 
-# What counts as reaching a level, in the order in which the tables have them.
+# What counts as reaching a level, in the order in which the tables have them; {side} is the metric's.
 RULES = {
-    'first': 'the first evaluation at or above the level',
+    'first': 'the first evaluation at or {side} the level',
     'interpolated': 'where the straight line from the evaluation before that one meets the level',
-    'two in a row': 'the first of the first two evaluations in a row that are both at or above the level',
+    'two in a row': 'the first of the first two evaluations in a row that are both at or {side} the level',
 }
 
 
@@ -44,12 +45,12 @@ AMOUNTS = ('examples', 'epochs', 'paper_macs', 'train_macs', 'train_seconds')
 NEVER = Crossing(*[math.inf] * len(AMOUNTS))
 
 
-def met_at(accuracies: Sequence[float], level: float, rule: str = 'first') -> tuple[int, float] | None:
+def met_at(values: Sequence[float], metric: Metric, level: float, rule: str = 'first') -> tuple[int, float] | None:
     """Where a curve reaches a level: an evaluation, and how far it is on the way there from the one before.
 
     Args:
-        accuracies: of the evaluations, in their order.
-        level: to reach.
+        values: of the evaluations, in their order.
+        metric, level: what to reach.
         rule: one of `RULES`. A curve whose first evaluation is at the level has nothing before it to draw a line from,
             and reaches it there.
 
@@ -60,8 +61,8 @@ def met_at(accuracies: Sequence[float], level: float, rule: str = 'first') -> tu
         UserError: for an unknown rule.
     """
     named(RULES, 'rule', rule)
-    accuracies = np.asarray(accuracies, float)
-    met = accuracies >= level
+    values = np.asarray(values, float)
+    met = metric.meets(values, level)
     if rule == 'two in a row':
         met = met[:-1] & met[1:]
     if not met.any():
@@ -69,12 +70,12 @@ def met_at(accuracies: Sequence[float], level: float, rule: str = 'first') -> tu
     at = int(met.argmax())
     if rule != 'interpolated' or at == 0:
         return at, 1.0
-    before, after = accuracies[at - 1], accuracies[at]
+    before, after = values[at - 1], values[at]
     return at, float((level - before) / (after - before))
 
 
 def find_crossing(
-    curve: Mapping[str, np.ndarray], metric: str, level: float, rule: str = 'first', stopped: bool = False
+    curve: Mapping[str, np.ndarray], metric: Metric, level: float, rule: str = 'first', stopped: bool = False
 ) -> Crossing:
     """What a run took to reach a level by its curve.
 
@@ -85,9 +86,9 @@ def find_crossing(
         stopped: whether the run ended because it had met a target of its own, so that a level which it has not reached
             by its last evaluation takes that much or more; else such a level is never reached.
     """
-    found = met_at(curve[metric], level, rule)
+    found = met_at(curve[metric.name], metric, level, rule)
     if found is None:
-        if not stopped or not len(curve[metric]):
+        if not stopped or not len(curve[metric.name]):
             return NEVER
         return Crossing(**{name: float(curve[name][-1]) for name in AMOUNTS}, censored=True)
     at, share = found

@@ -1,8 +1,8 @@
-"""What whole curves say: how the answer moves with the level of accuracy that is asked for.
+"""What whole curves say: how the answer moves with the level that is asked for.
 
 Hernandez & Brown (2020, arXiv:2005.04305) ask for AlexNet's level alone, and their figure 4 shows that what is best
 depends on the level; that is the main criticism of the method (Erdil & Besiroglu, 2022, arXiv:2212.05153). Compute is
-in multiply-adds, accuracy in shares of 1; a curve is read at its evaluations, without interpolation.
+in multiply-adds; a curve is read at its evaluations, without interpolation.
 """
 
 import dataclasses
@@ -18,25 +18,26 @@ from efficiency.analysis.factors import Factor, factors_over
 from efficiency.analysis.survival import Seeds, Summary, summary_over_seeds
 from efficiency.analysis.trends import as_date, frontier_doubling_months, frontier_indices
 from efficiency.errors import UserError, shown
+from efficiency.metrics import Metric
 
 
 class Curve(NamedTuple):
     """Of one seed.
 
     Attributes:
-        accuracies: of its evaluations.
+        values: of its evaluations, of one metric.
         macs: spent up to each.
         stopped: whether it ended because it had met a target of its own: what it did not reach by then takes more.
     """
 
-    accuracies: Sequence[float]
+    values: Sequence[float]
     macs: Sequence[float]
     stopped: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class SystemAtLevel:
-    """What it takes one system to reach one level of accuracy.
+    """What it takes one system to reach one level.
 
     Attributes:
         name, published: as given.
@@ -59,10 +60,10 @@ class SystemAtLevel:
 
 @dataclasses.dataclass(frozen=True)
 class LevelRow:
-    """What all systems say of one level of accuracy.
+    """What all systems say of one level.
 
     Attributes:
-        level: the accuracy asked for.
+        level: what is asked for.
         systems: all of them, by date.
         factor: the baseline's compute / the least that is known, with the interval of a comparison with that system;
             of no value where none reaches the level.
@@ -80,17 +81,19 @@ class LevelRow:
 
 def sensitivity(
     curves: Mapping[str, tuple[Any, Sequence[Curve]]],
+    metric: Metric,
     levels: Sequence[float],
     baseline: str,
     method: str = 'least_squares',
 ) -> list[LevelRow]:
-    """How factor and doubling time move with the accuracy asked for, from whole curves.
+    """How factor and doubling time move with the level asked for, from whole curves.
 
     The paper asks for AlexNet's level alone; that is the main criticism of its method.
 
     Args:
         curves: of each system its publication date and, for each seed, a `Curve`.
-        levels: accuracies to ask for.
+        metric: that the curves are of.
+        levels: to ask for.
         baseline: the system that the factors compare with.
         method: see `doubling_months`.
 
@@ -111,36 +114,36 @@ def sensitivity(
         for name, (_, seeds) in curves.items()
     }
     return [
-        _level_row(level, dates, {name: _crossings(read[name], level) for name in dates}, baseline, method)
+        _level_row(level, dates, {name: _crossings(read[name], metric, level) for name in dates}, baseline, method)
         for level in levels
     ]
 
 
-def checked_curve(name: str, accuracies: Sequence[float], macs: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def checked_curve(name: str, values: Sequence[float], macs: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """A curve as arrays.
 
     Raises:
-        UserError: if there is not one accuracy, a finite number, for each macs, or macs are not positive and rising;
+        UserError: if there is not one value, a finite number, for each macs, or macs are not positive and rising;
             names the curve.
     """
     try:
-        accuracies, macs = (np.asarray(list(values), dtype=float) for values in (accuracies, macs))
+        values, macs = (np.asarray(list(each), dtype=float) for each in (values, macs))
     except (TypeError, ValueError) as error:
         raise UserError(f'the curve of {name} has something that is no number') from error
-    if accuracies.shape != macs.shape:
-        raise UserError(f'the curve of {name} has {len(accuracies)} accuracies for {len(macs)} macs')
-    if not (np.isfinite(accuracies).all() and np.isfinite(macs).all()):
+    if values.shape != macs.shape:
+        raise UserError(f'the curve of {name} has {len(values)} values for {len(macs)} macs')
+    if not (np.isfinite(values).all() and np.isfinite(macs).all()):
         raise UserError(f'the curve of {name} has numbers that are not finite')
     if (np.diff(macs, prepend=0) <= 0).any():
         raise UserError(f'the macs of the curve of {name} do not rise from one evaluation to the next')
-    return accuracies, macs
+    return values, macs
 
 
-def _crossings(curves: Sequence[Curve], level: float) -> Seeds:
+def _crossings(curves: Sequence[Curve], metric: Metric, level: float) -> Seeds:
     """What it took each seed to its first evaluation at the level."""
     values, censored = [], []
     for curve in curves:
-        found = met_at(curve.accuracies, level)
+        found = met_at(curve.values, metric, level)
         censored.append(found is None and curve.stopped and len(curve.macs) > 0)
         at = -1 if censored[-1] else None if found is None else found[0]
         values.append(math.inf if at is None else float(curve.macs[at]))

@@ -15,10 +15,11 @@ import numpy as np
 from efficiency.analysis.crossings import Crossing
 from efficiency.analysis.curves import checked_curve
 from efficiency.analysis.factors import Factor, exact_factor, factor_with_interval
-from efficiency.analysis.runs import Run, seeds_of
-from efficiency.analysis.survival import Seeds, summary_over_seeds
+from efficiency.analysis.runs import MeasuredRun, seeds_of
+from efficiency.analysis.survival import median_or_more
 from efficiency.analysis.trends import DAYS_PER_MONTH, as_date
 from efficiency.errors import UserError, shown
+from efficiency.metrics import Metric
 
 # How far macs an example may be apart that were counted: they agree to the last digits.
 _TOLERANCE = 1e-6
@@ -78,9 +79,9 @@ class WithinBudget:
 
     Attributes:
         name: of the system.
-        level: its best accuracy at evaluations within the budget, the median over seeds; None where half of them have
-            no evaluation so early.
-        level_is_bound: whether it is this much or more, as runs were stopped before the budget was spent.
+        level: its best value at evaluations within the budget, the median over seeds; None where half of them have no
+            evaluation so early.
+        level_is_bound: whether it is this good or better, as runs were stopped before the budget was spent.
         epochs, macs: where each seed had its best first, the medians over the seeds that have one; None as `level`.
         seeds: how many.
         seeds_ended: how many of them ended before the budget was spent.
@@ -95,7 +96,7 @@ class WithinBudget:
     seeds_ended: int
 
 
-def split_factor(a: Sequence[tuple[Run, Crossing]], b: Sequence[tuple[Run, Crossing]]) -> Split:
+def split_factor(a: Sequence[tuple[MeasuredRun, Crossing]], b: Sequence[tuple[MeasuredRun, Crossing]]) -> Split:
     """How many times less the runs of b took than those of a, and by what. Exchanged sides give the inverse.
 
     Args:
@@ -128,14 +129,14 @@ def split_factor(a: Sequence[tuple[Run, Crossing]], b: Sequence[tuple[Run, Cross
     )
 
 
-def _spent(run: Run, crossing: Crossing) -> tuple[float, float, float]:
+def _spent(run: MeasuredRun, crossing: Crossing) -> tuple[float, float, float]:
     """Train macs, examples and seconds up to the crossing, or of the whole run where there is none."""
     if crossing.reached:
         return crossing.train_macs, crossing.examples, crossing.train_seconds
     return tuple(float(run.curve[key][-1]) for key in ('train_macs', 'examples', 'train_seconds'))
 
 
-def _utilisation(run: Run, crossing: Crossing) -> float:
+def _utilisation(run: MeasuredRun, crossing: Crossing) -> float:
     macs, _, seconds = _spent(run, crossing)
     return macs / (seconds * run.matmul_peak_macs_per_second)
 
@@ -180,16 +181,18 @@ def effective_compute_over(
 
 def within_budget(
     candidates: Mapping[str, Sequence[tuple[Sequence[float], Sequence[float], Sequence[float], bool]]],
+    metric: Metric,
     budget_macs: float,
 ) -> list[WithinBudget]:
     """What reaches which level within a budget.
 
     A run that was stopped at its own target before the budget was spent might have got further with the rest of it: its
-    level is that or more, and the median over seeds is found as `efficiency.analysis.survival` finds that of compute.
+    level is that or better, and the median over seeds is found as `efficiency.analysis.survival` finds that of compute.
 
     Args:
-        candidates: of each system and each seed the accuracies of its evaluations, the macs and epochs up to each, and
+        candidates: of each system and each seed the values of its evaluations, the macs and epochs up to each, and
             whether it was stopped before it was trained to its end.
+        metric: that the values are of.
         budget_macs: macs that may be spent on training.
 
     Returns:
@@ -200,28 +203,30 @@ def within_budget(
     """
     if not 0 < budget_macs < math.inf:
         raise UserError(f'a budget is a positive number of macs, not {shown(budget_macs)}')
-    rows = [_within_budget(name, seeds, budget_macs) for name, seeds in candidates.items()]
-    return sorted(rows, key=lambda row: (row.level is None, -(row.level or 0), row.macs or 0, row.name))
+    rows = [_within_budget(name, seeds, metric, budget_macs) for name, seeds in candidates.items()]
+    return sorted(rows, key=lambda row: (row.level is None, -metric.gain(row.level or 0), row.macs or 0, row.name))
 
 
-def _within_budget(name: str, seeds: Sequence[Sequence[Sequence[float]]], budget_macs: float) -> WithinBudget:
+def _within_budget(
+    name: str, seeds: Sequence[Sequence[Sequence[float]]], metric: Metric, budget_macs: float
+) -> WithinBudget:
     if not seeds:
         raise UserError(f'{name} has no curves')
-    levels, stopped_below, best, ended = [], [], [], 0
+    gains, stopped_below, best, ended = [], [], [], 0
     for i, (*curve, epochs, stopped) in enumerate(seeds):
-        accuracies, macs = checked_curve(f'{name}, seed {i}', *curve)
+        values, macs = checked_curve(f'{name}, seed {i}', *curve)
         if len(epochs) != len(macs):
             raise UserError(f'the curve of {name}, seed {i} has {len(epochs)} epochs for {len(macs)} macs')
         affordable = int((macs <= budget_macs).sum())
-        levels.append(0.0)
+        gains.append(-math.inf)
         if affordable:
-            at = int(accuracies[:affordable].argmax())
-            levels[-1] = float(accuracies[at])
+            at = int(metric.gain(values[:affordable]).argmax())
+            gains[-1] = metric.gain(float(values[at]))
             best.append((float(epochs[at]), float(macs[at])))
         ended += affordable == len(macs)
         stopped_below.append(stopped and affordable == len(macs))
     if 2 * len(best) <= len(seeds):
         return WithinBudget(name, None, False, None, None, len(seeds), ended)
-    level = summary_over_seeds(Seeds(tuple(levels), tuple(stopped_below)))
+    gain, is_bound = median_or_more(gains, stopped_below)
     epochs, macs = (float(values) for values in np.median(best, axis=0))
-    return WithinBudget(name, level.median, level.is_bound, epochs, macs, len(seeds), ended)
+    return WithinBudget(name, metric.gain(gain), is_bound, epochs, macs, len(seeds), ended)

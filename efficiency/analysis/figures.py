@@ -80,8 +80,9 @@ def draw(chart: Chart, folder: pathlib.Path) -> list[str]:
                 axis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
                 axis.set_major_formatter(mpl.ticker.StrMethodFormatter('{x:g}'))
                 axis.set_minor_formatter(mpl.ticker.NullFormatter())
-        if chart.y_range:
-            axes.set_ylim(*chart.y_range)
+        for is_percent, axis in ((chart.percent_x, axes.xaxis), (chart.percent_y, axes.yaxis)):
+            if is_percent:
+                axis.set_major_formatter(mpl.ticker.FuncFormatter(lambda share, _: f'{100 * share:g} %'))
         axes.margins(x=0.09, y=0.1)
         if chart.series and chart.series[0].x and isinstance(chart.series[0].x[0], datetime.date):
             axes.xaxis.set_major_formatter(mpl.dates.ConciseDateFormatter(axes.xaxis.get_major_locator()))

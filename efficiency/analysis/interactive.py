@@ -34,8 +34,9 @@ def figure_html(chart: Chart) -> str:
     for axis, is_log in (('xaxis', chart.log_x), ('yaxis', chart.log_y)):
         if is_log:
             figure.update_layout({axis: {'exponentformat': 'power'}})
-    if chart.y_range and not chart.log_y:
-        figure.update_layout(yaxis_range=chart.y_range)
+    for axis, is_percent in (('xaxis', chart.percent_x), ('yaxis', chart.percent_y)):
+        if is_percent:
+            figure.update_layout({axis: {'tickformat': '.3~%'}})
     return plotly.io.to_html(
         figure, full_html=False, include_plotlyjs=False, config=_CONFIG, div_id=f'chart-{chart.name}', validate=False
     )

@@ -3,15 +3,15 @@
 import datetime
 import math
 import re
+import statistics
 from collections.abc import Mapping, Sequence
-
-import numpy as np
 
 from efficiency.analysis import plots
 from efficiency.analysis.cells import factor_cells, factor_column, parts, range_text
 from efficiency.analysis.crossings import Crossing
 from efficiency.analysis.curves import Curve, sensitivity
 from efficiency.analysis.document import Column, Section, Table
+from efficiency.analysis.levels import levels_around
 from efficiency.analysis.measured_tables import (
     Found,
     Link,
@@ -22,7 +22,7 @@ from efficiency.analysis.measured_tables import (
     systems_table,
 )
 from efficiency.analysis.measured_trend import since, trend
-from efficiency.analysis.runs import Run, System, Target, seeds_of, systems
+from efficiency.analysis.runs import MeasuredRun, System, Target, seeds_of, systems
 from efficiency.analysis.survival import summary_over_seeds
 from efficiency.published import baseline_for
 
@@ -31,23 +31,26 @@ _LEVELS = 12
 
 def slug(target: Target) -> str:
     """A name for files, other for each target."""
-    return re.sub(r'[^\w.-]+', '_', f'{target.dataset}-{target.fingerprint[:6]}-{target.metric}-{target.value:g}')
+    return re.sub(r'[^\w.-]+', '_', f'{target.dataset}-{target.fingerprint[:6]}-{target.metric.name}-{target.value:g}')
 
 
-def measured_section(target: Target, runs: Sequence[Run], dates: Mapping[str, datetime.date], link: Link) -> Section:
-    """Tables and figures of all systems that were trained on a target's images.
+def measured_section(
+    target: Target, runs: Sequence[MeasuredRun], dates: Mapping[str, datetime.date], link: Link
+) -> Section:
+    """Tables and figures of all systems that were trained on a target's data and evaluated by its metric.
 
     Args:
-        runs: of any data sets; those of the target's images count, of which there is one or more.
+        runs: of any data sets; those of the target's data and metric count, of which there is one or more.
         dates: of publication, by network; a network without one is in the tables, and in no trend.
     """
-    mine = [run for run in runs if (run.target.dataset, run.target.fingerprint) == (target.dataset, target.fingerprint)]
-    crossings = {system: system.crossings(target) for system in systems(mine)}
+    mine = systems([run for run in runs if run.can_be_asked(target)])
+    crossings = {system: system.crossings(target) for system in mine}
     medians = {system: summary_over_seeds(seeds_of(each)) for system, each in crossings.items()}
     order = sorted(crossings, key=lambda system: (medians[system].median, medians[system].is_bound, system.name))
     found = {system: crossings[system] for system in order}
     baseline = _baseline(target, order, dates)
-    name = slug(target)
+    name, noun = slug(target), target.metric.noun
+    heading = noun if noun == target.metric.name else noun.capitalize()
     splits = over_baseline(found, baseline)
     seeds = {system: seeds_of(each) for system, each in found.items()}
     trend_text, trend_table = trend(name, order, seeds, baseline, dates)
@@ -60,9 +63,9 @@ def measured_section(target: Target, runs: Sequence[Run], dates: Mapping[str, da
             'Medians over seeds with the smallest and the largest, an arrow where that is more than was spent; gray is '
             'off the frontier.',
         ),
-        plots.accuracy_over_compute(
-            f'accuracy-over-compute-{name}', f'Accuracy against training compute, {target.dataset}', target.metric,
-            curves, target.value, 'For each system the run of the median seed.',
+        plots.level_over_compute(
+            f'{noun}-over-compute-{name}', f'{heading} against training compute, {target.dataset}',
+            target.metric, curves, target.value, 'For each system the run of the median seed.',
         ),
         plots.epochs_against_macs(
             f'factors-{name}', f'Where the gain is from, {target}',
@@ -70,7 +73,7 @@ def measured_section(target: Target, runs: Sequence[Run], dates: Mapping[str, da
             f'Examples and macs an example, as factors over {baseline.name}: their product is the efficiency factor. '
             'Bars are 95 % intervals.',
         ),
-        plots.accuracy_over_epochs(
+        plots.level_over_epochs(
             f'curves-{name}', f'Curves of the runs, {target.dataset}', target.metric, curves, target.value,
             'For each system the run of the median seed.',
         ),
@@ -94,10 +97,11 @@ def _text(target: Target, found: Found, baseline: System, dates: Mapping[str, da
     """How to read the numbers, and what stands in their way."""
     runs = [item for crossings in found.values() for item in crossings]
     stopped = sum(crossing.censored for _, crossing in runs)
+    worse = 'below' if target.metric.rises else 'above'
     text = [
         f'{len(runs)} runs of {len(found)} systems on {target.dataset}; a system is one network under one recipe. '
         'Compute is to the first evaluation that meets the target: the median over seeds, with the smallest and the '
-        'largest in brackets. A seed that was trained to its end below the target counts as infinite ("never").'
+        f'largest in brackets. A seed that was trained to its end {worse} the target counts as infinite ("never").'
     ]
     if stopped:
         text.append(
@@ -121,7 +125,7 @@ def _text(target: Target, found: Found, baseline: System, dates: Mapping[str, da
 
 def _baseline(target: Target, order: Sequence[System], dates: Mapping[str, datetime.date]) -> System:
     """The ledger's baseline, else AlexNet, else that of the runs' study, else the network that was published first."""
-    row = baseline_for(target.dataset, target.metric, target.value)
+    row = baseline_for(target.dataset, target.metric.name, target.value)
     for model in (row['model'] if row else '', 'alexnet'):
         if named := [system for system in order if system.model == model]:
             return named[0]
@@ -135,7 +139,7 @@ def _drawn(order: Sequence[System], baseline: System) -> list[System]:
     return [baseline, *(system for system in order if system is not baseline)]
 
 
-def _dated(system: System, crossings: Sequence[tuple[Run, Crossing]], dates) -> plots.DatedPoint:
+def _dated(system: System, crossings: Sequence[tuple[MeasuredRun, Crossing]], dates) -> plots.DatedPoint:
     macs = summary_over_seeds(seeds_of(crossings))
     stopped = f', {macs.n_censored} were stopped before' if macs.n_censored else ''
     source = f'{macs.n} seeds, {macs.n_reached} reached it{stopped}'
@@ -158,22 +162,24 @@ def _sensitivity(name: str, target: Target, order: Sequence[System], baseline: S
     if len(later) < 2:
         return None, None
     metric = target.metric
-    best = max(float(run.curve[metric].max()) for s in later for run in s.runs)
-    # In steps of the error, four times the target's to the least.
-    error = max(1 - target.value, 1e-3)
-    errors = np.geomspace(min(4 * error, 0.9), max(1 - best, 1e-3), _LEVELS)
-    levels = sorted({*(round(1 - float(e), 3) for e in errors), target.value})
+    values = [run.curve[metric.name] for s in later for run in s.runs]
+    best = metric.best_of(float(metric.best_of(each)) for each in values)
+    levels = levels_around(metric, target.value, statistics.median(float(each[0]) for each in values), best, _LEVELS)
     curves = {
-        s.name: (dates[s.model], [Curve(run.curve[metric], run.curve['train_macs'], run.stopped) for run in s.runs])
+        s.name: (
+            dates[s.model],
+            [Curve(run.curve[metric.name], run.curve['train_macs'], run.stopped) for run in s.runs],
+        )
         for s in later
     }
-    rows = sensitivity(curves, levels, baseline.name)
+    rows = sensitivity(curves, metric, levels, baseline.name)
     columns = (
-        Column('level', f'{metric} asked for'), factor_column('factor', f'factor, {baseline.name} to the cheapest'),
+        Column('level', f'{metric.name} asked for'),
+        factor_column('factor', f'factor, {baseline.name} to the cheapest'),
         Column('doubling_months', 'doubling time, months'), Column('frontier', 'frontier'), Column('note', 'note'),
     )  # fmt: skip
     table = Table(
-        f'sensitivity-{name}', 'By the accuracy asked for', columns,
+        f'sensitivity-{name}', f'By the {metric.noun} asked for', columns,
         [
             {
                 'level': row.level, **factor_cells('factor', row.factor), 'doubling_months': row.doubling_months,
@@ -186,7 +192,7 @@ def _sensitivity(name: str, target: Target, order: Sequence[System], baseline: S
         parts(factors=['factor']),
     )  # fmt: skip
     chart = plots.factor_over_level(
-        f'sensitivity-{name}', f'By the accuracy asked for, {target.dataset}', metric, rows, target.value,
+        f'sensitivity-{name}', f'By the {metric.noun} asked for, {target.dataset}', metric, rows, target.value,
         'Bars are 95 % intervals. Where a line ends, the network does not reach the level in the median, or is not '
         'known to.',
     )  # fmt: skip

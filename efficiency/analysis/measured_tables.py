@@ -18,15 +18,15 @@ from efficiency.analysis.crossings import RULES, Crossing
 from efficiency.analysis.decompose import Split, split_factor
 from efficiency.analysis.document import Column, Table
 from efficiency.analysis.factors import exact_factor, factors_over
-from efficiency.analysis.runs import Run, System, Target, seeds_of
+from efficiency.analysis.runs import MeasuredRun, System, Target, seeds_of
 from efficiency.analysis.survival import summary_over_seeds
 
 Link = Callable[[str], str]  # the address of a record's file, as seen from the page
-Found = Mapping[System, Sequence[tuple[Run, Crossing]]]
+Found = Mapping[System, Sequence[tuple[MeasuredRun, Crossing]]]
 
 _COMPARED = 60
 
-_SYSTEM_COLUMNS = (
+_BEFORE_FINAL = (
     Column('system', 'system', link='href'),
     Column('published', 'published'),
     Column('seeds', 'seeds'),
@@ -41,8 +41,6 @@ _SYSTEM_COLUMNS = (
     factor_column('examples_factor', 'examples factor'),
     factor_column('train_macs_factor', 'macs factor'),
     amount_column('seconds', 'train seconds'),
-    Column('final', 'final accuracy', digits=4),
-    Column('against_baseline', 'against the baseline'),
 )
 
 
@@ -90,20 +88,25 @@ def systems_table(
                 **factor_cells('examples_factor', split.examples),
                 **factor_cells('train_macs_factor', split.macs_per_example),
                 **amount_cells('seconds', seconds),
-                'final': statistics.median(float(run.curve[target.metric][-1]) for run, _ in crossings),
+                'final': statistics.median(float(run.curve[target.metric.name][-1]) for run, _ in crossings),
                 'against_baseline': verdicts.get(system.name),
             }
         )
     return Table(
         f'systems-{name}',
         f'Compute to {target}',
-        _SYSTEM_COLUMNS,
+        (*_BEFORE_FINAL, _final(target), Column('against_baseline', 'against the baseline')),
         rows,
         in_file=parts(
             ('epochs', 'train_macs', 'paper_macs', 'seconds'),
             ('train_factor', 'paper_factor', 'examples_factor', 'train_macs_factor'),
         ),
     )
+
+
+def _final(target: Target) -> Column:
+    """The metric at a run's end."""
+    return Column('final', f'final {target.metric.noun}', digits=4)
 
 
 def over_baseline(found: Found, baseline: System) -> dict[System, Split]:
@@ -117,7 +120,7 @@ def over_baseline(found: Found, baseline: System) -> dict[System, Split]:
     }
 
 
-def middle_run(crossings: Sequence[tuple[Run, Crossing]]) -> Run:
+def middle_run(crossings: Sequence[tuple[MeasuredRun, Crossing]]) -> MeasuredRun:
     """The run of the median seed, of an even number of them the cheaper of the middle two."""
     return crossings[(len(crossings) - 1) // 2][0]
 
@@ -140,7 +143,7 @@ def rules_table(name: str, target: Target, order: Sequence[System], baseline: Sy
     columns += [factor_column(f'{key}_factor', f'factor, {rule}') for rule, key in keys.items()]
     columns += [amount_column(f'{key}_macs', f'train compute, macs, {rule}') for rule, key in keys.items()]
     columns += [Column(f'{key}_censored', f'stopped before, {rule}') for rule, key in keys.items()]
-    rules = '; '.join(f'{rule}: {what}' for rule, what in RULES.items())
+    rules = '; '.join(f'{rule}: {what.format(side=target.metric.side)}' for rule, what in RULES.items())
     return Table(
         f'rules-{name}',
         'By what counts as reaching it',
@@ -150,16 +153,6 @@ def rules_table(name: str, target: Target, order: Sequence[System], baseline: Sy
         'row only that it takes that much or more.',
         parts([f'{key}_macs' for key in keys.values()], [f'{key}_factor' for key in keys.values()]),
     )
-
-
-_RUN_COLUMNS = (
-    Column('system', 'system'), Column('seed', 'seed', link='href'), Column('status', 'status'),
-    Column('reached', 'reached it'), Column('epochs', 'epochs'),
-    Column('examples', 'examples'), Column('train_macs', 'train compute, macs', link='href', text='train_macs_text'),
-    Column('paper_macs', 'paper compute, macs', digits=4), Column('train_seconds', 'train seconds'),
-    Column('final', 'final accuracy', digits=4), Column('precision', 'precision'), Column('device', 'device'),
-    Column('record', 'record'),
-)  # fmt: skip
 
 
 def runs_table(name: str, target: Target, order: Sequence[System], link: Link) -> Table:
@@ -174,11 +167,18 @@ def runs_table(name: str, target: Target, order: Sequence[System], link: Link) -
                     'epochs': crossing.epochs, 'examples': crossing.examples, 'train_macs': crossing.train_macs,
                     'train_macs_text': amount_text(crossing.train_macs, crossing.censored, 4),
                     'paper_macs': crossing.paper_macs, 'train_seconds': crossing.train_seconds,
-                    'final': float(run.curve[target.metric][-1]), 'precision': run.precision, 'device': run.device,
+                    'final': float(run.curve[target.metric.name][-1]), 'precision': run.precision, 'device': run.device,
                     'record': run.path, 'href': link(run.path),
                 }
             )  # fmt: skip
+    columns = (
+        Column('system', 'system'), Column('seed', 'seed', link='href'), Column('status', 'status'),
+        Column('reached', 'reached it'), Column('epochs', 'epochs'), Column('examples', 'examples'),
+        Column('train_macs', 'train compute, macs', link='href', text='train_macs_text'),
+        Column('paper_macs', 'paper compute, macs', digits=4), Column('train_seconds', 'train seconds'),
+        _final(target), Column('precision', 'precision'), Column('device', 'device'), Column('record', 'record'),
+    )  # fmt: skip
     return Table(
-        f'runs-{name}', 'Runs', _RUN_COLUMNS, rows,
+        f'runs-{name}', 'Runs', columns, rows,
         'Compute is to the first evaluation that meets the target; of a run that was stopped before, all that it took.',
     )  # fmt: skip

@@ -12,13 +12,23 @@ from efficiency.analysis.crossings import Crossing
 from efficiency.analysis.decompose import Split, split_factor
 from efficiency.analysis.document import Column, Section, Table
 from efficiency.analysis.factors import exact_factor, factor_with_interval
-from efficiency.analysis.runs import Run, as_run, seeds_of, systems
+from efficiency.analysis.levels import parse_levels, split_level
+from efficiency.analysis.runs import MeasuredRun, as_run, seeds_of, systems
 from efficiency.errors import UserError
 from efficiency.errors import shown as quoted
+from efficiency.metrics import Metric
 from efficiency.published import points as ledger
 
-_Level = tuple[str, float]
-_Crossings = Sequence[tuple[Run, Crossing]]
+_Crossings = Sequence[tuple[MeasuredRun, Crossing]]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Level:
+    """What two are compared at; `metric` is None between points of the ledger, which are of their target alone."""
+
+    goal: str
+    metric: Metric | None
+    value: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,19 +47,19 @@ class Side:
     where: str
     dataset: str
     fingerprint: str | None
-    runs: Sequence[Run] = ()
+    runs: Sequence[MeasuredRun] = ()
     point: ledger.PublishedPoint | None = None
 
 
-def pair_section(texts: Sequence[str], runs: Sequence[Run], levels: Sequence[_Level]) -> Section:
+def pair_section(texts: Sequence[str], runs: Sequence[MeasuredRun], levels: Sequence[str]) -> Section:
     """The factor between two, and its causes, with a table for each level.
 
     Args:
         texts: of each side a system's name as the tables of `runs` have it, the name of a point of the ledger, or the
             path of a record.
         runs: that there are.
-        levels: to compare at; none for the highest that both have as their target, or, where they share none, that one
-            of them has. Exchanged sides are compared at the same.
+        levels: to compare at, as 'top1:0.954'; none for the hardest that both have as their target, or, where they
+            share none, that one of them has. Exchanged sides are compared at the same.
 
     Raises:
         UserError: if a side is none of these, the two are not of the same images or of one level, or no run of one
@@ -59,13 +69,15 @@ def pair_section(texts: Sequence[str], runs: Sequence[Run], levels: Sequence[_Le
     levels = _levels(a, b, levels)
     text, tables = [], []
     for level in levels:
-        lines, table = _at_level(a, b, level, 'pair' if len(levels) == 1 else f'pair-{level[0]}-{level[1]:g}')
+        lines, table = _at_level(
+            a, b, level, 'pair' if len(levels) == 1 else f'pair-{level.metric.name}-{level.value:g}'
+        )
         text += lines
         tables.append(table)
     return Section('pair', f'{b.name} over {a.name}', text, tables=tables)
 
 
-def _pair(texts: Sequence[str], runs: Sequence[Run]) -> tuple[Side, Side]:
+def _pair(texts: Sequence[str], runs: Sequence[MeasuredRun]) -> tuple[Side, Side]:
     points = {point.id: point for point in ledger.points()}
     all_a, all_b = (_sides(text, runs, points) for text in texts)
     pairs = [(a, b) for a in all_a for b in all_b if _of_one_kind(a, b)]
@@ -91,11 +103,11 @@ def _of_one_kind(a: Side, b: Side) -> bool:
     return a.dataset == b.dataset and (a.fingerprint == b.fingerprint or bool(a.point or b.point))
 
 
-def _sides(text: str, runs: Sequence[Run], points: Mapping[str, ledger.PublishedPoint]) -> list[Side]:
+def _sides(text: str, runs: Sequence[MeasuredRun], points: Mapping[str, ledger.PublishedPoint]) -> list[Side]:
     """What a text may name: a system on each data set that has one of that name, or one point, or one record."""
     by_images = defaultdict(list)
     for run in runs:
-        by_images[run.target.dataset, run.target.fingerprint].append(run)
+        by_images[run.target.data].append(run)
     found = [(images, system) for images, group in sorted(by_images.items()) for system in systems(group)]
     named = [
         Side(system.name, _count(len(system.runs), 'seed'), *images, system.runs)
@@ -119,7 +131,7 @@ def _sides(text: str, runs: Sequence[Run], points: Mapping[str, ledger.Published
         ) from error
     if run.status not in ('reached', 'exhausted') or not len(run.curve['epochs']):
         raise UserError(f'--compare: {text} is of a run that is not finished; its status is {run.status}')
-    return [Side(f'{run.model}, seed {run.seed}', text, run.target.dataset, run.target.fingerprint, [run])]
+    return [Side(f'{run.model}, seed {run.seed}', text, *run.target.data, [run])]
 
 
 def _count(number: int, what: str) -> str:
@@ -135,32 +147,60 @@ def _point_side(point: ledger.PublishedPoint) -> Side:
     return Side(point.system, f'{point.id}: {point.source}', ledger.targets()[point.target].dataset, None, point=point)
 
 
-def _levels(a: Side, b: Side, asked: Sequence[_Level]) -> list[_Level]:
+def _levels(a: Side, b: Side, asked: Sequence[str]) -> list[_Level]:
     """The levels to compare two at, whichever is the first."""
     if point := a.point or b.point:
-        target = ledger.targets()[point.target]
-        level = target.metric, target.value
-        if other := next((each for each in asked if each != level), None):
-            raise UserError(
-                f'--compare: {point.id} is of {point.target}; of {other[0]} >= {other[1]:g} the ledger says nothing'
-            )
-        if not (a.point and b.point) and (level[0] not in records.METRICS or target.direction != 'at_least'):
-            raise UserError(f'--compare: {point.id} is of {point.target}, and runs have no {target.metric}')
-        return [level]
+        return [_level_of_ledger(point, [*a.runs, *b.runs], asked)]
+    metrics = _shared_metrics(a, b)
     if asked:
-        return list(asked)
-    ours, theirs = ({(run.target.metric, run.target.value) for run in side.runs} for side in (a, b))
-    candidates = ours & theirs or ours | theirs
-    if len({metric for metric, _ in candidates}) > 1:
-        wanted = ' and '.join(f'{metric} >= {value:g}' for metric, value in sorted(candidates))
-        raise UserError(f'--compare: the targets are {wanted}; say which with --target, as --target=top1:0.954')
-    return [max(candidates)]
+        (levels,) = parse_levels(asked, [metrics])
+    else:
+        ours, theirs = (
+            {(t.metric, t.value) for run in side.runs for t in run.targets if t.metric.name in metrics}
+            for side in (a, b)
+        )
+        levels = ours & theirs or ours | theirs
+        if len({metric for metric, _ in levels}) > 1:
+            wanted = sorted((metric.name, value, metric.goal(value)) for metric, value in levels)
+            name, value, _ = wanted[0]
+            raise UserError(
+                f'--compare: the targets are {" and ".join(goal for *_, goal in wanted)}; say which with --target, as '
+                f'--target={name}:{value:g}'
+            )
+        if not levels:
+            raise UserError(f'--compare: neither target is of {" or ".join(metrics)}, which both were evaluated by')
+        levels = [max(levels, key=lambda level: level[0].gain(level[1]))]
+    return [_Level(f'{metric.goal(value)} on {a.dataset}', metric, value) for metric, value in levels]
+
+
+def _shared_metrics(a: Side, b: Side) -> dict[str, Metric]:
+    """What all runs of both were evaluated by."""
+    runs = [*a.runs, *b.runs]
+    items = set.intersection(*(set(run.metrics.items()) for run in runs))
+    if not items:
+        raise UserError(f'--compare: {a.name} and {b.name} were evaluated by no metric that is the same for both')
+    return dict(sorted(items))
+
+
+def _level_of_ledger(point: ledger.PublishedPoint, runs: Sequence[MeasuredRun], asked: Sequence[str]) -> _Level:
+    """The level of a point's target, which runs must have the metric of."""
+    target = ledger.targets()[point.target]
+    if other := next((text for text in asked if split_level(text) != (target.metric, target.value)), None):
+        raise UserError(f'--compare: {point.id} is of {point.target}; of {other} the ledger says nothing')
+    if not runs:
+        return _Level(point.target, None, target.value)
+    found = {run.metrics.get(target.metric) for run in runs}
+    metric = found.pop()
+    is_same = not found and metric and metric.rises == (target.direction == 'at_least')
+    if not is_same or metric.is_share != (target.unit == 'fraction'):
+        raise UserError(f'--compare: {point.id} is of {point.target}, and runs have no {target.metric}')
+    return _Level(f'{metric.goal(target.value)} on {target.dataset}', metric, target.value)
 
 
 def _at_level(a: Side, b: Side, level: _Level, name: str) -> tuple[list[str], Table]:
     """What is said of a level, and the factors there."""
-    goal = a.point.target if a.point and b.point else f'{level[0]} >= {level[1]:g} on {a.dataset}'
-    crossings = [_crossings(side, level, goal) for side in (a, b)]
+    goal = level.goal
+    crossings = [_crossings(side, level) for side in (a, b)]
     split = _split((a, b), crossings)
     text = [f'{a.name} ({a.where}) against {b.name} ({b.where}), both to {goal}. Above 1, the second takes less.']
     if max(len(a.runs), len(b.runs)) > 1:
@@ -180,11 +220,11 @@ def _at_level(a: Side, b: Side, level: _Level, name: str) -> tuple[list[str], Ta
     return text, Table(name, title, columns, _rows(split), in_file=parts(factors=['factor']))
 
 
-def _crossings(side: Side, level: _Level, goal: str) -> _Crossings:
+def _crossings(side: Side, level: _Level) -> _Crossings:
     """What each run of a side took to the level, none of a point."""
-    found = [(run, run.crossing(*level)) for run in side.runs]
+    found = [(run, run.crossing(level.metric, level.value)) for run in side.runs]
     if found and all(math.isinf(crossing.train_macs) for _, crossing in found):
-        raise UserError(f'--compare: {side.name} ({side.where}) does not reach {goal}')
+        raise UserError(f'--compare: {side.name} ({side.where}) does not reach {level.goal}')
     return found
 
 

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from efficiency.analysis.axes import Axis, axis_of
 from efficiency.analysis.cells import amount_text
 from efficiency.analysis.charts import BLACK, COLOURS, GRAY, Chart, Series, style
 from efficiency.analysis.document import shown
 from efficiency.analysis.factors import Factor
 from efficiency.analysis.schedules import learning_rate
 from efficiency.analysis.trends import DAYS_PER_MONTH, frontier_indices
+from efficiency.metrics import Metric
 
 MOORE_MONTHS = 24  # Hernandez & Brown (2020), footnote to Moore's law: dollars per flop halve in two years
 _LINES = 12
@@ -120,10 +122,10 @@ def _dated(points: Sequence[DatedPoint], name: str, colour: str, on_frontier: bo
     )
 
 
-def accuracy_over_compute(
-    name: str, title: str, metric: str, curves: Mapping[str, Mapping[str, np.ndarray]], target: float, text: str
+def level_over_compute(
+    name: str, title: str, metric: Metric, curves: Mapping[str, Mapping[str, np.ndarray]], target: float, text: str
 ) -> Chart:
-    """Accuracy against training compute (the paper's figure 4).
+    """A metric against training compute (the paper's figure 4).
 
     Args:
         curves: by system, a run's curve with `train_macs`, `epochs` and the metric; at most twelve are drawn.
@@ -133,27 +135,29 @@ def accuracy_over_compute(
     )
 
 
-def accuracy_over_epochs(
-    name: str, title: str, metric: str, curves: Mapping[str, Mapping[str, np.ndarray]], target: float, text: str
+def level_over_epochs(
+    name: str, title: str, metric: Metric, curves: Mapping[str, Mapping[str, np.ndarray]], target: float, text: str
 ) -> Chart:
-    """The curves of runs; see `accuracy_over_compute`."""
+    """The curves of runs; see `level_over_compute`."""
     return _curves(name, title, metric, curves, target, text, ('epochs', 'epochs'), log_x=False)
 
 
 def _curves(name, title, metric, curves, target, text, x, log_x) -> Chart:
     key, label = x
+    drawn = dict(list(curves.items())[:_LINES])
+    axis = axis_of(metric, [value for curve in drawn.values() for value in curve[metric.name]])
     series = []
-    for i, (system, curve) in enumerate(list(curves.items())[:_LINES]):
+    for i, (system, curve) in enumerate(drawn.items()):
         hover = [
-            f'{system}\n{value:.4f} {metric} after {epochs:g} epochs\n{shown(float(macs))} macs'
-            for value, epochs, macs in zip(curve[metric], curve['epochs'], curve['train_macs'], strict=True)
+            f'{system}\n{metric.text(value)} {metric.name} after {epochs:g} epochs\n{shown(float(macs))} macs'
+            for value, epochs, macs in zip(curve[metric.name], curve['epochs'], curve['train_macs'], strict=True)
         ]
         look = style(i)
         series.append(
             Series(
                 system,
                 curve[key].tolist(),
-                curve[metric].tolist(),
+                [axis.place(value) for value in curve[metric.name]],
                 look['colour'],
                 look['marker'],
                 look['dash'],
@@ -162,31 +166,35 @@ def _curves(name, title, metric, curves, target, text, x, log_x) -> Chart:
         )
     if len(curves) > _LINES:
         text = f'{text} The first {_LINES} of {len(curves)} are drawn.'
-    if series:
+    if any(None in s.y for s in series):
+        text = f'{text} A line is broken where the axis has no place for its value, {axis.best:g}.'
+    if series and axis.place(target) is not None:
         ends = [min(s.x[0] for s in series), max(s.x[-1] for s in series)]
-        series.append(Series(f'target, {target:g}', ends, [target, target], GRAY, marker='', dash='dot'))
-    return Chart(name, title, label, f'{metric} accuracy', series, text, log_x=log_x)
+        series.append(Series(f'target, {target:g}', ends, [axis.place(target)] * 2, GRAY, marker='', dash='dot'))
+    return Chart(name, title, label, axis.label, series, text, log_x=log_x, log_y=axis.is_log, percent_y=axis.is_error)
 
 
-def factor_over_level(name: str, title: str, metric: str, rows: Sequence, target: float | None, text: str) -> Chart:
-    """How the efficiency factor and the doubling time move with the accuracy asked for.
+def factor_over_level(name: str, title: str, metric: Metric, rows: Sequence, target: float | None, text: str) -> Chart:
+    """How the efficiency factor and the doubling time move with the level asked for.
 
     Args:
         rows: of `efficiency.analysis.curves.sensitivity`.
     """
     known = [row for row in rows if _is_point(row.factor)]
-    levels = [row.level for row in known]
-    series = [_factors('baseline to the end of the frontier', levels, [row.factor for row in known], metric, style(0))]
+    axis = axis_of(metric, [row.level for row in known])
+    known = [row for row in known if axis.place(row.level) is not None]
+    series = [_factors('baseline to the end of the frontier', known, [row.factor for row in known], axis, style(0))]
     series[0] = dataclasses.replace(series[0], dash='solid')
     for i, system in enumerate(sorted({s.name for row in known for s in row.systems if s.on_frontier})[:8]):
         factors = [s.factor_to_baseline for row in known for s in row.systems if s.name == system]
-        series.append(_factors(system, levels, factors, metric, style(i + 1)))
-    if target is not None and known:
-        top = max(row.factor.value for row in known)
-        series.append(Series('the target', [target, target], [min(1.0, top), top], GRAY, marker='', dash='dash'))
+        series.append(_factors(system, known, factors, axis, style(i + 1)))
+    if target is not None and known and axis.place(target) is not None:
+        top, at = max(row.factor.value for row in known), axis.place(target)
+        series.append(Series('the target', [at, at], [min(1.0, top), top], GRAY, marker='', dash='dash'))
     return Chart(
-        name, title, f'{metric} accuracy asked for', 'efficiency factor over the baseline', series, text, log_y=True
-    )
+        name, title, f'asked for: {axis.label}', 'efficiency factor over the baseline', series, text,
+        log_x=axis.is_log, log_y=True, percent_x=axis.is_error,
+    )  # fmt: skip
 
 
 def _is_point(factor: Factor) -> bool:
@@ -194,17 +202,19 @@ def _is_point(factor: Factor) -> bool:
     return factor.value is not None and 0 < factor.value < math.inf and not factor.bound
 
 
-def _factors(name: str, levels: Sequence[float], factors: Sequence[Factor], metric: str, look: Mapping) -> Series:
-    """A line of factors over levels, with their intervals; broken where there is no factor."""
+def _factors(name: str, rows: Sequence, factors: Sequence[Factor], axis: Axis, look: Mapping) -> Series:
+    """A line of factors over the rows' levels, with their intervals; broken where there is no factor."""
     there = [factor if _is_point(factor) else Factor(None) for factor in factors]
     return Series(
         name,
-        levels,
+        [axis.place(row.level) for row in rows],
         [factor.value for factor in there],
         look['colour'],
         look['marker'],
         'dot',
-        hover=[f'{name}\n{metric} >= {x:g}\nfactor {factor}' for x, factor in zip(levels, factors, strict=True)],
+        hover=[
+            f'{name}\n{axis.metric.goal(row.level)}\nfactor {factor}' for row, factor in zip(rows, factors, strict=True)
+        ],
         low=[factor.low for factor in there],
         high=[factor.high for factor in there],
     )

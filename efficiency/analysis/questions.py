@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from efficiency.analysis.cells import amount_text
 from efficiency.analysis.decompose import within_budget
 from efficiency.analysis.document import Column, Section, Table, shown
+from efficiency.analysis.levels import parse_levels, split_level
 from efficiency.analysis.pair import pair_section
-from efficiency.analysis.runs import Run, parse_target, systems
+from efficiency.analysis.runs import MeasuredRun, Target, systems
 from efficiency.errors import UserError
 from efficiency.errors import shown as quoted
 
@@ -19,12 +20,12 @@ class Questions:
     """What was asked.
 
     Attributes:
-        levels: metrics and values to report on; none for the targets of the runs.
+        levels: metrics and values to report on, as 'top1:0.954'; none for the targets of the runs.
         budget_macs: training compute to spend, or None.
         pair: two sides to compare, see `efficiency.analysis.pair`, or None.
     """
 
-    levels: Sequence[tuple[str, float]] = ()
+    levels: Sequence[str] = ()
     budget_macs: float | None = None
     pair: Sequence[str] | None = None
 
@@ -38,15 +39,31 @@ class Questions:
             has_runs: whether there are runs to ask; a pair may be of records without.
 
         Raises:
-            UserError: for one that is not understood.
+            UserError: for one that is not understood; whether there are such levels the runs will tell.
         """
         for option, is_asked in (('target', targets and not pair), ('budget_macs', budget)):
             if is_asked and not has_runs:
                 raise UserError(f'--{option} is asked of runs; pass --runs=DIR, too')
-        levels = list(dict.fromkeys(parse_target(text) for text in targets))
-        return cls(levels, None if budget is None else _parse_macs(budget), pair)
+        for text in targets:
+            split_level(text)
+        return cls(targets, None if budget is None else _parse_macs(budget), pair)
 
-    def sections(self, runs: Sequence[Run]) -> list[Section]:
+    def targets(self, runs: Sequence[MeasuredRun]) -> list[Target]:
+        """The levels asked for on all data that have them; none where none was asked for.
+
+        Raises:
+            UserError: for a level that none of the runs can have.
+        """
+        if not self.levels:
+            return []
+        metrics = defaultdict(dict)
+        for run in runs:
+            metrics[run.target.data].update(run.metrics)
+        data = sorted(metrics)
+        levels = parse_levels(self.levels, [metrics[each] for each in data])
+        return [Target(*each, *level) for each, of_each in zip(data, levels, strict=True) for level in of_each]
+
+    def sections(self, runs: Sequence[MeasuredRun]) -> list[Section]:
         """A section for each question that needs one.
 
         Raises:
@@ -70,35 +87,38 @@ def _parse_macs(text: str) -> float:
     return macs
 
 
-def _budget_section(runs: Sequence[Run], budget: float) -> Section:
-    groups = defaultdict(list)
-    for run in runs:
-        groups[run.target.dataset, run.target.fingerprint, run.target.metric].append(run)
+def _budget_section(runs: Sequence[MeasuredRun], budget: float) -> Section:
+    groups = {}
+    for target in dict.fromkeys(target for run in runs for target in run.targets):
+        groups[target.data, target.metric.name] = [run for run in runs if run.can_be_asked(target)]
     tables = []
-    for i, ((dataset, _, metric), group) in enumerate(sorted(groups.items())):
+    for i, ((data, name), group) in enumerate(sorted(groups.items())):
+        metric = group[0].metrics[name]
+        or_better = 'or more' if metric.rises else 'or less'
         candidates = {
             system.name: [
-                (run.curve[metric], run.curve['train_macs'], run.curve['epochs'], run.stopped) for run in system.runs
+                (run.curve[name], run.curve['train_macs'], run.curve['epochs'], run.stopped) for run in system.runs
             ]
-            for system in systems([run for run in group if len(run.curve[metric])])
+            for system in systems(group)
         }
         rows = [
             {
-                'system': row.name, 'level': row.level, 'level_text': amount_text(row.level, row.level_is_bound, 4),
+                'system': row.name, 'level': row.level,
+                'level_text': amount_text(row.level, row.level_is_bound, 4, or_better),
                 'epochs': row.epochs, 'train_macs': row.macs, 'seeds': row.seeds,
                 'ended': f'{row.seeds_ended} of {row.seeds}',
             }
-            for row in within_budget(candidates, budget)
+            for row in within_budget(candidates, metric, budget)
         ]  # fmt: skip
         columns = (
-            Column('system', 'system'), Column('level', f'best {metric} within the budget', text='level_text'),
+            Column('system', 'system'), Column('level', f'best {name} within the budget', text='level_text'),
             Column('epochs', 'epochs'), Column('train_macs', 'train compute, macs'), Column('seeds', 'seeds'),
             Column('ended', 'runs that ended before it was spent'),
         )  # fmt: skip
-        tables.append(Table(f'budget-{i}', f'{metric} on {dataset} within {shown(budget)} macs', columns, rows))
+        tables.append(Table(f'budget-{i}', f'{name} on {data[0]} within {shown(budget)} macs', columns, rows))
     text = (
         f'What reaches which level within {shown(budget)} multiply-adds of training (dense, of the train step): the '
-        'best accuracy of an evaluation that the budget pays for, the median over seeds. "-" where it pays for none; '
-        '"or more" where runs were stopped at their target before the budget was spent.'
+        'best value of an evaluation that the budget pays for, the median over seeds. "-" where it pays for none; '
+        '"or more", of what falls "or less", where runs were stopped at their target before the budget was spent.'
     )
     return Section('budget', f'Within a budget of {shown(budget)} macs', [text], tables=tables)

@@ -16,6 +16,7 @@ from efficiency.data.augment import ON_HOST
 from efficiency.data.parts import split_of
 from efficiency.data.sources import Examples, Source
 from efficiency.errors import UserError, shown
+from efficiency.metrics import of_record
 from efficiency.models import list_models
 from efficiency.training.settings import check_config
 
@@ -40,7 +41,7 @@ def checked_config(record: records.Record) -> ConfigDict:
         config = ConfigDict({**_YOUNGER_KEYS, 'preset': record['config'].get('dataset'), **record['config']})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f'its keys are not those of a config: {error}') from error
-    check_config(config)
+    check_config(config, of_record(record))
     if missing := next((key for key in ('augmentation', 'eval_split', 'image_size') if config[key] is None), None):
         raise UserError(f'config.{missing} is empty, and a run writes down what it took from its data')
     return config

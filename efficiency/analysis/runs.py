@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import math
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,34 +13,47 @@ from efficiency import records
 from efficiency.analysis.crossings import AMOUNTS, Crossing, find_crossing
 from efficiency.analysis.survival import Seeds
 from efficiency.errors import UserError, shown
+from efficiency.metrics import Metric, of_record
 
 # What may differ between runs of one recipe: none of it changes a step before the target is met.
 _NOT_THE_RECIPE = ('seed', 'target', 'stop_at_target', 'tensorboard', 'preset', 'eval_only', 'eval_batch_size')
 _ROUNDING = 1e-6  # a run's last step ends its epochs but for so small a part
 
 
-@dataclasses.dataclass(frozen=True, order=True)
+@dataclasses.dataclass(frozen=True)
 class Target:
-    """A level to reach: a metric's value on the very images of one evaluation split."""
+    """A level to reach: a metric's value on the very examples of one evaluation split."""
 
     dataset: str
     fingerprint: str
-    metric: str
+    metric: Metric
     value: float
 
     def __str__(self):
-        return f'{self.metric} >= {self.value:g} on {self.dataset}'
+        return f'{self.metric.goal(self.value)} on {self.dataset}'
+
+    @property
+    def data(self) -> tuple[str, str]:
+        """The examples that it is of."""
+        return self.dataset, self.fingerprint
+
+    @property
+    def order(self) -> tuple:
+        """What targets are sorted by."""
+        return *self.data, self.metric.name, self.value
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Run:
+class MeasuredRun:
     """One run, as much of its record as the analysis needs.
 
     Attributes:
         path: of the record, as it was found.
         recipe: its config without seed, target and what cannot change a step, as a hash.
         curve: by name, one array over the evaluations: `epochs`, `examples`, `paper_macs`, `train_macs`,
-            `train_seconds`, `loss`, `top1`, `top5`.
+            `train_seconds`, `loss`, and each of the metrics.
+        metrics: what it was evaluated by, by name.
+        also: targets of shorter runs of the same recipe and seed, which it stands for, too.
         forward_dense_macs: of the network, one example.
         train_dense_macs: of the train step, one example.
         matmul_peak_macs_per_second: of the machine that it ran on, None where it was not measured.
@@ -57,6 +69,7 @@ class Run:
     config: Mapping
     recipe: str
     curve: Mapping[str, np.ndarray]
+    metrics: Mapping[str, Metric]
     forward_dense_macs: float
     train_dense_macs: float
     image_size: int | None
@@ -67,6 +80,7 @@ class Run:
     study: str | None
     system: str | None
     role: str | None
+    also: tuple[Target, ...] = ()
 
     @property
     def is_tuning(self) -> bool:
@@ -80,12 +94,18 @@ class Run:
         epochs = self.config.get('num_epochs')
         return not isinstance(epochs, (int, float)) or self.curve['epochs'][-1] < epochs * (1 - _ROUNDING)
 
-    def crossing(self, metric: str, value: float, rule: str = 'first') -> Crossing:
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """All that it stands for, its own first."""
+        return self.target, *(target for target in self.also if target != self.target)
+
+    def can_be_asked(self, target: Target) -> bool:
+        """Whether it was evaluated by the target's metric on the target's examples."""
+        return self.target.data == target.data and self.metrics.get(target.metric.name) == target.metric
+
+    def crossing(self, metric: Metric, value: float, rule: str = 'first') -> Crossing:
         """What it took to reach a level, by one of the rules of `efficiency.analysis.crossings`."""
         return find_crossing(self.curve, metric, value, rule, self.stopped)
-
-
-_CURVE = (*AMOUNTS, 'loss', *records.METRICS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,17 +118,21 @@ class LeftOut:
 
 def read_runs(
     folder: str | os.PathLike, progress: Callable[[str], None] = lambda text: None
-) -> tuple[list[Run], list[LeftOut]]:
+) -> tuple[list[MeasuredRun], list[LeftOut]]:
     """The finished runs below a folder, one for each recipe and seed, tuning apart, and every other with its reason.
 
-    Every `*.json` below the folder is taken for a record, but for what checkpoints keep and what is hidden.
+    Every `*.json` below the folder is taken for a record, but for what checkpoints keep and what is hidden. Of runs of
+    one recipe and seed to several targets, which are one run that was stopped at several points, that which goes on
+    for longest is taken for all of them. A metric's name means one thing on one data set: that of the first record.
 
     Raises:
         UserError: if there is no such folder, or nothing in it is a JSON file.
     """
     if not os.path.isdir(folder):
         raise UserError(f'there is no folder {folder}; --runs is a folder with run records below it')
-    runs, left_out, seen, files = [], [], {}, 0
+    left_out, files = [], 0
+    runs: dict[tuple, MeasuredRun] = {}
+    metrics: dict[tuple, tuple[Metric, str]] = {}
     for path in _record_files(folder):
         if os.path.isdir(path):
             left_out.append(LeftOut(path, 'is a folder; what records are below it are read'))
@@ -120,19 +144,39 @@ def read_runs(
         except (records.RecordError, OSError) as error:
             left_out.append(LeftOut(path, _reason(error, path)))
             continue
-        identity = (run.model, run.target.dataset, run.target.fingerprint, run.recipe, run.seed, run.is_tuning)
+        identity = (run.model, *run.target.data, run.recipe, run.seed, run.is_tuning)
         if run.status not in ('reached', 'exhausted'):
             left_out.append(LeftOut(path, f'is incomplete: its status is {run.status}'))
         elif not len(run.curve['epochs']):
             left_out.append(LeftOut(path, 'has no evaluations'))
-        elif identity in seen:
-            left_out.append(LeftOut(path, f'is of the same recipe and seed as {seen[identity]}'))
+        elif other := _defined_otherwise(run, metrics):
+            left_out.append(LeftOut(path, other))
+        elif identity in runs:
+            runs[identity], shorter = _longer(runs[identity], run)
+            left_out.append(LeftOut(shorter.path, f'is of the same recipe and seed as {runs[identity].path}'))
         else:
-            seen[identity] = path
-            runs.append(run)
+            runs[identity] = run
     if not files:
         raise UserError(f'no file below {folder} ends in .json; run records are run.json, one in each workdir')
-    return runs, left_out
+    return list(runs.values()), left_out
+
+
+def _defined_otherwise(run: MeasuredRun, metrics: dict[tuple, tuple[Metric, str]]) -> str | None:
+    """Why a run's metrics cannot be those of the runs before it on its data, None where they are; notes new ones."""
+    known = {name: metrics.get((*run.target.data, name)) for name in run.metrics}
+    for name, metric in run.metrics.items():
+        if known[name] and known[name][0] != metric:
+            return f'has another metric named {name} than {known[name][1]}, in its unit, direction or bounds'
+    for name, metric in run.metrics.items():
+        metrics.setdefault((*run.target.data, name), (metric, run.path))
+    return None
+
+
+def _longer(a: MeasuredRun, b: MeasuredRun) -> tuple[MeasuredRun, MeasuredRun]:
+    """That of two runs of one recipe and seed which goes on for longer, for the other's targets too, and the other."""
+    longer, shorter = (b, a) if b.curve['train_macs'][-1] > a.curve['train_macs'][-1] else (a, b)
+    also = [target for target in shorter.targets if longer.can_be_asked(target)]
+    return dataclasses.replace(longer, also=tuple(dict.fromkeys([*longer.also, *also]))), shorter
 
 
 def _record_files(folder) -> Iterator[str]:
@@ -150,22 +194,24 @@ def _reason(error: Exception, path: str) -> str:
     return str(error).removeprefix(path).strip()
 
 
-def as_run(record: records.Record, path: str) -> Run:
+def as_run(record: records.Record, path: str) -> MeasuredRun:
     """A valid record, as much of it as the analysis needs."""
     config = record['config']
     curve, dataset, study = record['curve'], record['dataset'], record.get('study') or {}
-    return Run(
+    metrics, target = of_record(record), record['target']
+    return MeasuredRun(
         path=path,
         model=record['model'],
         seed=record['seed'],
-        target=Target(dataset['name'], dataset['fingerprint'], record['target']['metric'], record['target']['value']),
+        target=Target(dataset['name'], dataset['fingerprint'], metrics[target['metric']], target['value']),
         status=record['status'],
         config=config,
         recipe=_recipe(config),
-        curve={key: np.array([point[key] for point in curve], float) for key in _CURVE},
+        curve={key: np.array([point[key] for point in curve], float) for key in (*AMOUNTS, 'loss', *metrics)},
+        metrics=metrics,
         forward_dense_macs=record['macs_per_example']['forward_dense'],
         train_dense_macs=record['macs_per_example']['train_dense'],
-        image_size=record['programs'][-1]['image_size'] if record['programs'] else None,
+        image_size=record['programs'][-1].get('image_size') if record['programs'] else None,
         precision=record['precision'],
         device=f'{record["devices"]["count"]} x {record["devices"]["kind"]}',
         matmul_peak_macs_per_second=record['throughput'].get('matmul_peak_macs_per_second'),
@@ -194,21 +240,21 @@ class System:
 
     name: str
     model: str
-    runs: Sequence[Run]
+    runs: Sequence[MeasuredRun]
 
-    def crossings(self, target: Target, rule: str = 'first') -> list[tuple[Run, Crossing]]:
+    def crossings(self, target: Target, rule: str = 'first') -> list[tuple[MeasuredRun, Crossing]]:
         """What each run took to reach a level, those that never did last, by what they took; see `Run.crossing`."""
         found = [(run, run.crossing(target.metric, target.value, rule)) for run in self.runs]
         return sorted(found, key=lambda item: (item[1].train_macs, item[1].censored, item[0].seed))
 
 
-def seeds_of(crossings: Sequence[tuple[Run, Crossing]], key: str = 'train_macs') -> Seeds:
+def seeds_of(crossings: Sequence[tuple[MeasuredRun, Crossing]], key: str = 'train_macs') -> Seeds:
     """What each run took in one of the amounts of a `Crossing`, and which were stopped before they got there."""
     values, censored = zip(*((getattr(crossing, key), crossing.censored) for _, crossing in crossings), strict=True)
     return Seeds(values, censored)
 
 
-def systems(runs: Sequence[Run]) -> list[System]:
+def systems(runs: Sequence[MeasuredRun]) -> list[System]:
     """Runs of one data set by network and recipe, in the order of their names."""
     groups = defaultdict(list)
     for run in runs:
@@ -252,36 +298,15 @@ def _flat(config: Mapping, prefix: str = '') -> Iterator[tuple[str, object]]:
             yield prefix + key, value
 
 
-def shared_targets(runs: Sequence[Run]) -> list[Target]:
+def shared_targets(runs: Sequence[MeasuredRun]) -> list[Target]:
     """The targets of the runs that at least two networks have as their own, those of most runs first.
 
     Where no two networks share one, every target.
     """
     networks, counts = defaultdict(set), defaultdict(int)
     for run in runs:
-        networks[run.target].add(run.model)
-        counts[run.target] += 1
+        for target in run.targets:
+            networks[target].add(run.model)
+            counts[target] += 1
     shared = [target for target in networks if len(networks[target]) > 1]
-    return sorted(shared or networks, key=lambda target: (-counts[target], target))
-
-
-def parse_target(text: str) -> tuple[str, float]:
-    """'top1:0.954' as metric and value.
-
-    Raises:
-        UserError: if it is not of that form.
-    """
-    metric, _, value = text.partition(':')
-    try:
-        number = float(value.removesuffix('%'))
-    except ValueError:
-        number = math.nan
-    if metric in records.METRICS and (0 if value.endswith('%') else 1) < number <= 100:
-        raise UserError(
-            f'--target={shown(text)}: shares run from 0 to 1, as top1:0.954; {number:g} % is {metric}:{number / 100:g}'
-        )
-    if metric not in records.METRICS or not 0 < number <= 1:
-        raise UserError(
-            f'--target={shown(text)} is not a metric and its value, above 0 and at most 1, as top1:0.954 or top5:0.791'
-        )
-    return metric, number
+    return sorted(shared or networks, key=lambda target: (-counts[target], target.order))

@@ -11,6 +11,7 @@ from typing import Any
 from efficiency import records
 from efficiency.analysis.agreement import disagreements
 from efficiency.errors import UserError, shown
+from efficiency.metrics import of_record
 from efficiency.published import points as ledger
 
 _KINDS = 'a submission is a run record (.json) or ledger rows (.csv)'
@@ -81,7 +82,7 @@ def _record_problems(path: pathlib.Path, progress: Callable[[str], None]) -> Ite
         yield f'the run is not finished, its status is {record["status"]}'
     if record['first_crossing'] is None:
         target = record['target']
-        yield f'no evaluation meets the target, {target["metric"]} >= {target["value"]:g}'
+        yield f'no evaluation meets the target, {of_record(record)[target["metric"]].goal(target["value"])}'
     git = record['git']
     if git is None or git['dirty'] or not _COMMIT.fullmatch(git['commit']):
         yield 'git does not name the code that ran; commit it and run again'
@@ -105,9 +106,16 @@ def _record_problems(path: pathlib.Path, progress: Callable[[str], None]) -> Ite
 
 def _why_not_compared(record: records.Record) -> str | None:
     """Why the figures of a valid record cannot be held against one another; None if they can."""
+    if (task := records.task_of(record)) != 'images':
+        return f'task is {shown(task)}, and only records of images can be held against what is known of their data'
     for key in ('curve', 'programs'):
         if not record[key]:
             return f'{key} is empty'
+    for key in ('num_train', 'num_eval', 'num_classes'):
+        if record['dataset'].get(key) is None:
+            return f'dataset.{key} is missing'
+    if any(program.get('image_size') is None for program in record['programs']):
+        return 'a program lacks its image_size'
     counts = {f'dataset.{key}': record['dataset'][key] for key in ('num_train', 'num_eval', 'num_classes')}
     for i, program in enumerate(record['programs']):
         counts |= {f'programs[{i}].{key}': program[key] for key in ('batch_size', 'train_real_macs_per_step')}

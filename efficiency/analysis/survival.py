@@ -124,16 +124,12 @@ def summary_over_seeds(seeds: Seeds | Sequence[float]) -> Summary:
         UserError: if there are none, or one is not positive.
     """
     seeds = as_seeds(seeds)
-    if seeds.n_censored:
-        (median,), (is_bound,) = _medians(seeds, np.ones((1, len(seeds.values))))
-    else:
-        # The same, and found much faster: reports ask for it half a million times.
-        median, is_bound = statistics.median(seeds.values), False
+    median, is_bound = median_or_more(seeds.values, seeds.censored)
     low, low_is_bound = min(zip(seeds.values, seeds.censored, strict=True))
     high = max(seeds.values)
     return Summary(
-        median=float(median),
-        is_bound=bool(is_bound),
+        median=median,
+        is_bound=is_bound,
         low=low,
         low_is_bound=low_is_bound,
         high=high,
@@ -142,6 +138,18 @@ def summary_over_seeds(seeds: Seeds | Sequence[float]) -> Summary:
         n_reached=seeds.n_reached,
         n_censored=seeds.n_censored,
     )
+
+
+def median_or_more(values: Sequence[float], censored: Sequence[bool]) -> tuple[float, bool]:
+    """The median of numbers of which some are only known to be this much or more, and whether it is so, too.
+
+    Found as that of `summary_over_seeds`; of any numbers, negative ones among them.
+    """
+    if any(censored):
+        (median,), (is_bound,) = _medians(values, censored, np.ones((1, len(values))))
+        return float(median), bool(is_bound)
+    # The same, and found much faster: reports ask for it half a million times.
+    return float(statistics.median(values)), False
 
 
 def resampled_medians(
@@ -155,18 +163,18 @@ def resampled_medians(
     """
     seeds = as_seeds(seeds)
     n = len(seeds.values)
-    return _medians(seeds, generator.multinomial(n, np.full(n, 1 / n), size=draws))
+    return _medians(seeds.values, seeds.censored, generator.multinomial(n, np.full(n, 1 / n), size=draws))
 
 
-def _medians(seeds: Seeds, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _medians(values: Sequence[float], censored: Sequence[bool], counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The median of each row, and whether it is a bound; `counts` (rows, seeds) is how often each seed is in it."""
-    values, censored = np.array(seeds.values), np.array(seeds.censored)
+    values, censored = np.array(values, float), np.array(censored)
     order = np.lexsort((censored, values))
     values, censored, counts = values[order], censored[order], counts[:, order]
     still_on_its_way = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
     # One seed after the other: of equal ones the factors' product is that of all of them at once.
     share_left = 1 - counts / np.maximum(still_on_its_way, 1)
-    estimated = _halfway(values, np.where(censored | np.isinf(values), 1, share_left))
+    estimated = _halfway(values, np.where(censored | np.isposinf(values), 1, share_left))
     at_least = _halfway(values, share_left)
     has_estimate = np.isfinite(estimated)
     return np.where(has_estimate, estimated, at_least), ~has_estimate & np.isfinite(at_least)

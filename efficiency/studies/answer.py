@@ -60,7 +60,7 @@ def comparison(study: Study, systems: Sequence[System], states: Sequence[State])
     tables = {}
     for target in shared_targets([run for each in runs.values() for run in each]):
         crossings = {
-            name: [(run, run.crossing(target.metric, target.value)) for run in each if _on(run, target)]
+            name: [(run, run.crossing(target.metric, target.value)) for run in each if run.can_be_asked(target)]
             for name, each in runs.items()
         }
         seeds = {name: seeds_of(each) for name, each in crossings.items() if each}
@@ -93,7 +93,3 @@ def _rows(seeds: Mapping[str, Any], baseline: str | None) -> list[Row]:
         }
         for name, macs in sorted(found.items(), key=lambda item: (item[1].median, item[1].is_bound))
     ]
-
-
-def _on(run, target) -> bool:
-    return (run.target.dataset, run.target.fingerprint) == (target.dataset, target.fingerprint)

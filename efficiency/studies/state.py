@@ -197,8 +197,9 @@ def _is_held(lock: pathlib.Path) -> bool:
 
 
 def diverged(record: records.Record | None) -> bool:
-    """Whether a run failed because its loss was not finite."""
-    return bool(record) and re.match(r'the (evaluation )?loss is (nan|-?inf) ', record['failure'] or '') is not None
+    """Whether a run failed because its loss, or what it was evaluated by, was not finite."""
+    not_finite = r'the (loss|evaluation [\w.-]+) is (nan|-?inf) '
+    return bool(record) and re.match(not_finite, record['failure'] or '') is not None
 
 
 def choose(study: Study, states: Sequence[State]) -> dict[str, System]:

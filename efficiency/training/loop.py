@@ -349,7 +349,8 @@ class _Trainer:
         self.signals.expect_step()
         if metrics is None:
             return
-        self._check_finite(self.run.steps, metrics['loss'], 'evaluation loss')
+        for name, value in metrics.items():
+            self._check_finite(self.run.steps, value, f'evaluation {name}')
         self.writer.evaluation(self.run.add_evaluation(metrics))
         self._save(state)
 

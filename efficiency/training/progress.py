@@ -3,9 +3,12 @@
 import logging
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from tqdm import tqdm
+
+from efficiency.metrics import Metric
 
 SECONDS_BETWEEN_LINES = 30
 _log = logging.getLogger('efficiency')
@@ -61,10 +64,11 @@ class Progress(Bar):
             else:
                 self.line(line)
 
-    def evaluation(self, point: dict, target: dict) -> None:
-        """After an evaluation."""
-        metric = target['metric']
+    def evaluation(self, point: Mapping, target: Mapping, metrics: Mapping[str, Metric]) -> None:
+        """After an evaluation; the target's metric is one of `metrics`."""
+        metric = metrics[target['metric']]
         self.line(
-            f'step {point["step"]} of {self._total}, epoch {point["epochs"]:.2f}: {metric} {point[metric]:.4f} '
-            f'(target {target["value"]:g}), loss {point["loss"]:.4f}, {point["train_seconds"]:.1f} s of training'
+            f'step {point["step"]} of {self._total}, epoch {point["epochs"]:.2f}: {metric.name} '
+            f'{metric.text(point[metric.name])} (target {target["value"]:g}), loss {point["loss"]:.4f}, '
+            f'{point["train_seconds"]:.1f} s of training'
         )

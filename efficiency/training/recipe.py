@@ -15,6 +15,7 @@ from efficiency.data.augment import ON_HOST, augmentation
 from efficiency.data.catalogue import open_source
 from efficiency.data.datasets import Dataset
 from efficiency.errors import UserError
+from efficiency.metrics import OF_CLASSES
 from efficiency.models import create_model
 from efficiency.models.layers import NormInGroups
 from efficiency.training.mesh import DataParallel
@@ -26,7 +27,7 @@ from efficiency.training.step import make_train_step
 
 def opened(config: ConfigDict, data_dir: str | os.PathLike | None) -> tuple[ConfigDict, Dataset, int]:
     """The config with what it left to the data set, the data set, and the number of steps; all mistakes found."""
-    check_config(config)
+    check_config(config, OF_CLASSES)
     network(config, 1)  # for its name and options
     if config.augmentation:
         augmentation(config.augmentation)

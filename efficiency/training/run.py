@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from efficiency import records
 from efficiency.data.datasets import Dataset
 from efficiency.errors import UserError
+from efficiency.metrics import OF_CLASSES
 from efficiency.training import provenance
 from efficiency.training.clock import Clock
 from efficiency.training.code import Code
@@ -83,8 +84,8 @@ class Run:
     def _find_crossing(self, start: int = 0) -> None:
         """Looks for the target's crossing in the curve from a point on, before which there is none."""
         curve = self.curve[start:]
-        self._first_crossing = records.first_crossing(curve, self.target)
-        self._interpolated_crossing = records.interpolated_crossing(curve, self.target)
+        self._first_crossing = records.first_crossing(curve, self.target, OF_CLASSES)
+        self._interpolated_crossing = records.interpolated_crossing(curve, self.target, OF_CLASSES)
 
     def add_step(self) -> None:
         """One more step of the program that runs now."""

@@ -5,13 +5,14 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from efficiency.errors import UserError, shown
-from efficiency.records import LATER_CONFIG_KEYS, METRICS
+from efficiency.metrics import Metric
+from efficiency.records import LATER_CONFIG_KEYS
 
 # Far above what any machine trains at once, far below what the smallest slip of a key makes of a number.
 _MOST_EXAMPLES, _LARGEST_IMAGE = 2**20, 2**12
@@ -84,11 +85,6 @@ _RULES: dict[str, _Rule] = {
     'seed': _whole(0, 2**31 - 1),
     'stop_at_target': _TRUTH,
     'target': _SECTION,
-    'target.metric': _one_of(METRICS),
-    'target.value': (
-        lambda v: v is None or (_is_number(v) and 0 < v <= 1),
-        'a share above 0 and at most 1, as 0.954 for 95.4 %',
-    ),
     'tensorboard': _TRUTH,
     'train_split': _NAME,
     'warmup_epochs': _number(0, 1e9),
@@ -96,20 +92,38 @@ _RULES: dict[str, _Rule] = {
 }
 
 
-def wanted(key: str) -> str | None:
-    """What the value of a key must be, in words; None where there is no such key."""
-    return _RULES[key][1] if key in _RULES else None
+def _rules(metrics: Mapping[str, Metric], target: Any = None) -> dict[str, _Rule]:
+    """All rules, those of a target on one of these metrics among them; `target` is its name, where it is known."""
+    of_target = [metrics[target]] if isinstance(target, str) and target in metrics else list(metrics.values())
+    return _RULES | {
+        'target.metric': _one_of(tuple(metrics)),
+        'target.value': (
+            lambda v: v is None or any(metric.is_level(v) for metric in of_target),
+            ' or '.join(dict.fromkeys(metric.wanted for metric in of_target)),
+        ),
+    }
 
 
-def check_config(config: ConfigDict) -> None:
+def wanted(key: str, metrics: Mapping[str, Metric]) -> str | None:
+    """What the value of a key must be, in words, of a task with these metrics; None where there is no such key."""
+    rules = _rules(metrics)
+    return rules[key][1] if key in rules else None
+
+
+def check_config(config: ConfigDict, metrics: Mapping[str, Metric]) -> None:
     """Checks that a config has every key, no other, and each with a value that can be.
+
+    Args:
+        metrics: of the config's task, any of which can be its target.
 
     Raises:
         UserError: for the first that is wrong, with what would be right.
     """
     if not isinstance(config, ConfigDict):
         raise UserError(f'get_config returned {type(config).__name__}; it must return an ml_collections.ConfigDict')
-    for key, (ok, words) in sorted(_RULES.items()):
+    target = config.get('target')
+    rules = _rules(metrics, target.get('metric') if isinstance(target, ConfigDict) else None)
+    for key, (ok, words) in sorted(rules.items()):
         *sections, name = key.split('.')
         holder = config
         for section in sections:
@@ -121,8 +135,8 @@ def check_config(config: ConfigDict) -> None:
             raise UserError(f'config.{key} is {shown(value)}; it must be {words}')
     inside = [f'{key}.{name}' for key in config if isinstance(config[key], ConfigDict) for name in config[key]]
     for key in [*config, *inside]:
-        if key not in _RULES and not key.startswith('model.'):  # those are the network's to check
-            near = difflib.get_close_matches(str(key), _RULES, n=1)
+        if key not in rules and not key.startswith('model.'):  # those are the network's to check
+            near = difflib.get_close_matches(str(key), rules, n=1)
             hint = f'did you mean {near[0]}?' if near else 'configs/common.py shows those there are'
             raise UserError(f'the config has the key {shown(key)}, which means nothing here; {hint}')
     try:

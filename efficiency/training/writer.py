@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from efficiency import records
+from efficiency.metrics import OF_CLASSES
 from efficiency.summary import summary
 from efficiency.training import hosts
 from efficiency.training.checkpoint import Checkpoints
@@ -65,7 +66,7 @@ class RunWriter:
     def evaluation(self, point: dict[str, Any]) -> None:
         """Writes and shows a new point of the curve."""
         self._log.write(point)
-        self._progress.evaluation(point, self._run.target)
+        self._progress.evaluation(point, self._run.target, OF_CLASSES)
 
     def save_due(self) -> bool:
         """Whether so much was trained since the newest checkpoint that it would be a pity to lose."""

@@ -7,6 +7,7 @@ import pytest
 
 from efficiency.analysis.curves import sensitivity
 from efficiency.errors import UserError
+from tests.analysis.conftest import TOP1
 
 CURVES = {
     # Two years apart; the new one is 4 x cheaper at 0.5, 2 x at 0.7, and neither is sure of 0.9.
@@ -17,7 +18,7 @@ CURVES = {
 
 
 def test_factor_and_doubling_time_move_with_the_level():
-    low, high = sensitivity(CURVES, [0.5, 0.7], 'old')
+    low, high = sensitivity(CURVES, TOP1, [0.5, 0.7], 'old')
     assert [system.name for system in low.systems] == ['old', 'dear', 'new']
     assert [system.macs.median for system in low.systems] == [40, 600, 10]
     assert [system.seeds.values for system in low.systems] == [(40, 40, 99), (600,), (10, 10, 10)]
@@ -32,7 +33,7 @@ def test_factor_and_doubling_time_move_with_the_level():
 
 
 def test_a_level_that_the_baseline_does_not_reach_is_said_so():
-    (row,) = sensitivity(CURVES, [0.9], 'old')
+    (row,) = sensitivity(CURVES, TOP1, [0.9], 'old')
     assert row.note == 'old does not reach 0.9: 1 of 3 seeds do.'
     assert (row.factor.value, row.doubling_months) == (math.inf, None)
     old, dear, new = row.systems
@@ -41,7 +42,7 @@ def test_a_level_that_the_baseline_does_not_reach_is_said_so():
     assert (dear.factor_to_baseline.value, dear.factor_to_frontier_end, dear.on_frontier) == (math.inf, 1, True)
     assert new.seeds.values == (50, math.inf, math.inf)
     assert new.macs.median == math.inf
-    (nobody,) = sensitivity(CURVES, [1.0], 'old')
+    (nobody,) = sensitivity(CURVES, TOP1, [1.0], 'old')
     assert (nobody.factor.value, nobody.doubling_months) == (None, None)
     assert not any(system.on_frontier for system in nobody.systems)
 
@@ -50,7 +51,7 @@ def test_what_a_run_that_stopped_at_its_target_would_have_reached_takes_what_it_
     def row(level, name, baseline='old'):
         date, seeds = CURVES[name]
         stopped = CURVES | {name: (date, [(*seed, True) for seed in seeds])}
-        return sensitivity(stopped, [level], baseline)[0]
+        return sensitivity(stopped, TOP1, [level], baseline)[0]
 
     at = row(0.9, 'new')
     new = at.systems[-1]
@@ -64,20 +65,20 @@ def test_what_a_run_that_stopped_at_its_target_would_have_reached_takes_what_it_
 
 
 def test_a_baseline_off_the_frontier_is_said_so():
-    (row,) = sensitivity(CURVES, [0.5], 'dear')
+    (row,) = sensitivity(CURVES, TOP1, [0.5], 'dear')
     assert row.factor.value == 60
     assert row.note == 'The frontier begins with old, not with dear.'
 
 
 def test_one_alone_that_leads_from_the_first_never_doubles():
     curves = {'first': ('2012', [([0.5], [1])]), 'later': ('2013', [([0.5], [2])])}
-    assert sensitivity(curves, [0.5], 'first')[0].doubling_months == math.inf
+    assert sensitivity(curves, TOP1, [0.5], 'first')[0].doubling_months == math.inf
 
 
 @pytest.mark.parametrize(
     ('curve', 'says'),
     [
-        (([0.5], [1, 2]), 'later, seed 0 has 1 accuracies for 2 macs'),
+        (([0.5], [1, 2]), 'later, seed 0 has 1 values for 2 macs'),
         (([0.5, 0.6], [2, 2]), 'do not rise'),
         (([0.5, 0.6], [0, 2]), 'do not rise'),
         (([math.nan], [2]), 'not finite'),
@@ -87,13 +88,13 @@ def test_one_alone_that_leads_from_the_first_never_doubles():
 )
 def test_a_curve_that_is_none_says_why(curve, says):
     with pytest.raises(UserError, match=says):
-        sensitivity({'later': ('2013', [curve])}, [0.5], 'later')
+        sensitivity({'later': ('2013', [curve])}, TOP1, [0.5], 'later')
 
 
 def test_other_mistakes_say_what_they_are():
     with pytest.raises(UserError, match="baseline 'x' is none of the systems: new, old, dear"):
-        sensitivity(CURVES, [0.5], 'x')
+        sensitivity(CURVES, TOP1, [0.5], 'x')
     with pytest.raises(UserError, match='later has no curves'):
-        sensitivity({'later': ('2013', [])}, [0.5], 'later')
+        sensitivity({'later': ('2013', [])}, TOP1, [0.5], 'later')
     with pytest.raises(UserError, match='dates'):
-        sensitivity({'later': ('soon', [([0.5], [1])])}, [0.5], 'later')
+        sensitivity({'later': ('soon', [([0.5], [1])])}, TOP1, [0.5], 'later')

@@ -8,7 +8,7 @@ import pytest
 from efficiency.analysis import decompose as d
 from efficiency.analysis.runs import as_run
 from efficiency.errors import UserError
-from tests.analysis.conftest import make_record
+from tests.analysis.conftest import TOP1, make_record
 
 
 def test_the_papers_effective_compute():
@@ -46,33 +46,35 @@ CANDIDATES = {
 
 
 def test_a_budget_buys_the_best_accuracy_within_it():
-    rows = d.within_budget(CANDIDATES, 25)
+    rows = d.within_budget(CANDIDATES, TOP1, 25)
     assert [row.name for row in rows] == ['short', 'steady', 'dear']
     short, steady, dear = rows
     assert (short.level, short.epochs, short.macs, short.seeds, short.seeds_ended) == (0.75, 1, 5, 1, 1)
     assert (steady.level, steady.epochs, steady.macs, steady.seeds_ended) == (pytest.approx(0.7), 2, 20, 0)
     assert (dear.level, dear.epochs, dear.macs) == (None, None, None)
     # The best so far, not the last: the first seed stays at its 0.8.
-    more = d.within_budget(CANDIDATES, 30)
+    more = d.within_budget(CANDIDATES, TOP1, 30)
     assert [row.name for row in more] == ['steady', 'short', 'dear']
     assert (more[0].level, more[0].epochs, more[0].seeds_ended) == (pytest.approx(0.85), 2.5, 2)
-    assert d.within_budget(CANDIDATES, 10)[1].level == 0.5
+    assert d.within_budget(CANDIDATES, TOP1, 10)[1].level == 0.5
 
 
 def test_half_of_the_seeds_have_to_say_something():
     seeds = [([0.5], [10], [1], False), ([0.6], [100], [1], False)]
-    assert d.within_budget({'a': seeds}, 50)[0].level is None
-    assert d.within_budget({'a': [*seeds, ([0.4], [20], [2], False)]}, 50)[0].level == 0.4
+    assert d.within_budget({'a': seeds}, TOP1, 50)[0].level is None
+    assert d.within_budget({'a': [*seeds, ([0.4], [20], [2], False)]}, TOP1, 50)[0].level == 0.4
 
 
 def test_equal_levels_are_ordered_by_compute():
-    rows = d.within_budget({'a': [([0.5], [10], [1], False)], 'b': [([0.5], [5], [1], False)]}, 50)
+    rows = d.within_budget({'a': [([0.5], [10], [1], False)], 'b': [([0.5], [5], [1], False)]}, TOP1, 50)
     assert [row.name for row in rows] == ['b', 'a']
 
 
 def test_a_run_that_was_stopped_within_the_budget_might_have_got_further():
     def level(*seeds, budget=50):
-        (row,) = d.within_budget({'a': [([0.2, last], [10, 20], [1, 2], stopped) for last, stopped in seeds]}, budget)
+        (row,) = d.within_budget(
+            {'a': [([0.2, last], [10, 20], [1, 2], stopped) for last, stopped in seeds]}, TOP1, budget
+        )
         return row.level, row.level_is_bound
 
     assert level((0.7, True)) == (0.7, True)
@@ -88,7 +90,7 @@ def side(*runs):
         as_run(make_record(seed=i, accuracies=curve, macs_per_epoch=macs) | changes, 'run.json')
         for i, (curve, macs, changes) in enumerate(runs)
     ]
-    return [(run, run.crossing('top1', 0.8)) for run in found]
+    return [(run, run.crossing(TOP1, 0.8)) for run in found]
 
 
 def test_a_factor_between_systems_is_split_into_causes_with_intervals():
@@ -120,9 +122,9 @@ def test_seconds_are_split_only_where_every_run_has_them_and_one_that_never_gets
         ({}, 0, 'positive number of macs'),
         ({'a': []}, 1, 'a has no curves'),
         ({'a': [([0.5], [1], [], False)]}, 1, '0 epochs for 1 macs'),
-        ({'a': [([0.5], [1, 2], [1, 2], False)]}, 1, '1 accuracies for 2 macs'),
+        ({'a': [([0.5], [1, 2], [1, 2], False)]}, 1, '1 values for 2 macs'),
     ],
 )
 def test_what_buys_nothing_says_why(candidates, budget, says):
     with pytest.raises(UserError, match=says):
-        d.within_budget(candidates, budget)
+        d.within_budget(candidates, TOP1, budget)

@@ -8,8 +8,9 @@ import pytest
 from efficiency.analysis.measured import measured_section
 from efficiency.analysis.page import csv_text, markdown
 from efficiency.analysis.runs import Target, read_runs
+from tests.analysis.conftest import TOP1
 
-TARGET = Target('data', 'f' * 8, 'top1', 0.8)
+TARGET = Target('data', 'f' * 8, TOP1, 0.8)
 DATES = {name: datetime.date(year, 1, 1) for name, year in (('old', 2000), ('alexnet', 2012), ('a', 2014), ('b', 2016))}
 
 

@@ -20,7 +20,7 @@ RESULTS = ROOT / 'results' / 'mnist5k'
 def compared(a, b, folder=None, *levels):
     """The rows of the last level's table by their cause, and the section's text."""
     runs = read_runs(folder)[0] if folder else []
-    section = pair_section((str(a), str(b)), runs, [('top1', level) for level in levels])
+    section = pair_section((str(a), str(b)), runs, [f'top1:{level}' for level in levels])
     rows = {row['cause'].split(':')[0].split(' (')[0]: row for row in section.tables[-1].rows}
     return rows, ' '.join(section.text)
 

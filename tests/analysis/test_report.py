@@ -133,13 +133,21 @@ def test_the_paper_is_there_with_and_without_runs(measured, tmp_path):
         ([f'--runs={RESULTS}', '--budget_macs=many'], 'number of multiply-adds'),
         ([f'--runs={RESULTS}', '--budget_macs=-1'], 'number of multiply-adds'),
         ([f'--runs={RESULTS}', '--target=top1'], 'top1:0.954'),
-        ([f'--runs={RESULTS}', '--target=top1:95.4'], 'shares run from 0 to 1, as top1:0.954; 95.4 % is top1:0.954'),
+        (
+            [f'--runs={RESULTS}', '--target=top1:95.4'],
+            'a share above 0 and at most 1, as 0.954 for 95.4 %; 95.4 % is top1:0.954',
+        ),
         ([f'--runs={RESULTS}', '--target=top5:79.1%'], '79.1 % is top5:0.791'),
         ([f'--runs={RESULTS}', '--target=top1:0.5%'], '0.5 % is top1:0.005'),
         *[
             ([f'--runs={RESULTS}', f'--target={level}'], 'above 0 and at most 1')
-            for level in ('top1:0', 'top1:-1', 'top1:nan', 'top1:inf', 'top1:954', 'top9:0.5', 'top1:', '', 'top1:%')
+            for level in ('top1:0', 'top1:-1', 'top1:954')
         ],
+        *[
+            ([f'--runs={RESULTS}', f'--target={level}'], 'a level is a metric and its value, as top1:0.954')
+            for level in ('top1:nan', 'top1:inf', 'top1:', '', 'top1:%', ':0.5', 'top1:1e999')
+        ],
+        ([f'--runs={RESULTS}', '--target=top9:0.5'], 'there is no metric top9; the metrics are top1, top5'),
         (['--budget_macs=1e12'], 'pass --runs=DIR'),
         (['--target=top1:0.9'], 'pass --runs=DIR'),
         (['--compare', 'hb2020-table3-alexnet', 'hb2020-resnet50-level-resnet50'], '--compare'),

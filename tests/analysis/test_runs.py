@@ -7,11 +7,11 @@ import socket
 
 import pytest
 
-from efficiency.analysis.runs import Target, parse_target, read_runs, shared_targets, systems
+from efficiency.analysis.runs import Target, read_runs, shared_targets, systems
 from efficiency.errors import UserError
-from tests.analysis.conftest import make_record
+from tests.analysis.conftest import TOP1, make_record
 
-TARGET = Target('data', 'f' * 8, 'top1', 0.8)
+TARGET = Target('data', 'f' * 8, TOP1, 0.8)
 
 
 def test_runs_of_one_recipe_are_one_system_by_seed(save):
@@ -76,12 +76,6 @@ def test_targets_are_those_that_two_networks_share(save):
     assert [target.value for target in shared_targets(read_runs(folder)[0])] == [0.7]
     only = [run for run in read_runs(folder)[0] if run.model == 'c']
     assert [target.value for target in shared_targets(only)] == [0.8]
-
-
-@pytest.mark.parametrize('text', ['top1', 'top1:', 'top1:2', 'top2:0.5', 'top1:nan', ':', 'top1:0'])
-def test_a_target_that_is_none_is_one_sentence(text):
-    with pytest.raises(UserError, match=r'as top1:0\.954'):
-        parse_target(text)
 
 
 def test_a_folder_without_records_is_said_so(tmp_path):

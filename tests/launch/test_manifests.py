@@ -149,9 +149,10 @@ import sys
 from absl import flags
 import efficiency.main
 from efficiency.config_file import parse_flags
+from efficiency.metrics import OF_CLASSES
 from efficiency.training.settings import check_config
 assert parse_flags(flags.FLAGS, sys.argv) == sys.argv[:1]
-check_config(flags.FLAGS.config)
+check_config(flags.FLAGS.config, OF_CLASSES)
 """
 
 

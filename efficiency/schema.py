@@ -1,0 +1,67 @@
+"""What a JSON value must be, written as data, and what is wrong with one that is not.
+
+A schema is a `Number`, an `Optional`, a type, a tuple of the values that can be, a list of the schema of all items, a
+dict of keys with their schemas, beside which others may stand, or the very value.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from efficiency.errors import shown
+from efficiency.metrics import LARGEST
+
+
+class Number:
+    """A finite number, whole or not, at least `low`."""
+
+    def __init__(self, kind: type = float, low: float = 0):
+        self.kind, self.low = kind, low
+
+    def problem(self, value: Any) -> str | None:
+        kinds = int if self.kind is int else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            return f'is {shown(value)}, not {"a whole number" if self.kind is int else "a number"}'
+        if not self.low <= value <= LARGEST:  # which is not so of NaN either
+            return f'is {shown(value)}, not finite and at least {self.low}'
+        return None
+
+
+class Optional:
+    """Something, or null; also nothing at all, where earlier records did not have it."""
+
+    def __init__(self, schema: Any, may_lack: bool = False):
+        self.schema, self.may_lack = schema, may_lack
+
+
+def problems(value: Any, schema: Any, path: str, known: Mapping[str, int] | None = None) -> Iterator[str]:
+    """What is wrong with a value; of the list at a path, the first `known[path]` items are taken as right."""
+    if isinstance(schema, Optional):
+        if value is not None:
+            yield from problems(value, schema.schema, path)
+    elif isinstance(schema, Number):
+        if problem := schema.problem(value):
+            yield f'{path} {problem}'
+    elif isinstance(schema, dict):
+        if not isinstance(value, dict):
+            yield f'{path or "the record"} is {type(value).__name__}, not an object'
+            return
+        for key, inner in schema.items():
+            name = f'{path}.{key}' if path else key
+            if key in value:
+                yield from problems(value[key], inner, name, known)
+            elif not getattr(inner, 'may_lack', False):
+                yield f'{name} is missing'
+    elif isinstance(schema, list):
+        if not isinstance(value, list):
+            yield f'{path} is {type(value).__name__}, not a list'
+            return
+        for i in range((known or {}).get(path, 0), len(value)):
+            yield from problems(value[i], schema[0], f'{path}[{i}]')
+    elif isinstance(schema, type):
+        if not isinstance(value, schema):
+            yield f'{path} is {shown(value)}, not {schema.__name__}'
+    elif isinstance(schema, tuple):
+        if value not in schema:
+            yield f'{path} is {shown(value)}, not one of {", ".join(schema)}'
+    elif type(value) is not type(schema) or value != schema:
+        yield f'{path} is {shown(value)}, not {schema!r}'
