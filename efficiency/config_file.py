@@ -55,21 +55,46 @@ def parse_flags(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
     if values:
         if not os.path.isfile(path):
             raise UserError(no_such_config(path))
-        # A config says `from configs import common`, wherever it is called from, or imports what lies beside it.
-        folder = pathlib.Path(path).absolute().parent
-        sys.path.insert(0, str(folder.parent))
-        sys.path.append(str(folder))
+        _put_at_hand(pathlib.Path(path).absolute().parent)
     try:
         rest = flag_values(argv)
         if flag_values.config is not None:
             # What a config file raises of files comes only when its config is asked for something.
             getattr(flag_values.config, 'keys', None)
+            _check_target(flag_values)
         return rest
+    except UserError:
+        raise
     except Exception as error:
         where = place_in(path, error)
         if where is None and not isinstance(error, _PARSER_ERRORS):
             raise
         raise UserError(' '.join((where or _in_one_sentence(error, argv)).split())) from error
+
+
+def _put_at_hand(folder: pathlib.Path) -> None:
+    """Lets a config of that folder import what lies beside it, and say `from configs import common`.
+
+    The recipes are those of the nearest folder above it that has any, else those that lie beside this package.
+    """
+    package = pathlib.Path(__file__).resolve().parent.parent
+    above = next((each for each in (*folder.parents, package) if (each / 'configs' / 'common.py').is_file()), None)
+    for each in (above, folder):
+        if each is not None:
+            sys.path[:] = [str(each), *(entry for entry in sys.path if entry != str(each))]
+
+
+def _check_target(flag_values: flags.FlagValues) -> None:
+    """Checks that who asks for another metric than the config says what of it."""
+    overrides = flag_values['config'].override_values
+    if 'target.metric' not in overrides or 'target.value' in overrides:
+        return
+    before, value = flag_values['config.target.metric'].default, flag_values.config.target.get('value')
+    if overrides['target.metric'] != before and value is not None:
+        raise UserError(
+            f'config.target.metric is {shown(overrides["target.metric"])}, and config.target.value, {shown(value)}, '
+            f'is of {before}; pass --config.target.value, too'
+        )
 
 
 def _expanded(arg: str, before: str) -> str:

@@ -45,7 +45,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--out', metavar='DIR', type=_path, help='folder for the report')
     parser.add_argument(
         '--target', metavar='METRIC:VALUE', action='append', default=[],
-        help='a level to report on and to compare at, as top1:0.954; by default the targets that the runs share',
+        help='a level to report on and to compare at, as top1:0.954 or return:-150; by default the targets that the '
+        'runs share',
     )  # fmt: skip
     parser.add_argument(
         '--budget_macs', metavar='MACS', help='list what reaches which level within so much training compute'
