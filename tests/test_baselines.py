@@ -14,6 +14,7 @@ from efficiency.errors import UserError
 from efficiency.metrics import OF_CLASSES
 from efficiency.published import baseline_for, baselines
 from efficiency.summary import summary
+from tests.analysis.conftest import BITS, BLEU, MSE, RETURN
 from tests.conftest import ROOT
 
 RESULTS = ROOT / 'results' / 'mnist5k'
@@ -67,3 +68,16 @@ def test_every_config_names_its_model_and_every_preset_loads():
     assert (paper.optimizer.name, paper.optimizer.momentum, paper.weight_decay) == ('sgd', 0.9, 1e-4)
     assert (paper.batch_size, paper.num_epochs, paper.schedule) == (256, 90.0, 'exponential')
     assert paper.target.to_dict() == {'metric': 'top5', 'value': 0.791}
+
+
+def test_a_level_of_another_metric_has_three_digits_and_four_of_five_reach_it():
+    for metric, finals, value in (
+        (BLEU, [27.36, 28.0, 27.9, 29.0, 20.0], 27.3),
+        (BITS, [1.2312, 1.1, 1.15, 1.2, 2.0], 1.24),
+        (RETURN, [-153.2, -100.0, -120.0, -130.0, -900.0], -154),
+        (RETURN, [12_345.0, 13_000.0, 14_000.0, 12_400.0, 0.0], 12_300),
+        (MSE, [1.234e-5, 1e-5, 1.1e-5, 1.2e-5, 1.0], 1.24e-5),
+    ):
+        found = level(finals, metric)
+        assert found == pytest.approx(value)
+        assert sum(metric.meets(final, found) for final in finals) == 4
