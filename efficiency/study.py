@@ -169,10 +169,10 @@ def _is_wanted(run, only: str | None) -> bool:
 
 
 def _check_only(study, only: str | None) -> None:
-    from efficiency.studies.definition import Run
+    from efficiency.studies.definition import PlannedRun
 
     systems = [*study.fixed, *study.tuned]
-    if not any(_is_wanted(Run(system, seed), only) for system in systems for seed in system.seeds):
+    if not any(_is_wanted(PlannedRun(system, seed), only) for system in systems for seed in system.seeds):
         names = ', '.join(system.name for system in systems)
         raise UserError(f'--only={shown(only)} matches no run and no system of the study; its systems are {names}')
 

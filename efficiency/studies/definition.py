@@ -57,8 +57,8 @@ class System:
     role: str
     settled: Mapping[str, Any]
 
-    def runs(self) -> list['Run']:
-        return [Run(self, seed) for seed in self.seeds]
+    def runs(self) -> list['PlannedRun']:
+        return [PlannedRun(self, seed) for seed in self.seeds]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ class Tuned:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class PlannedRun:
     """One seed of a system."""
 
     system: System

@@ -17,7 +17,7 @@ from efficiency.config_file import read_config
 from efficiency.engines.tasks import Task, last_try
 from efficiency.errors import UserError
 from efficiency.studies.choice import RULES
-from efficiency.studies.definition import Run, Study, System
+from efficiency.studies.definition import PlannedRun, Study, System
 from efficiency.training.code import GO_ON, Beginning, begin, check_finished
 from efficiency.training.settings import differing_keys
 
@@ -36,7 +36,7 @@ class State(NamedTuple):
         record: as it is now, or None.
     """
 
-    run: Run
+    run: PlannedRun
     status: str
     detail: str = ''
     record: records.Record | None = None
@@ -69,15 +69,15 @@ class Folders:
         except OSError as error:
             raise UserError(f'cannot write to {self.runs}: {error.strerror}; take another folder for --runs') from error
 
-    def task(self, run: Run, more: Sequence[str] = ()) -> Task:
+    def task(self, run: PlannedRun, more: Sequence[str] = ()) -> Task:
         """What an engine is given, with more options of the main command."""
         return Task(run.name, [*run.options(), *more], self.runs / run.name)
 
-    def kept(self, run: Run) -> pathlib.Path:
+    def kept(self, run: PlannedRun) -> pathlib.Path:
         """Where its finished record is kept."""
         return self._results / f'{run.name}.json'
 
-    def state(self, run: Run) -> State:
+    def state(self, run: PlannedRun) -> State:
         """What there is of a run.
 
         Raises:
@@ -104,7 +104,7 @@ class Folders:
             return State(run, 'stopped', f'at step {steps}', record)
         return State(run, 'missing')
 
-    def _finished(self, path: pathlib.Path, record: records.Record, run: Run) -> State:
+    def _finished(self, path: pathlib.Path, record: records.Record, run: PlannedRun) -> State:
         try:
             check_finished(
                 record, run.config, str(path), lambda: self._begun(run), run.system.config.split(':')[0],
@@ -114,11 +114,11 @@ class Folders:
             return State(run, OF_OTHER_CODE, str(error), record)
         return State(run, 'done', record['status'], record)
 
-    def _places(self, run: Run) -> str:
+    def _places(self, run: PlannedRun) -> str:
         """All that there may be of a run."""
         return ' and '.join(str(path) for path in (self.kept(run), self.runs / run.name) if path.exists())
 
-    def _begun(self, run: Run) -> Beginning:
+    def _begun(self, run: PlannedRun) -> Beginning:
         """How a run would begin now: found once for all seeds of a system, whose initial values alone differ."""
         name = run.system.name
         if name in self._beginnings:
@@ -150,7 +150,7 @@ class Folders:
             ) from error
 
 
-def _record(path: pathlib.Path, run: Run) -> records.Record | None:
+def _record(path: pathlib.Path, run: PlannedRun) -> records.Record | None:
     """A run's record, None where there is no such file."""
     try:
         record = records.read(path)
