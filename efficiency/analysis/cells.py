@@ -5,14 +5,14 @@ People read one text, '5.06e11 or more' or '20.1 [15.6, 24.0]'; the CSV file has
 
 from collections.abc import Sequence
 
-from efficiency.analysis.document import Column, shown
+from efficiency.analysis.document import Column, cell_text
 from efficiency.analysis.factors import Factor
 from efficiency.analysis.survival import Summary
 
 
 def amount_text(value: float | None, is_bound: bool, digits: int = 3, bound: str = 'or more') -> str:
     """What something takes: '5.06e11', '5.06e11 or more', or 'never'; '-' for None."""
-    return f'{shown(value, digits)} {bound}' if is_bound else shown(value, digits)
+    return f'{cell_text(value, digits)} {bound}' if is_bound else cell_text(value, digits)
 
 
 def amount_column(key: str, label: str, link: str = '') -> Column:

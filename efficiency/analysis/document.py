@@ -32,7 +32,7 @@ class Column:
 
     def shown(self, row: Row) -> str:
         """The row's cell as people read it."""
-        return row[self.text] if self.text else shown(row[self.key], self.digits)
+        return row[self.text] if self.text else cell_text(row[self.key], self.digits)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class Section:
     tables: Sequence[Table] = ()
 
 
-def shown(value: Any, digits: int = 3) -> str:
+def cell_text(value: Any, digits: int = 3) -> str:
     """A cell as people read it: '-' for what is not there, 'never' for what was not reached."""
     if value is None:
         return '-'

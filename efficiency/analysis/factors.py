@@ -8,10 +8,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from efficiency.analysis.document import shown
+from efficiency.analysis.document import cell_text
 from efficiency.analysis.survival import Seeds, Summary, as_seeds, resampled_medians, summary_over_seeds
-from efficiency.errors import UserError
-from efficiency.errors import shown as quoted
+from efficiency.errors import UserError, shown
 
 T = TypeVar('T')
 _DRAWS, _LEAST_DRAWS = 1000, 200
@@ -43,7 +42,7 @@ class Factor:
             return '[one seed: not known]'
         if math.isinf(self.low):
             return '[infinite]'
-        return f'[{shown(self.low)}, ' + ('unbounded)' if math.isinf(self.high) else f'{shown(self.high)}]')
+        return f'[{cell_text(self.low)}, ' + ('unbounded)' if math.isinf(self.high) else f'{cell_text(self.high)}]')
 
     def __str__(self):
         """As '20.1 [15.6, 24.0]', '20.1 or more [15.6, unbounded)', '10.1 [one seed: not known]'; '-' for none."""
@@ -51,7 +50,7 @@ class Factor:
             return self.bound if self.low is None else f'{self.bound} {self.interval}'
         if self.value is None:
             return '-'
-        value = 'infinite' if math.isinf(self.value) else shown(float(self.value)) if self.value else '0'
+        value = 'infinite' if math.isinf(self.value) else cell_text(float(self.value)) if self.value else '0'
         return ' '.join(filter(None, [value, self.bound, self.interval]))
 
     @property
@@ -94,9 +93,9 @@ def factor_with_interval(
         UserError: if a side has no seeds, compute is not positive, or the level or the draws are none.
     """
     if not 0 < level < 1:
-        raise UserError(f'the level of an interval is between 0 and 1, not {quoted(level)}')
+        raise UserError(f'the level of an interval is between 0 and 1, not {shown(level)}')
     if draws < 1:
-        raise UserError(f'an interval needs 1 draw or more, not {quoted(draws)}')
+        raise UserError(f'an interval needs 1 draw or more, not {shown(draws)}')
     a, b = as_seeds(a, 'a'), as_seeds(b, 'b')
     if not min(a.values + b.values) > 0:
         raise UserError('a factor is of compute or time that is positive, and a seed has none')

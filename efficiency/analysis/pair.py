@@ -14,8 +14,7 @@ from efficiency.analysis.document import Column, Section, Table
 from efficiency.analysis.factors import exact_factor, factor_with_interval
 from efficiency.analysis.levels import parse_levels, split_level
 from efficiency.analysis.runs import MeasuredRun, as_run, seeds_of, systems
-from efficiency.errors import UserError
-from efficiency.errors import shown as quoted
+from efficiency.errors import UserError, shown
 from efficiency.metrics import Metric
 from efficiency.published import points as ledger
 
@@ -126,7 +125,7 @@ def _sides(text: str, runs: Sequence[MeasuredRun], points: Mapping[str, ledger.P
         near = difflib.get_close_matches(text, [*(system.name for _, system in found), *points], n=3, cutoff=0.5)
         hint = f'; the nearest are {", ".join(near)}' if near else ''
         raise UserError(
-            f'--compare: {quoted(text)} is no system of the runs, no name of the ledger and no record '
+            f'--compare: {shown(text)} is no system of the runs, no name of the ledger and no record '
             f'({error.strerror}){hint}'
         ) from error
     if run.status not in ('reached', 'exhausted') or not len(run.curve['epochs']):

@@ -10,7 +10,7 @@ import numpy as np
 from efficiency.analysis.axes import Axis, axis_of
 from efficiency.analysis.cells import amount_text
 from efficiency.analysis.charts import BLACK, COLOURS, GRAY, Chart, Series, style
-from efficiency.analysis.document import shown
+from efficiency.analysis.document import cell_text
 from efficiency.analysis.factors import Factor
 from efficiency.analysis.schedules import learning_rate
 from efficiency.analysis.trends import DAYS_PER_MONTH, frontier_indices
@@ -149,7 +149,7 @@ def _curves(name, title, metric, curves, target, text, x, log_x) -> Chart:
     series = []
     for i, (system, curve) in enumerate(drawn.items()):
         hover = [
-            f'{system}\n{metric.text(value)} {metric.name} after {epochs:g} epochs\n{shown(float(macs))} macs'
+            f'{system}\n{metric.text(value)} {metric.name} after {epochs:g} epochs\n{cell_text(float(macs))} macs'
             for value, epochs, macs in zip(curve[metric.name], curve['epochs'], curve['train_macs'], strict=True)
         ]
         look = style(i)
@@ -238,7 +238,7 @@ def epochs_against_macs(name: str, title: str, points: Sequence[tuple[str, Facto
             hollow=hollow,
             labels=[p[0] for p in some],
             hover=[
-                f'{s}\nepochs factor {x}\nmacs factor {y}\nefficiency factor {shown(x.value * y.value)}\n{w}'
+                f'{s}\nepochs factor {x}\nmacs factor {y}\nefficiency factor {cell_text(x.value * y.value)}\n{w}'
                 for s, x, y, w in some
             ],
             low=[y.low for _, _, y, _ in some],
@@ -306,7 +306,9 @@ def effective_compute(
         product *= factor
         y = [product ** ((date - start).days / days) for date in dates]
         look = style(i)
-        hover = [f'{cause}: {factor:,.0f} x by {end}\n{date}\n{shown(v)} x' for date, v in zip(dates, y, strict=True)]
+        hover = [
+            f'{cause}: {factor:,.0f} x by {end}\n{date}\n{cell_text(v)} x' for date, v in zip(dates, y, strict=True)
+        ]
         label = cause if i == 0 else f'x {cause}'
         series.append(
             Series(

@@ -20,7 +20,7 @@ from efficiency.analysis.published_trends import (
     trends_section,
 )
 from efficiency.analysis.resnet50_level import level_table
-from efficiency.published.points import Claim, Network, PublishedPoint, Target
+from efficiency.published.points import Claim, Network, PublishedPoint, PublishedTarget
 
 # The largest runs, whatever they can do.
 _NO_CAPABILITY = 'training_compute'
@@ -31,7 +31,7 @@ _PERIOD = datetime.date(2012, 6, 1), datetime.date(2018, 6, 30)
 
 def published_sections(
     points: Sequence[PublishedPoint],
-    targets: Mapping[str, Target],
+    targets: Mapping[str, PublishedTarget],
     networks: Mapping[tuple[str, int], Network],
     claims: Mapping[str, Claim],
 ) -> list[Section]:
@@ -48,7 +48,7 @@ def published_sections(
     ]
 
 
-def _off_frontier(point: PublishedPoint, targets: Mapping[str, Target]) -> str:
+def _off_frontier(point: PublishedPoint, targets: Mapping[str, PublishedTarget]) -> str:
     """Why a point is on no frontier and in no trend, '' where it may be."""
     if targets[point.target].metric == _NO_CAPABILITY:
         return 'its target is no capability'
@@ -154,7 +154,7 @@ def _derived_table(derived: Sequence[rederive.Derived], claims: Mapping[str, Cla
     return Table('claims', 'Every figure that can be derived', columns, rows, text)
 
 
-def _ledger_section(points: Sequence[PublishedPoint], targets: Mapping[str, Target]) -> Section:
+def _ledger_section(points: Sequence[PublishedPoint], targets: Mapping[str, PublishedTarget]) -> Section:
     columns = (
         Column('domain', 'domain'), Column('target', 'target'), Column('system', 'system', link='href'),
         Column('published', 'published'), Column('date_precision', 'known to the'),

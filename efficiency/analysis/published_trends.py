@@ -7,7 +7,7 @@ from efficiency.analysis import plots, trends
 from efficiency.analysis.charts import Chart
 from efficiency.analysis.document import Column, Section, Table, address
 from efficiency.analysis.trend_evidence import FRONTIERS, INDEPENDENCE, Evidence, corrected, evidence
-from efficiency.published.points import PublishedPoint, Target
+from efficiency.published.points import PublishedPoint, PublishedTarget
 
 PAPER = 'hb2020-table3'
 # What a processor could have done in the time is not compared with what was done.
@@ -26,7 +26,7 @@ class Trend:
         evidence: of all points, corrected for the tests of all trends of the ledger; None of two points.
     """
 
-    target: Target
+    target: PublishedTarget
     which: str
     points: Sequence[PublishedPoint]
     evidence: Evidence | None
@@ -37,7 +37,7 @@ class Trend:
 
 
 def ledger_trends(
-    groups: Mapping[tuple[str, str], Sequence[PublishedPoint]], targets: Mapping[str, Target]
+    groups: Mapping[tuple[str, str], Sequence[PublishedPoint]], targets: Mapping[str, PublishedTarget]
 ) -> list[Trend]:
     """The paper's own trend, and that of every group with points of two dates.
 

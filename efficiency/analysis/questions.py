@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 from efficiency.analysis.cells import amount_text
 from efficiency.analysis.decompose import within_budget
-from efficiency.analysis.document import Column, Section, Table, shown
+from efficiency.analysis.document import Column, Section, Table, cell_text
 from efficiency.analysis.levels import parse_levels, split_level
 from efficiency.analysis.pair import pair_section
 from efficiency.analysis.runs import MeasuredRun, Target, systems
-from efficiency.errors import UserError
-from efficiency.errors import shown as quoted
+from efficiency.errors import UserError, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +82,7 @@ def _parse_macs(text: str) -> float:
     except ValueError:
         macs = math.nan
     if not 0 < macs < math.inf:
-        raise UserError(f'--budget_macs={quoted(text)} is not a number of multiply-adds, as 1e12')
+        raise UserError(f'--budget_macs={shown(text)} is not a number of multiply-adds, as 1e12')
     return macs
 
 
@@ -115,10 +114,10 @@ def _budget_section(runs: Sequence[MeasuredRun], budget: float) -> Section:
             Column('epochs', 'epochs'), Column('train_macs', 'train compute, macs'), Column('seeds', 'seeds'),
             Column('ended', 'runs that ended before it was spent'),
         )  # fmt: skip
-        tables.append(Table(f'budget-{i}', f'{name} on {data[0]} within {shown(budget)} macs', columns, rows))
+        tables.append(Table(f'budget-{i}', f'{name} on {data[0]} within {cell_text(budget)} macs', columns, rows))
     text = (
-        f'What reaches which level within {shown(budget)} multiply-adds of training (dense, of the train step): the '
-        'best value of an evaluation that the budget pays for, the median over seeds. "-" where it pays for none; '
+        f'What reaches which level within {cell_text(budget)} multiply-adds of training (dense, of the train step): '
+        'the best value of an evaluation that the budget pays for, the median over seeds. "-" where it pays for none; '
         '"or more", of what falls "or less", where runs were stopped at their target before the budget was spent.'
     )
-    return Section('budget', f'Within a budget of {shown(budget)} macs', [text], tables=tables)
+    return Section('budget', f'Within a budget of {cell_text(budget)} macs', [text], tables=tables)

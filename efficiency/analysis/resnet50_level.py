@@ -8,7 +8,7 @@ is measured, too. Here is the factor with and without each of these.
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from efficiency.analysis.document import Column, Table, shown
+from efficiency.analysis.document import Column, Table, cell_text
 from efficiency.analysis.trends import frontier_doubling_months, frontier_indices
 from efficiency.published.points import Network, PublishedPoint, image_sizes
 from efficiency.records import MACS_PER_TFS_DAY
@@ -118,8 +118,8 @@ def level_table(points: Sequence[PublishedPoint], networks: Mapping[tuple[str, i
     factors = [row.factor for row in rows]
     text = (
         f"The paper evaluates at the network's own size, {OWN_SIZE} pixels in the middle of an image, and does not "
-        f'state the epochs of its ResNet-50. The factor is {shown(rows[0].factor)} as the trends have it, and from '
-        f'{shown(min(factors))} to {shown(max(factors))} over these assumptions.'
+        f'state the epochs of its ResNet-50. The factor is {cell_text(rows[0].factor)} as the trends have it, and from '
+        f'{cell_text(min(factors))} to {cell_text(max(factors))} over these assumptions.'
     )
     cells = [dataclasses.asdict(row) for row in rows]
     return Table('resnet50-level', 'The ResNet-50 level: what its assumptions change', columns, cells, text)

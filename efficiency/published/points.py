@@ -33,7 +33,7 @@ from efficiency.published.schema import (
     Claim,
     Network,
     PublishedPoint,
-    Target,
+    PublishedTarget,
 )
 from efficiency.published.sources import source_problem
 from efficiency.records import MACS_PER_TFS_DAY
@@ -84,13 +84,13 @@ def examine(path: str | os.PathLike) -> tuple[list[PublishedPoint], list[Publish
     return [point for _, point in rows], problems
 
 
-def targets() -> dict[str, Target]:
+def targets() -> dict[str, PublishedTarget]:
     """The targets by name.
 
     Raises:
         PublishedError: says what is wrong first.
     """
-    rows, problems = _read(TARGETS_FILE, Target, 'target')
+    rows, problems = _read(TARGETS_FILE, PublishedTarget, 'target')
     for _, target in rows:
         if target.direction not in DIRECTIONS:
             problems.append(_error(TARGETS_FILE, target.target, 'direction', _not_one_of(target.direction, DIRECTIONS)))
@@ -215,7 +215,7 @@ def _read(path: pathlib.Path, kind: type[_T], unique: str | None) -> tuple[list[
 
 
 def _point_problems(
-    point: PublishedPoint, row: _Row, known: Mapping[str, Target], counts: Mapping[tuple[str, int], Network]
+    point: PublishedPoint, row: _Row, known: Mapping[str, PublishedTarget], counts: Mapping[tuple[str, int], Network]
 ) -> Iterable[tuple[str, str]]:
     """Columns of a point that are wrong, and why."""
     if not _IDENTIFIER.fullmatch(point.id):

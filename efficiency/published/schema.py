@@ -82,7 +82,7 @@ class PublishedPoint:
 
 
 @dataclasses.dataclass(frozen=True)
-class Target:
+class PublishedTarget:
     """A capability: `metric` on `dataset` `direction` `value`."""
 
     target: str
