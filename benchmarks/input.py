@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks import machine
 from efficiency.data import Examples, Source, catalogue
-from efficiency.data.batches import TrainBatches
+from efficiency.data.batches import BatchSpan, RunBatches, TrainBatches
 from efficiency.data.pipeline import TrainStream, default_workers
 from efficiency.data.splits import StoredSplit
 
@@ -26,7 +26,8 @@ SIZE, BATCH = 224, 50
 
 def ours(examples, num_classes: int, workers: int) -> TrainStream:
     split = StoredSplit(examples, Source(num_classes, {}), SIZE)
-    return TrainStream(TrainBatches(split, BATCH, 0, augmented_on_host=True), 0, 10**6, workers)
+    batches = TrainBatches(split, BATCH, 0, augmented_on_host=True)
+    return TrainStream(RunBatches([BatchSpan(0, 0, BATCH, batches)]), 0, 10**6, workers)
 
 
 def tf_data(encoded: list[bytes]) -> Iterator[np.ndarray]:

@@ -43,7 +43,7 @@ def train(name: str, image_size: int, batch_size: int, steps: int, data_dir: str
     machine.forget_peak_memory()
     losses, seconds = [], []
     for number in range(steps):
-        batch = jax.device_put(batches.at(number))
+        batch = jax.device_put(batches.at(number * batch_size))
         before = time.perf_counter()
         state, loss = step(state, batch)
         losses.append(float(loss))

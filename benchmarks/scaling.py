@@ -72,7 +72,7 @@ def compile_step(settings: Settings) -> Row:
     batch = f'--config.batch_size={settings.batch_per_chip * chips}'
     path = f'{CONFIGS / RECIPES[settings.network]}:imagenet2012'
     config = read_config(path, [batch, *settings.overrides.split()])
-    program = recipe_program(config, NUM_CLASSES)
+    program = recipe_program(config, {'num_classes': NUM_CLASSES})
     devices = DataParallel(program.batch_size, there)
     with jax.default_matmul_precision(settings.matmul_precision):
         step = compile_ahead(program.step, program.state, program.batch, devices.replicated, devices.split, donate=True)
@@ -109,7 +109,7 @@ def _statistics_bytes(program: Any, batch_norm_group: int) -> int:
     Over the whole batch means and variances forward, and what is owed to them backward; over groups no larger than a
     chip's share those that are kept for evaluation alone.
     """
-    return (1 if batch_norm_group else 2) * _bytes(program.state.batch_stats)
+    return (1 if batch_norm_group else 2) * _bytes(program.state.extra['batch_stats'])
 
 
 def _gradient_bytes(program: Any, precision: str) -> int:
@@ -117,7 +117,7 @@ def _gradient_bytes(program: Any, precision: str) -> int:
     import jax
     import jax.numpy as jnp
 
-    norms = {path[:-1] for path, _ in jax.tree.leaves_with_path(program.state.batch_stats)}
+    norms = {path[:-1] for path, _ in jax.tree.leaves_with_path(program.state.extra['batch_stats'])}
     width = jnp.dtype(precision).itemsize
     leaves = jax.tree.leaves_with_path(program.state.params)
     return sum(leaf.size * (leaf.dtype.itemsize if path[:-1] in norms else width) for path, leaf in leaves)

@@ -42,16 +42,26 @@ def make_step(
     name: str, num_classes: int, image_size: int, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> tuple[TrainStep, Any]:
     """Our train step, and the state before the first."""
-    from efficiency.data.augment import augmentation
+    import jax
+
+    from efficiency.data.augment import normalise
     from efficiency.models import create_model
+    from efficiency.models.initializers import initialise
+    from efficiency.tasks.images.loss import loss_and_stats
     from efficiency.training.optimizer import make_optimizer, make_schedule
     from efficiency.training.step import init_state, make_train_step
 
     model = create_model(name, num_classes, image_size)
+
+    def loss(params, extra, batch, key):
+        images = normalise(batch['image'], mean, std)
+        found, stats = loss_and_stats(model, params, extra['batch_stats'], images, batch['label'], key)
+        return found, {'batch_stats': stats}
+
     schedule = make_schedule('cosine', LEARNING_RATE, 10**6, 0)
     optimizer = make_optimizer('sgd', schedule, WEIGHT_DECAY, MOMENTUM, 0.0)
-    train_step = make_train_step(model, optimizer, augmentation('none'), mean, std)
-    return train_step, init_state(model, optimizer, 0, image_size)
+    variables = {'batch_stats': {}, **initialise(model, jax.random.key(0), image_size)}
+    return make_train_step(loss, optimizer), init_state(variables, optimizer, jax.random.key(0))
 
 
 def compile_step(
@@ -74,7 +84,7 @@ def ours(name: str, image_size: int, batch_size: int) -> Steps:
     import jax
     import numpy as np
 
-    from efficiency.training.loop import use_compilation_cache
+    from efficiency.training.cache import use_compilation_cache
 
     use_compilation_cache()
     images, labels = _batch(image_size, batch_size)

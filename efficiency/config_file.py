@@ -12,7 +12,6 @@ from absl import flags
 from ml_collections import config_flags
 
 from efficiency.errors import UserError, shown
-from efficiency.metrics import OF_CLASSES
 
 # The flag is the command's that asks for it, among whose options --help lists it.
 flags.disclaim_key_flags()
@@ -144,11 +143,11 @@ def _in_one_sentence(error: Exception, argv: list[str]) -> str:
         return f'{shown(error.object)} is no text in UTF-8'
     message = str(error.args[0] if error.args else error).strip()
     value = re.match(r'flag (--config\.([\w.]+)=.*?): ', message, re.DOTALL)
-    words = value and (wanted(value[2], OF_CLASSES) or ('True or False' if 'boolean flag' in message else None))
+    words = value and (wanted(value[2]) or ('True or False' if 'boolean flag' in message else None))
     if words:
         return f'{value[1]}: config.{value[2]} must be {words}'
     unknown = re.match(r"Unknown command line flag '(\w+)'", message)
-    if unknown and wanted(unknown[1], OF_CLASSES):
+    if unknown and wanted(unknown[1]):
         return f'there is no flag --{unknown[1]}; did you mean --config.{unknown[1]}?'
     key = re.match(r"^['\"]?\\?'?([\w.]+)\\?'?(?:\\n|\n|['\"]|$)", message)
     overrides = [m[1] for arg in argv if (m := re.match(r'--?config\.([\w.]+)', arg))]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from efficiency.costs import Program
 
 COLUMNS = (
-    'model', 'published', 'params', 'image_size', 'forward_dense_macs', 'forward_real_macs', 'train_dense_macs',
+    'model', 'task', 'published', 'params', 'image_size', 'forward_dense_macs', 'forward_real_macs', 'train_dense_macs',
     'train_real_macs', 'train_over_forward', 'reason',
 )  # fmt: skip
 _Row = dict[str, Any]
@@ -100,16 +100,20 @@ def _row(
 ) -> _Row:
     """The row of a program, with columns that `more` adds; where it cannot be made, what it can be told of without."""
     from efficiency.costs import costs
-    from efficiency.models import model_entry
+    from efficiency.models import list_models, model_entry
 
-    entry = model_entry(name)
-    row = dict.fromkeys(COLUMNS) | {'model': name, 'published': entry.published.isoformat()}
+    row = dict.fromkeys(COLUMNS) | {'model': name}
+    entry = model_entry(name) if name in list_models() else None  # a task of one's own has networks of its own
+    if entry:
+        row |= {'task': 'images', 'published': entry.published.isoformat()}
     try:
         made = program()
     except UserError as error:
+        if entry is None:
+            raise
         size = entry.image_size if image_size is None else image_size
         return row | {'image_size': size, 'reason': str(error)}
-    row |= {'image_size': made.image_size} | costs(made)
+    row |= {'task': made.task, **made.stage, **made.sizes} | costs(made)
     for add in more:
         row |= add(made)
     return row
@@ -183,14 +187,15 @@ def _devices(arguments: argparse.Namespace) -> int:
 
 def _programs(arguments: argparse.Namespace, overrides: list[str]) -> list[tuple[str, Callable[[], 'Program']]]:
     """The names of the networks to be counted, and what makes the program of each."""
-    from efficiency.costs import network_program, recipe_program
+    from efficiency.costs import network_program, stage_programs
 
     if arguments.config is not None:
         from efficiency.config_file import read_config
 
         config = read_config(arguments.config, overrides)
-        program = recipe_program(config, arguments.num_classes, arguments.data_dir)
-        return [(config.model.name, lambda: program)]
+        known = {} if arguments.num_classes is None else {'num_classes': arguments.num_classes}
+        programs = stage_programs(config, arguments.data_dir, known)
+        return [(config.model.name, lambda program=program: program) for program in programs]
     settings = arguments.image_size, arguments.num_classes or 1000, {}, arguments.batch_size or _devices(arguments)
     return [(name, lambda name=name: network_program(name, *settings)) for name in _names(arguments)]
 
@@ -210,7 +215,8 @@ def _counted(arguments: argparse.Namespace, overrides: list[str]) -> list[_Row]:
     programs = _programs(arguments, overrides)
     if arguments.by_layer:
         if len(programs) != 1:
-            raise UserError(f'--by_layer is of one network, and --models names {len(programs)}')
+            named = 'the config has stages' if arguments.config else '--models names'
+            raise UserError(f'--by_layer is of one network at a time, and {named} {len(programs)}')
         return costs.layer_costs(programs[0][1]())
     more: list[Callable] = []
     if arguments.xla:

@@ -52,18 +52,17 @@ def main(argv: list[str]) -> int:
     # Our own log goes to the run's folder; of the libraries' only what may matter to the user is shown.
     logging.set_verbosity(logging.WARNING)
     # Nothing heavy before the flags are known to be right.
-    from efficiency.metrics import OF_CLASSES
     from efficiency.records import is_finished
     from efficiency.summary import summary
     from efficiency.training.code import begin, changed_files, check_finished
     from efficiency.training.settings import check_config, run_name
     from efficiency.training.workdir import existing_record
 
-    check_config(config, OF_CLASSES)
+    config = check_config(config)
     hosts.start(config, _COORDINATOR.value, _NUM_HOSTS.value, _HOST.value, _WAIT_FOR_HOSTS.value)
     if config.eval_only:
         backend.check_devices()
-        from efficiency.training.loop import evaluate
+        from efficiency.training.evaluation import evaluate
 
         result = evaluate(config, _DATA_DIR.value)
         if hosts.leads():

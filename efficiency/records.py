@@ -37,7 +37,7 @@ _SECONDS_BETWEEN_WAITS = 10
 
 
 # Keys of a config that are younger than the first records, and the value that runs from before them stand for.
-LATER_CONFIG_KEYS = {'batch_norm_group': 0}
+LATER_CONFIG_KEYS = {'batch_norm_group': 0, 'stages': [], 'task': 'images'}
 
 
 class RecordError(Exception):

@@ -12,12 +12,12 @@ from tests.conftest import ROOT
 _SERVER = """
 import json, os, sys, tempfile, traceback
 import efficiency.main
-import efficiency.training.loop as loop
+import efficiency.training.recipe as recipe
 
 def begin(*args):
     raise SystemExit(0)
 
-loop.init_state = begin
+recipe.init_state = begin
 print('ready', flush=True)
 for line in sys.stdin:
     out = tempfile.TemporaryFile()

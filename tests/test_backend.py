@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from efficiency import records
-from efficiency.data.batches import TrainBatches
+from efficiency.data.batches import BatchSpan, RunBatches, TrainBatches
 from efficiency.data.datasets import load
 from efficiency.data.pipeline import TrainStream
 from efficiency.errors import DataError
@@ -101,7 +101,7 @@ def test_workers_that_cannot_be_given_shared_memory_are_one_sentence(monkeypatch
     data = load('two_classes', ('train', 'val'), 32, image_tree(tmp_path / 'tree', 8))
     # As semaphores fail where /dev/shm is full, not writable, or not there.
     monkeypatch.setattr('multiprocessing.synchronize.SemLock.__init__', no_room)
-    stream = TrainStream(TrainBatches(data.train, 8, 0, True), 0, 2, workers=1)
+    stream = TrainStream(RunBatches([BatchSpan(0, 0, 8, TrainBatches(data.train, 8, 0, True))]), 0, 2, workers=1)
     with contextlib.closing(stream), pytest.raises(DataError, match=r'/dev/shm.*\(No space left.*--data_workers=0'):
         next(stream)
 

@@ -14,11 +14,14 @@ from flax import linen as nn
 
 from efficiency import count
 from efficiency.costs import Program, costs, layer_costs, network_program, recipe_program
+from efficiency.costs.program import forward_count
 from efficiency.flops import count as count_program
 from efficiency.models import list_models, ops
 from efficiency.models.initializers import shapes_and_forward
 from efficiency.tables import render
-from efficiency.training.programs import forward_count, without_optimizer
+from efficiency.tasks.images.task import forward_pass
+from efficiency.tasks.task import Forward
+from efficiency.training.programs import without_optimizer
 from tests.conftest import ROOT
 
 
@@ -241,11 +244,11 @@ def test_optimizers_that_multiply_are_in_no_layer_as_in_no_recipes_row(monkeypat
     import optax
 
     from configs import shufflenet
-    from efficiency.training import recipe
+    from efficiency.training import plan
 
-    monkeypatch.setattr(recipe, 'make_optimizer', lambda *_: optax.contrib.muon(0.1))
+    monkeypatch.setattr(plan, 'make_optimizer', lambda *_: optax.contrib.muon(0.1))
     config = shufflenet.get_config()
-    program = recipe_program(config, num_classes=10)
+    program = recipe_program(config, {'num_classes': 10})
     layers = {row['layer']: row for row in layer_costs(program)}
     assert 'optimizer' not in layers
     total = sum(row['train_dense_macs'] for row in layers.values())
@@ -262,7 +265,7 @@ def test_optimizers_that_multiply_are_in_no_layer_as_in_no_recipes_row(monkeypat
 def test_the_forward_pass_is_that_of_a_trace_of_its_own(name):
     program = network_program(name)
     with ops.override('stock'):
-        own = forward_count(program.model, program.variables, program.image_size)
+        own = forward_count(program.network, program.variables, program.sizes['image_size'])
     assert [(op.kind, op.layer, op.times, op.dense_macs, op.real_macs) for op in program.forward.operations] == [
         (op.kind, op.layer, op.times, op.dense_macs, op.real_macs) for op in own.operations
     ]
@@ -348,7 +351,9 @@ def program_of(model):
         return jax.grad(loss)(state)
 
     batch = {'image': jnp.ones((2, 8, 8, 3)), 'label': jnp.ones(2)}
-    return Program(model, {'params': {}} | variables, evaluation, 8, step, {'params': {}} | variables, batch)
+    variables = {'params': {}} | variables
+    one = Forward(forward_pass(model), (jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32),))
+    return Program('images', model, variables, one, evaluation, step, variables, batch, 2, {'image_size': 8})
 
 
 def test_every_parameter_and_product_is_a_layers_however_it_is_made():

@@ -10,9 +10,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from efficiency import records
 from efficiency.errors import shown
 from efficiency.metrics import OF_CLASSES, of_record
+from efficiency.stages import Timetable
 
 # Of what is computed from whole numbers in floats.
 _EXACT = 1e-9
@@ -25,7 +28,7 @@ _MOST_OVER_REAL = 5
 _MOST_OVER_PEAK = 2.25
 # After the last evaluation nothing is trained; the clock may be read once more.
 _CLOCK_SECONDS, _CLOCK_SHARE = 0.1, 0.01
-_COMPILED = 'compiled_flops_per_step'
+_COMPILED, _FORWARD = 'compiled_flops_per_step', 'forward_dense_macs_per_example'
 
 
 def disagreements(record: records.Record) -> Iterator[str]:
@@ -53,9 +56,14 @@ def _config(record: records.Record) -> Iterator[str]:
         'target.value': (record['target']['value'], config['target']['value']),
         'precision': (record['precision'], config['precision']),
     }
+    spans = _timetable(record).spans
     for i, program in enumerate(record['programs']):
+        number = program.get('stage', 0)
+        if not 0 <= number < len(spans):
+            yield f'programs[{i}].stage is {number}, and the config has {len(spans)}'
+            return
         for key in ('batch_size', 'image_size'):
-            stated[f'programs[{i}].{key}'] = (program[key], config[key])
+            stated[f'programs[{i}].{key}'] = (program[key], spans[number].config[key])
     for key, (value, wanted) in stated.items():
         if value != wanted:
             yield f'{key} is {shown(value)}, and the config says {shown(wanted)}'
@@ -73,15 +81,25 @@ def _programs(record: records.Record) -> Iterator[str]:
     last = record['programs'][-1]
     if not 1 <= hosts <= devices or devices % hosts or last['batch_size'] % devices:
         yield f'a batch of {last["batch_size"]} does not divide over {devices} devices of {hosts} hosts'
+    if len(_timetable(record).spans) > 1:  # of which each has macs of its own, and the mean is over those to come, too
+        return
     each = (last['train_dense_macs_per_step'] - last['optimizer_dense_macs_per_step']) / last['batch_size']
     if not _same(macs['train_dense'], each):
         yield f'macs_per_example.train_dense is {macs["train_dense"]}, and its program takes {each:.12g} an example'
+    forward = macs['forward_dense']
+    for i, program in enumerate(record['programs']):
+        if not _same(program.get(_FORWARD, forward), forward):
+            yield f'programs[{i}].{_FORWARD} is {program[_FORWARD]}, not the {forward} of macs_per_example'
+
+
+def _timetable(record: records.Record) -> Timetable:
+    return Timetable(ConfigDict(records.completed_config(record['config'])), record['dataset']['num_train'])
 
 
 def _curve(record: records.Record) -> Iterator[str]:
     """The compute of each point is that of its steps, and there is a point wherever the config evaluates."""
-    curve, config = record['curve'], record['config']
-    forward, num_train = record['macs_per_example']['forward_dense'], record['dataset']['num_train']
+    curve, num_train = record['curve'], record['dataset']['num_train']
+    forward = record['macs_per_example']['forward_dense']
     steps = sum(program['steps'] for program in record['programs'])
     if curve[-1]['step'] != steps:
         yield f'curve ends at step {curve[-1]["step"]}, and the programs took {steps}'
@@ -89,10 +107,11 @@ def _curve(record: records.Record) -> Iterator[str]:
     for i, point in enumerate(curve):
         taken = _steps_by_program(record['programs'], point['step'])
         examples = _sum(taken, 'batch_size')
+        paper_macs = 3 * sum(n * program['batch_size'] * program.get(_FORWARD, forward) for n, program in taken)
         wanted = [
             ('examples', examples, 'its steps x batch size'),
             ('epochs', examples / num_train, f'its examples / {num_train}'),
-            ('paper_macs', 3 * forward * examples, f'3 x {forward} forward dense macs x its examples'),
+            ('paper_macs', paper_macs, "3 x its programs' forward dense macs x its examples"),
             ('train_macs', _sum(taken, 'train_dense_macs_per_step'), "its steps x their programs' macs"),
         ]
         if all(_COMPILED in program for program in record['programs']):  # the first records' do not have it
@@ -105,21 +124,22 @@ def _curve(record: records.Record) -> Iterator[str]:
     for key, value in (record['interpolated_crossing'] or {}).items():
         if key in found and not _same(value, found[key]):
             yield f'interpolated_crossing.{key} is {value}, and between the points around it lies {found[key]}'
-    yield from _schedule([point['step'] for point in curve], record, config)
+    yield from _schedule([point['step'] for point in curve], record)
 
 
-def _schedule(steps: Sequence[int], record: records.Record, config: Mapping) -> Iterator[str]:
+def _schedule(steps: Sequence[int], record: records.Record) -> Iterator[str]:
     """Whether the run was evaluated when its config says, and ended where it says."""
-    num_train, batch_size = record['dataset']['num_train'], config['batch_size']
-    total = math.ceil(round(config['num_epochs'] * num_train / batch_size, 6))
-    due = [_evaluations_due(step, config, num_train) for step in steps]
+    config, timetable = record['config'], _timetable(record)
+    total, done = timetable.total_steps, 0
     for i, step in enumerate(steps):
-        if due[i] == _evaluations_due(step - 1, config, num_train) and step != total:
+        due = timetable.next_evaluation(done) if done < total else step
+        if step < due:
             yield f'curve[{i}] is at step {step}, where the config has no evaluation'
             break
-    between = next((i for i in range(len(due)) if due[i] - (due[i - 1] if i else 0) > 1), None)
-    if between is not None:
-        yield f'curve lacks an evaluation that was due before curve[{between}]'
+        if step > due:
+            yield f'curve lacks an evaluation that was due before curve[{i}]'
+            break
+        done = step
     crossing = record['first_crossing']
     if crossing is not None and config['stop_at_target']:
         if steps[-1] != crossing['step']:
@@ -130,12 +150,6 @@ def _schedule(steps: Sequence[int], record: records.Record, config: Mapping) -> 
         yield f'the run goes on to step {steps[-1]}, and its {config["num_epochs"]:g} epochs are {total} steps'
     if (record['status'] == 'reached') != (crossing is not None):
         yield f'status is {record["status"]}, and the curve {"meets" if crossing else "does not meet"} the target'
-
-
-def _evaluations_due(step: int, config: Mapping, num_train: int) -> int:
-    """How many evaluations are due up to a step, by whole parts of an epoch; of several in one step it is one."""
-    each = config['batch_size'] / (config['eval_every'] * num_train)
-    return step if each >= 1 else math.floor(step * each + 1e-9)
 
 
 def _accuracies(record: records.Record) -> Iterator[str]:
@@ -159,6 +173,8 @@ def _accuracies(record: records.Record) -> Iterator[str]:
 def _evaluations(record: records.Record) -> Iterator[str]:
     found, examples = record['evaluation'], len(record['curve']) * record['dataset']['num_eval']
     forward = record['macs_per_example']['forward_dense']
+    if len(_timetable(record).spans) > 1:  # of which the mean is none of the evaluated size
+        forward = found['dense_macs'] / examples
     if found['examples'] != examples:
         yield f'evaluation.examples is {found["examples"]}, and evaluations x examples are {examples}'
     elif not _same(found['dense_macs'], examples * forward):
@@ -173,18 +189,14 @@ def _seconds(record: records.Record) -> Iterator[str]:
     if not seconds[-1] <= trained <= seconds[-1] * (1 + _CLOCK_SHARE) + _CLOCK_SECONDS:
         yield f'clock.train_seconds is {trained}, and the last point of the curve was there after {seconds[-1]}'
         return
-    last, found = record['programs'][-1], record['throughput']
-    steps = sum(program['steps'] for program in record['programs'])
-    dense, real = last['train_dense_macs_per_step'], last['train_real_macs_per_step']
-    rates = {
-        'examples_per_second': steps * last['batch_size'] / trained,
-        'train_dense_macs_per_second': steps * dense / trained,
-    }
+    found, taken = record['throughput'], [(program['steps'], program) for program in record['programs']]
+    dense, real = (_sum(taken, f'train_{kind}_macs_per_step') / trained for kind in ('dense', 'real'))
+    rates = {'examples_per_second': _sum(taken, 'batch_size') / trained, 'train_dense_macs_per_second': dense}
     peak = found.get('matmul_peak_macs_per_second')
     if peak:
-        rates['share_of_peak'] = steps * dense / trained / peak
-        if steps * real / trained > _MOST_OVER_PEAK * peak:
-            yield f'its steps took {trained} s, which is {steps * real / trained / peak:.3g} times what the machine can'
+        rates['share_of_peak'] = dense / peak
+        if real > _MOST_OVER_PEAK * peak:
+            yield f'its steps took {trained} s, which is {real / peak:.3g} times what the machine can'
     for key, rate in rates.items():
         if not _same(found.get(key), rate):
             yield f'throughput.{key} is {found.get(key)}, and from steps and train_seconds follows {rate}'

@@ -5,7 +5,7 @@ recounted without its data. `efficiency.analysis.agreement` holds a record's fig
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -16,9 +16,12 @@ from efficiency.data.augment import ON_HOST
 from efficiency.data.parts import split_of
 from efficiency.data.sources import Examples, Source
 from efficiency.errors import UserError, shown
-from efficiency.metrics import of_record
 from efficiency.models import list_models
+from efficiency.stages import Timetable
 from efficiency.training.settings import check_config
+
+if TYPE_CHECKING:
+    from efficiency.costs import Program
 
 # What the configs of our first records lack, at the value that those stand for; none of it changes a step.
 _YOUNGER_KEYS = {'eval_only': False, 'init_from': ''}
@@ -41,7 +44,7 @@ def checked_config(record: records.Record) -> ConfigDict:
         config = ConfigDict({**_YOUNGER_KEYS, 'preset': record['config'].get('dataset'), **record['config']})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f'its keys are not those of a config: {error}') from error
-    check_config(config, of_record(record))
+    config = check_config(config)
     if missing := next((key for key in ('augmentation', 'eval_split', 'image_size') if config[key] is None), None):
         raise UserError(f'config.{missing} is empty, and a run writes down what it took from its data')
     return config
@@ -62,41 +65,40 @@ def miscounts(record: records.Record, config: ConfigDict, progress: Callable[[st
             'are published'
         )
         return
-    counted = {}
+    # jax takes seconds, which a record that is refused for another reason need not wait for.
+    from efficiency.costs import stage_programs
+    from efficiency.training.programs import macs_per_example
+
+    try:
+        stages = stage_programs(config, known={'num_classes': record['dataset']['num_classes']})
+        counted = []
+        for stage in stages:
+            progress(f'counting {name} at {stage.sizes["image_size"]} pixels, {stage.batch_size} examples a step')
+            counted.append(_counted(stage))
+    except UserError as error:
+        yield f'cannot be recounted: {error}'
+        return
     for i, program in enumerate(record['programs']):
-        sizes = program['batch_size'], program['image_size']
-        if sizes not in counted:
-            progress(f'counting {name} at {sizes[1]} pixels, {sizes[0]} examples a step')
-            try:
-                counted[sizes] = _counted(config, *sizes, record['dataset']['num_classes'])
-            except UserError as error:
-                yield f'cannot be recounted: {error}'
-                return
-        forward, step = counted[sizes]
-        for key, value in step.items():
+        for key, value in counted[program.get('stage', 0)].items():
             if key in program and program[key] != value:
                 yield f'programs[{i}].{key} is {shown(program[key])}, and {name} under this config takes {shown(value)}'
-    for key, value in forward.items():
+    spans = Timetable(config, record['dataset']['num_train']).spans
+    costs = [
+        (each.steps, stage.batch_size, stage.forward, stage.train) for each, stage in zip(spans, stages, strict=True)
+    ]
+    for key, value in macs_per_example(costs).items():
         if record['macs_per_example'][key] != value:
             yield f'macs_per_example.{key} is {record["macs_per_example"][key]}, and {name} takes {value}'
 
 
-def _counted(config: ConfigDict, batch_size: int, image_size: int, num_classes: int) -> tuple[dict, dict]:
-    """What a record says of a network, and of a program of its train step."""
-    # jax takes seconds, which a record that is refused for another reason need not wait for.
-    from efficiency.costs import recipe_program
+def _counted(stage: 'Program') -> dict[str, Any]:
+    """What a record says of a program."""
     from efficiency.training.programs import without_optimizer
 
-    config = ConfigDict({**config.to_dict(), 'batch_size': batch_size, 'image_size': image_size})
-    program = recipe_program(config, num_classes)
-    forward, step, network = program.forward, program.train, without_optimizer(program.train)
-    real = network.real_macs
-    of_network = {
-        'forward_dense': forward.dense_macs,
-        'forward_real': forward.real_macs,
-        'train_real': real // batch_size if real % batch_size == 0 else real / batch_size,
-    }
-    return of_network, {
+    forward, step, network = stage.forward, stage.train, without_optimizer(stage.train)
+    return {
+        'forward_dense_macs_per_example': forward.dense_macs,
+        'forward_real_macs_per_example': forward.real_macs,
         'train_dense_macs_per_step': step.dense_macs,
         'train_real_macs_per_step': step.real_macs,
         'optimizer_dense_macs_per_step': step.dense_macs - network.dense_macs,

@@ -1,13 +1,49 @@
 """Which examples make up which batch: a pure function of the seed and of how many examples went before."""
 
+import dataclasses
 import math
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from efficiency.data.splits import Split
-
 Batch = dict[str, np.ndarray]
+
+
+class Split(Protocol):
+    """Examples to make batches of.
+
+    Attributes:
+        in_memory: whether they are taken for nothing.
+        shapes: of one example's arrays by name, each with its dtype.
+    """
+
+    in_memory: bool
+    shapes: Mapping[str, tuple[tuple[int, ...], Any]]
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: np.ndarray, draws: Sequence[np.random.Generator] | None) -> Batch:
+        """The examples of some indices, (n, ...) each; `draws` is what each one's augmentation draws from."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrays:
+    """A split in memory: arrays by name, of which each has an example a row."""
+
+    arrays: Mapping[str, np.ndarray]
+    in_memory = True
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    @property
+    def shapes(self) -> dict[str, tuple[tuple[int, ...], Any]]:
+        return {name: (array.shape[1:], array.dtype) for name, array in self.arrays.items()}
+
+    def take(self, indices: np.ndarray, draws: Any = None) -> Batch:
+        return {name: array[indices] for name, array in self.arrays.items()}
 
 
 class Host(NamedTuple):
@@ -49,18 +85,22 @@ class TrainBatches:
         self.host = host
         self._permutations: dict[int, np.ndarray] = {}
 
-    def at(self, step: int) -> Batch:
-        """Batch number `step`, counted from 0: {'image': (n, h, w, c) uint8, 'label': (n,) int32}."""
+    @property
+    def in_memory(self) -> bool:
+        """Whether a batch is made for nothing."""
+        return self.split.in_memory
+
+    def at(self, position: int) -> Batch:
+        """The batch that follows the first `position` examples of the run, its arrays those of the split."""
         part = self.host.part(self.batch_size)
-        first = step * self.batch_size + part.start
+        first = position + part.start
         indices = self.indices(first, part.stop - part.start)
         draws = None
         if self.augmented_on_host:
             # One generator an example, from its place in the whole run.
             keys = range(first, first + len(indices))
             draws = [np.random.Generator(np.random.Philox(key=[self.seed, key])) for key in keys]
-        images, labels = self.split.take(indices, draws)
-        return {'image': images, 'label': labels}
+        return self.split.take(indices, draws)
 
     def indices(self, position: int, count: int) -> np.ndarray:
         """Indices into the split of the `count` examples that follow the first `position`."""
@@ -78,6 +118,39 @@ class TrainBatches:
             generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, epoch])))
             self._permutations = {epoch: generator.permutation(len(self.split))}
         return self._permutations[epoch]
+
+
+class BatchSpan(NamedTuple):
+    """A stretch of a run with batches of one kind.
+
+    Attributes:
+        first_step, first_example: how many steps, and examples, are before it.
+        batch_size: examples of a batch, on all hosts.
+        batches: by position, as `TrainBatches`.
+    """
+
+    first_step: int
+    first_example: int
+    batch_size: int
+    batches: Any
+
+
+class RunBatches:
+    """The batches of a run by number, whichever stretch of it they are of.
+
+    Attributes:
+        spans: the stretches, in order.
+        in_memory: whether all batches are made for nothing.
+    """
+
+    def __init__(self, spans: Sequence[BatchSpan]):
+        self.spans = spans
+        self.in_memory = all(span.batches.in_memory for span in spans)
+
+    def at(self, step: int) -> Batch:
+        """Batch number `step`, counted from 0."""
+        span = [span for span in self.spans if span.first_step <= step][-1]
+        return span.batches.at(span.first_example + (step - span.first_step) * span.batch_size)
 
 
 class EvalBatches:
@@ -100,10 +173,10 @@ class EvalBatches:
         return math.ceil(len(self.split) / self.batch_size)
 
     def at(self, number: int) -> Batch:
-        """Batch by number: {'image': (n, h, w, c) uint8, 'label': (n,) int32, 'mask': (n,) bool}."""
+        """Batch by number: the arrays of the split, and 'mask' (n,) bool."""
         chosen = np.arange(number * self.batch_size, (number + 1) * self.batch_size)[self.host.part(self.batch_size)]
         mask = chosen < len(self.split)
         # Only what is there is read; the rest repeats a row.
-        images, labels = self.split.take(chosen[mask] if mask.any() else chosen[:1] * 0, None)
+        taken = self.split.take(chosen[mask] if mask.any() else chosen[:1] * 0, None)
         rows = np.where(mask, np.arange(len(chosen)), 0)
-        return {'image': images[rows], 'label': labels[rows], 'mask': mask}
+        return {name: array[rows] for name, array in taken.items()} | {'mask': mask}

@@ -3,16 +3,17 @@
 import dataclasses
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from efficiency.data import catalogue, images
+from efficiency.data.batches import Arrays, Split
 from efficiency.data.parts import split_of
 from efficiency.data.pipeline import default_workers
 from efficiency.data.sample import Sample
 from efficiency.data.sources import EVAL_SPLITS, Examples, ExampleSource, Source
-from efficiency.data.splits import ArraySplit, Split, StoredSplit, read
+from efficiency.data.splits import StoredSplit, read
 from efficiency.errors import UserError
 
 # Both splits, as uint8 pixels at the size they are trained at.
@@ -35,7 +36,9 @@ class Dataset:
         image_size: pixels a side.
         train_split, eval_split: their names.
         one_size: whether the source's images are all of one size.
+        train, eval: 'image' (n, image_size, image_size, 1 or 3) uint8, 'label' (n,) int32.
         mean, std: of the channels, on the scale of 0 to 1.
+        train_at: the training split at another size.
         sample: what the fingerprint of data not held in memory is taken of, None of others.
     """
 
@@ -51,6 +54,7 @@ class Dataset:
     eval: Split
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    train_at: Callable[[int], Split]
     sample: Sample | None = None
 
     def is_of(self, fingerprint: str, sample: str | None) -> bool:
@@ -113,14 +117,20 @@ def load(
     shape = source.image_shape
     size = image_size or (max(shape[:2]) if shape else _SIZE_OF_PHOTOGRAPHS)
     threads = default_workers()
-    fits = shape and sum(map(len, examples)) * size * size * shape[2] <= _LARGEST_IN_MEMORY
+
+    def fits(side):
+        return shape and sum(map(len, examples)) * side * side * shape[2] <= _LARGEST_IN_MEMORY and not as_stored
+
+    def train_at(side):
+        return (_in_memory if fits(side) else StoredSplit)(examples[0], source, side)
+
     mean, std = source.mean, source.std
     evaluation: Split
     train: Split
-    if fits and not as_stored:
+    if fits(size):
         train, evaluation = (_in_memory(split, source, size, threads) for split in examples)
         sample, fingerprint = None, _fingerprint_of_arrays((train, evaluation))
-        measured_mean, measured_std = _channel_statistics(train.images)
+        measured_mean, measured_std = _channel_statistics(train.arrays['image'])
         mean, std = mean or measured_mean, std or measured_std
     else:
         train = StoredSplit(examples[0], source, size)
@@ -128,12 +138,13 @@ def load(
         sample = Sample(source, examples)
         fingerprint = sample.fingerprint
         mean, std = mean or _IMAGENET_MEAN, std or _IMAGENET_STD
+    channels = train.shapes['image'][0][2]
     for values in (mean, std):
-        if len(values) not in (1, train.image_shape[2]):
-            raise UserError(f'{name} has {len(values)} numbers as mean or std of {train.image_shape[2]} channels')
+        if len(values) not in (1, channels):
+            raise UserError(f'{name} has {len(values)} numbers as mean or std of {channels} channels')
     return Dataset(
         name, source.version, fingerprint, source.num_classes, size, train_name, eval_name, shape is not None,
-        train, evaluation, mean, std, sample,
+        train, evaluation, mean, std, train_at, sample,
     )  # fmt: skip
 
 
@@ -149,9 +160,9 @@ def _is_array(split: ExampleSource) -> bool:
     return isinstance(split, Examples) and isinstance(split.images, np.ndarray) and split.images.ndim == 4
 
 
-def _in_memory(examples: ExampleSource, source: Source, size: int, threads: int) -> ArraySplit:
+def _in_memory(examples: ExampleSource, source: Source, size: int, threads: int = 1) -> Arrays:
     if _is_array(examples) and examples.images.shape[1:3] == (size, size):
-        return ArraySplit(_checked_images(examples), _checked_labels(examples, source.num_classes))
+        return _images_with_labels(_checked_images(examples), _checked_labels(examples, source.num_classes))
     channels = source.image_shape[2]
     pixels = np.empty((len(examples), size, size, channels), np.uint8)
     labels = np.empty(len(examples), np.int32)
@@ -164,7 +175,11 @@ def _in_memory(examples: ExampleSource, source: Source, size: int, threads: int)
 
         indices = range(start, start + len(chunk))
         labels[start : start + len(chunk)] = read(examples, indices, source.num_classes, fill, threads)
-    return ArraySplit(pixels, labels)
+    return _images_with_labels(pixels, labels)
+
+
+def _images_with_labels(images: np.ndarray, labels: np.ndarray) -> Arrays:
+    return Arrays({'image': images, 'label': labels})
 
 
 def _checked_images(examples: Examples) -> np.ndarray:
@@ -185,12 +200,13 @@ def _checked_labels(examples: Examples, num_classes: int) -> np.ndarray:
     return labels.astype(np.int32)
 
 
-def _fingerprint_of_arrays(splits: Sequence[ArraySplit]) -> str:
+def _fingerprint_of_arrays(splits: Sequence[Arrays]) -> str:
     digest = hashlib.sha256()
     for split in splits:
-        digest.update(repr(split.images.shape).encode())
-        digest.update(np.ascontiguousarray(split.images))
-        digest.update(np.ascontiguousarray(split.labels))
+        images, labels = split.arrays['image'], split.arrays['label']
+        digest.update(repr(images.shape).encode())
+        digest.update(np.ascontiguousarray(images))
+        digest.update(np.ascontiguousarray(labels))
     return digest.hexdigest()
 
 

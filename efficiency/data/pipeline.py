@@ -16,7 +16,7 @@ import numpy as np
 
 from efficiency import console
 from efficiency.config_file import CONFIG_FILE
-from efficiency.data.batches import Batch, EvalBatches, TrainBatches
+from efficiency.data.batches import Batch, EvalBatches, RunBatches
 from efficiency.errors import DataError
 
 # Why a worker ends that did not end by itself, by the exit code.
@@ -42,11 +42,11 @@ class TrainStream:
     batches are the same with any number of workers, so a run's position is the number of its step alone.
     """
 
-    def __init__(self, batches: TrainBatches, first: int, stop: int, workers: int):
+    def __init__(self, batches: RunBatches, first: int, stop: int, workers: int):
         """Starts the workers, with batches `first` to `stop` - 1 to make; `workers` of 0 decodes in this process."""
         self._batches, self._next = batches, first
         self._iterator = None
-        if batches.split.in_memory or first >= stop:
+        if batches.in_memory or first >= stop:
             return
         import grain
         from absl import flags

@@ -1,11 +1,9 @@
-"""Splits that batches are taken from: in memory, or read and decoded example by example."""
+"""Splits of images that are read and decoded example by example, as batches are taken from them."""
 
-import dataclasses
 import os
 import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import numpy as np
 
@@ -25,41 +23,9 @@ class WrongLabel(DamagedExample):
     """An example whose label is no class."""
 
 
-class Split(Protocol):
-    """Examples to make batches of.
-
-    Attributes:
-        in_memory: whether they are taken for nothing.
-        image_shape: (size, size, c) of the images taken.
-    """
-
-    in_memory: bool
-    image_shape: tuple[int, ...]
-
-    def __len__(self) -> int: ...
-
-    def take(self, indices: np.ndarray, draws: Sequence[np.random.Generator] | None) -> tuple[np.ndarray, np.ndarray]:
-        """Images (n, size, size, c) uint8 and labels (n,) int32; `draws` is what each one's augmentation draws from."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True)
-class ArraySplit:
-    """Images (n, h, w, c) uint8 with c of 1 or 3, and labels (n,) int32; augmented on the device."""
-
-    images: np.ndarray
-    labels: np.ndarray
-    in_memory = True
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        return self.images.shape[1:]
-
-    def take(self, indices, draws):
-        return self.images[indices], self.labels[indices]
+def shapes_of_images(image_shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], type]]:
+    """Of one example, whose image is (size, size, c) uint8, and its label a whole number."""
+    return {'image': (image_shape, np.uint8), 'label': ((), np.int32)}
 
 
 class StoredSplit:
@@ -75,7 +41,7 @@ class StoredSplit:
         self._examples, self._num_classes, self._size = examples, source.num_classes, image_size
         self._one_size = source.image_shape is not None
         self._threads = threads
-        self.image_shape = image_size, image_size, 3
+        self.shapes = shapes_of_images((image_size, image_size, 3))
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -86,7 +52,8 @@ class StoredSplit:
         def fill(row, image):
             pixels[row] = self._at_size(image, draws[row] if draws else None)
 
-        return pixels, read(self._examples, indices, self._num_classes, fill, self._threads)
+        labels = read(self._examples, indices, self._num_classes, fill, self._threads)
+        return {'image': pixels, 'label': labels}
 
     def _at_size(self, image, rng):
         if rng is not None:

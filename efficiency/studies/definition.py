@@ -27,7 +27,6 @@ from typing import Any
 
 from efficiency.config_file import place_in, read_config
 from efficiency.errors import UserError, named, shown
-from efficiency.metrics import OF_CLASSES
 from efficiency.studies.choice import RULES
 from efficiency.training.settings import check_config
 
@@ -258,8 +257,7 @@ def _settled(path: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
         UserError: for a config that is not there, a key that it does not have, a value that it cannot take.
     """
     config = read_config(path, [f'--config.{key}={value}' for key, value in overrides.items()])
-    check_config(config, OF_CLASSES)
-    settled = config.to_dict()
+    settled = check_config(config).to_dict()
     for key, value in overrides.items():
         holder = settled
         for part in key.split('.'):

@@ -17,7 +17,7 @@ from efficiency import backend, records
 from efficiency.errors import UserError
 from efficiency.studies.definition import System
 from efficiency.studies.state import State
-from efficiency.training.workdir import cache_dir
+from efficiency.training.cache import cache_dir
 
 
 def expected_macs(
@@ -70,11 +70,13 @@ def _count(settled: Mapping[str, Any], data_dir: str | None) -> float:
     backend.count_on_cpu()
     from ml_collections import ConfigDict
 
-    from efficiency.costs import recipe_program
+    from efficiency.costs import stage_programs
     from efficiency.training.recipe import opened
 
     try:
-        config, dataset, steps = opened(ConfigDict({**settled, 'seed': 0}), data_dir)
-        return recipe_program(config, dataset.num_classes).train.dense_macs * steps
+        recipe = opened(ConfigDict({**settled, 'seed': 0}), data_dir)
+        programs = stage_programs(recipe.config, known=recipe.task.description)
+        stages = zip(programs, recipe.plan.stages, strict=True)
+        return sum(program.train.dense_macs * stage.steps for program, stage in stages)
     except UserError:
         return math.inf

@@ -85,12 +85,15 @@ class Checkpoints:
             _drop(folder / str(old))
 
     def restore(
-        self, like: Any = None, accept: Callable[[dict], None] | None = None, set_aside: bool = False
+        self,
+        like: Callable[[dict], Any] | None = None,
+        accept: Callable[[dict], None] | None = None,
+        set_aside: bool = False,
     ) -> tuple[Any, dict] | None:
         """The newest whole checkpoint; those that are damaged are passed over, and it is said.
 
         Args:
-            like: the state's structure; None for plain dicts.
+            like: gives the structure of the state that a progress has come to; None for plain dicts.
             accept: is given a checkpoint's progress before its state is read, and may raise.
             set_aside: whether to move damaged ones out of the way of those to come.
 
@@ -103,7 +106,7 @@ class Checkpoints:
                 progress, digest = _read_progress(folder / _PROGRESS)
                 if accept:
                     accept(progress)
-                return _read_state(folder / _STATE, digest, like), progress
+                return _read_state(folder / _STATE, digest, like and like(progress)), progress
             except _DAMAGE as error:
                 lines = str(error).splitlines() or [type(error).__name__]
                 message = f'the checkpoint of step {step} is damaged and is passed over: {lines[0]}'
@@ -166,13 +169,14 @@ def to_bytes(state: Any, progress: dict) -> bytes:
     return safetensors.save(arrays, metadata={_PROGRESS: json.dumps(progress, allow_nan=False)})
 
 
-def from_bytes(content: bytes, like: Any) -> tuple[Any, dict]:
-    """What `to_bytes` was given; `like` is the state's structure."""
+def from_bytes(content: bytes, like: Callable[[dict], Any]) -> tuple[Any, dict]:
+    """What `to_bytes` was given; `like` is as of `Checkpoints.restore`."""
     arrays = safetensors.load(content)
     # The file's header, as long as its first 8 bytes say.
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], 'little')])
-    state = jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in _by_name(like)])
-    return state, json.loads(header['__metadata__'][_PROGRESS])
+    progress = json.loads(header['__metadata__'][_PROGRESS])
+    wanted = like(progress)
+    return jax.tree.unflatten(jax.tree.structure(wanted), [arrays[name] for name in _by_name(wanted)]), progress
 
 
 def digest(state: Any) -> str:

@@ -12,7 +12,7 @@ import logging
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -21,8 +21,8 @@ from ml_collections import ConfigDict
 from efficiency import backend
 from efficiency.errors import RunError, UserError
 from efficiency.training import hosts
+from efficiency.training.cache import cache_dir
 from efficiency.training.own_files import NO_FILE, UNREADABLE, digest_of, is_of_networks, own_files
-from efficiency.training.workdir import cache_dir
 
 _log = logging.getLogger('efficiency')
 _HASHES = ('step_sha256', 'forward_sha256')
@@ -47,22 +47,22 @@ class Code(NamedTuple):
     """What a run keeps of its code.
 
     Attributes:
-        step: its train step.
+        steps: the train step of each of its stages.
         initial_sha256: of the values that it drew to begin with; None where that is not known.
         init_from_sha256: of the file of weights that it began with instead; None where there is none.
         own_files: see `own_files`.
     """
 
-    step: Step
+    steps: tuple[Step, ...]
     initial_sha256: str | None
     init_from_sha256: str | None
     own_files: dict[str, str]
 
     @property
     def kept(self) -> dict[str, Any]:
-        """What record and checkpoints say of it, beside the step, which `programs` has."""
+        """What record and checkpoints say of it, beside the steps, which `programs` has."""
         kept = self._asdict()
-        del kept['step']
+        del kept['steps']
         return kept
 
 
@@ -76,67 +76,56 @@ def step_of(train_step: Any, forward: Any) -> Step:
     return Step(step_hash(train_step.jaxpr), step_hash(forward.jaxpr), f'{versions} on {jax.default_backend()}')
 
 
-def code_of(traced: Any, forward: Any, initial_sha256: str, init_from: str, network: type) -> Code:
-    """Of a run whose train step and forward pass were traced, and all of whose own files are loaded by now."""
-    step = step_of(traced, forward)
-    return Code(step, initial_sha256, weights_digest(init_from), own_files(network=network))
+def code_of(recipe: Any, traced: Sequence[Any]) -> Code:
+    """Of a run whose stages were traced, and all of whose own files are loaded by now.
+
+    Args:
+        recipe: its `efficiency.training.recipe.Recipe`.
+        traced: what that traced.
+    """
+    steps = tuple(step_of(each.step, each.forward) for each in traced)
+    files = own_files(defined_by=[type(recipe.task), type(recipe.task.network)])
+    return Code(steps, initial_digest(recipe), weights_digest(recipe.config.init_from), files)
 
 
 class Beginning(NamedTuple):
     """How a run would begin now.
 
     Attributes:
-        step: its train step.
+        steps: the train step of each of its stages.
         initial_sha256: of the values that it would draw; None where they are not asked for.
-        fingerprint, sample: of its data set, as a record has them.
+        data: the description of its data, as a record has it.
     """
 
-    step: Step
+    steps: tuple[Step, ...]
     initial_sha256: str | None
-    fingerprint: str
-    sample: str | None
+    data: Mapping[str, Any]
 
 
-def initial_digest(state: Any) -> str:
-    """sha256 of the values of a network in a state."""
+def initial_digest(recipe: Any) -> str:
+    """sha256 of the values that a recipe draws."""
     from efficiency.training.checkpoint import digest
 
-    return digest({'params': state.params, 'batch_stats': state.batch_stats})
+    return digest(recipe.drawn.variables)
 
 
 def begin(config: ConfigDict, data_dir: str | os.PathLike | None) -> Beginning:
     """How a run of this config would begin now.
 
     Raises:
-        UserError: for a mistake in the config, or if its data set or the devices are not there.
-        DataError: if an image that must be read for it is damaged.
+        UserError: for a mistake in the config, or if its data or the devices are not there.
+        DataError: if an example that must be read for it is damaged.
     """
     backend.check_devices()
     from efficiency.training.recipe import opened
 
-    return begin_on(*opened(config, data_dir))
+    return begin_on(opened(config, data_dir))
 
 
-def begin_on(config: ConfigDict, dataset: Any, total_steps: int) -> Beginning:
-    """How a run of this config would begin now on a data set, as `efficiency.training.recipe.opened` gives them."""
-    import jax
-
-    from efficiency.training.mesh import DataParallel
-    from efficiency.training.programs import trace_forward, trace_train_step
-    from efficiency.training.recipe import train_step_of
-    from efficiency.training.step import init_state
-
-    devices = DataParallel(config.batch_size)
-    model, optimizer, train_step = train_step_of(config, dataset, total_steps)
-    state = init_state(model, optimizer, config.seed, config.image_size)
-    shapes = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=devices.replicated), state
-    )  # fmt: skip
-    batch = devices.batch_shapes(config.batch_size, dataset.train.image_shape)
-    traced = trace_train_step(train_step, shapes, batch, config.precision)
-    forward = trace_forward(model, state, config.image_size, config.precision)
-    data = dataset.description
-    return Beginning(step_of(traced, forward), initial_digest(state), data['fingerprint'], data.get('sample'))
+def begin_on(recipe: Any) -> Beginning:
+    """How a run of this recipe would begin now."""
+    steps = tuple(step_of(each.step, each.forward) for each in recipe.trace())
+    return Beginning(steps, initial_digest(recipe), recipe.task.description)
 
 
 def check_step(kept: Mapping[str, Any] | None, now: Step, whose: str, advice: str = GO_ON) -> None:
@@ -189,7 +178,21 @@ def check_weights(kept: Mapping[str, Any], config: Mapping[str, Any], whose: str
         raise UserError(f'{whose} began with other weights than {path} holds now; {advice}')
 
 
-def check_goes_on(progress: Mapping[str, Any], config: Mapping[str, Any], now: Step, whose: str) -> None:
+def check_steps(programs: Sequence[Mapping[str, Any]], now: Sequence[Step], whose: str, advice: str = GO_ON) -> None:
+    """Checks of each stage that a run has come to what `check_step` does.
+
+    Args:
+        programs: of the run, as its record has them.
+        now: by stage.
+    """
+    for number, kept in _traced(programs).items():
+        if number < len(now):
+            check_step(kept, now[number], whose, advice)
+
+
+def check_goes_on(
+    progress: Mapping[str, Any], config: Mapping[str, Any], now: Sequence[Step], whose: str
+) -> None:  # fmt: skip
     """Checks that a run whose progress a checkpoint keeps is of the code, and began with the weights, of now.
 
     Raises:
@@ -197,7 +200,7 @@ def check_goes_on(progress: Mapping[str, Any], config: Mapping[str, Any], now: S
     """
     if progress.get('code'):
         check_weights(progress['code'], config, whose)
-    check_step(progress['programs'][-1].get('traced'), now, whose)
+    check_steps(progress['programs'], now, whose)
 
 
 def weights_digest(path: str) -> str | None:
@@ -242,7 +245,7 @@ def check_finished(
     """
     from efficiency.data.sample import are_but_mended
 
-    kept, traced = record.get('code'), _traced(record)
+    kept, traced = record.get('code'), _traced(record['programs'])
     if kept:
         check_weights(kept, config, whose, advice)
     own = _own_files_of(record)
@@ -270,12 +273,14 @@ def check_finished(
             f'be told: {error}'
         ) from error
     data = record['dataset']
-    if now.fingerprint != data['fingerprint'] and not are_but_mended(data.get('sample'), now.sample):
+    if now.data['fingerprint'] != data['fingerprint'] and not are_but_mended(
+        data.get('sample'), now.data.get('sample')
+    ):
         raise UserError(
             f'{whose} is of another data set than the code that is here now makes of {data["name"]}; {advice}'
         )
-    check_step(traced, now.step, whose, advice)
-    if traced['traced_by'] != now.step.traced_by:
+    check_steps(record['programs'], now.steps, whose, advice)
+    if any(each['traced_by'] != now.steps[0].traced_by for each in traced.values()):
         return
     drawn = kept['initial_sha256'] is not None and not config['init_from']
     if drawn and now.initial_sha256 not in (None, kept['initial_sha256']):
@@ -290,9 +295,10 @@ def check_finished(
             remembered.touch()
 
 
-def _traced(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    return record['programs'][-1].get('traced') if record['programs'] else None
+def _traced(programs: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
+    """What a run kept of its steps, by the number of the stage: of the program that it used last in each."""
+    return {program.get('stage', 0): program['traced'] for program in programs if program.get('traced')}
 
 
 def _own_files_of(record: Mapping[str, Any]) -> Mapping[str, str]:
-    return record['code']['own_files'] if record.get('code') and _traced(record) else {}
+    return record['code']['own_files'] if record.get('code') and _traced(record['programs']) else {}

@@ -1,7 +1,8 @@
 """The devices as a mesh: the batch is split over all of them, everything else is on each."""
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -37,12 +38,17 @@ class DataParallel:
                 raise UserError(
                     f'the hosts have {sorted(sizes.values())} devices; each must have as many as the others'
                 )
-        if batch_size % len(devices):
-            near = max(1, round(batch_size / len(devices))) * len(devices)
-            raise UserError(f'batch_size {batch_size} does not divide over {len(devices)} devices; {near} would')
         self.mesh = Mesh(np.array(devices), ('data',), axis_types=(AxisType.Auto,))
         self.replicated = NamedSharding(self.mesh, P())
         self.split = NamedSharding(self.mesh, P('data'))
+        self.check(batch_size)
+
+    def check(self, batch_size: int) -> None:
+        """Raises UserError if a batch does not divide over the devices."""
+        count = self.mesh.size
+        if batch_size % count:
+            near = max(1, round(batch_size / count)) * count
+            raise UserError(f'batch_size {batch_size} does not divide over {count} devices; {near} would')
 
     @property
     def host(self) -> Host:
@@ -53,12 +59,17 @@ class DataParallel:
         """A batch of which each host has its part, each device given its own."""
         return {name: jax.make_array_from_process_local_data(self.split, value) for name, value in batch.items()}
 
-    def batch_shapes(self, batch_size: int, image_shape: tuple[int, ...]) -> dict[str, jax.ShapeDtypeStruct]:
-        """What `put_batch` makes of a training batch, without one."""
-        shapes = {'image': ((batch_size, *image_shape), np.uint8), 'label': ((batch_size,), np.int32)}
+    def shapes(self, arrays: Mapping[str, tuple[tuple[int, ...], Any]]) -> dict[str, jax.ShapeDtypeStruct]:
+        """What `put_batch` makes of a batch of such arrays, each a shape and a dtype, without one."""
         return {
-            name: jax.ShapeDtypeStruct(shape, dtype, sharding=self.split) for name, (shape, dtype) in shapes.items()
+            name: jax.ShapeDtypeStruct(shape, dtype, sharding=self.split) for name, (shape, dtype) in arrays.items()
         }
+
+    def like(self, state: Any) -> Any:
+        """What `put_state` makes of a pytree of arrays or shapes, without it."""
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self.replicated), state
+        )  # fmt: skip
 
     def put_state(self, state):
         """A pytree that every host has whole and alike (`hosts.agree`), given to each device."""

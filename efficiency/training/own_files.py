@@ -21,7 +21,9 @@ _INSTALLED = {'site-packages', 'dist-packages'}
 NO_FILE, UNREADABLE = 'has no file', 'cannot be read'
 
 
-def own_files(config_file: str | None = None, more: Iterable[str] = (), network: type | None = None) -> dict[str, str]:
+def own_files(
+    config_file: str | None = None, more: Iterable[str] = (), defined_by: Iterable[type] = ()
+) -> dict[str, str]:
     """sha256 of the files of all modules that are loaded and are the user's own, by the modules' names.
 
     Those are what is neither Python's, nor installed, nor of this package, but for a network's.
@@ -29,7 +31,7 @@ def own_files(config_file: str | None = None, more: Iterable[str] = (), network:
     Args:
         config_file: taken for the config's.
         more: names of modules that are asked for though they may not be loaded; those with no file are left out.
-        network: a network, whose own modules of `efficiency.models` are added.
+        defined_by: what a run is of, as its network, whose own modules of `efficiency.models` are added.
     """
     found = {}
     for name, module in list(sys.modules.items()):
@@ -38,12 +40,12 @@ def own_files(config_file: str | None = None, more: Iterable[str] = (), network:
             found[name] = NO_FILE
         elif file is not None and (path := _own_path(file)):
             found[name] = digest_of(path)
-    if network is not None:
-        more = {*more, *_of_networks(network.__module__)}
+    for each in defined_by:
+        more = {*more, *_of_networks(each.__module__)}
         # By where its code is, as a module that was loaded by its path alone is not among those of Python.
-        file, _ = place_of(network)
-        if file and network.__module__ not in found and (path := _own_path(file)):
-            found[network.__module__] = digest_of(path)
+        file, _ = place_of(each)
+        if file and each.__module__ not in found and (path := _own_path(file)):
+            found[each.__module__] = digest_of(path)
     for name in set(more) - found.keys():
         if path := _file_of(name):
             found[name] = digest_of(path)

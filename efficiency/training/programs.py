@@ -1,19 +1,19 @@
 """The compiled programs of a run and what they cost: each compiled once, counted once, checked once."""
 
+import collections
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-from flax import linen as nn
 
-from efficiency.flops import Count, Operation, check_against_xla, count, count_jaxpr, tracing
+from efficiency.flops import Count, Operation, check_against_xla, count_jaxpr, tracing
 from efficiency.flops.xla import flops_when_compiled, flops_when_lowered
+from efficiency.tasks.task import Forward
 
 # The scope under which an optimizer's own multiplications are counted.
 OPTIMIZER_SCOPE = 'optimizer'
@@ -48,6 +48,29 @@ def without_optimizer(step: Count) -> Count:
     return Count(tuple(itertools.filterfalse(_is_the_optimizers, step.operations)))
 
 
+def per_example(total: int, examples: int) -> int | float:
+    """Each example's share of a total: whole, but where something does not grow with the batch."""
+    return total / examples if total % examples else total // examples
+
+
+def macs_per_example(stages: Iterable[tuple[int, int, Count, Count]]) -> dict[str, int | float]:
+    """What an example takes in a run, the optimizer's apart; where stages differ, the mean over their examples.
+
+    Args:
+        stages: of each its steps, its batch size, the counts of its forward pass over one example and of its step.
+
+    Returns:
+        'forward_dense', 'forward_real', 'train_dense', 'train_real'.
+    """
+    examples, sums = 0, collections.Counter()
+    for steps, batch_size, forward, step in stages:
+        examples += steps * batch_size
+        for name, count, times in (('forward', forward, steps * batch_size), ('train', without_optimizer(step), steps)):
+            sums[f'{name}_dense'] += times * count.dense_macs
+            sums[f'{name}_real'] += times * count.real_macs
+    return {name: per_example(total, examples) for name, total in sums.items()}
+
+
 def _is_the_optimizers(op: Operation) -> bool:
     return op.layer.split('/')[0] == OPTIMIZER_SCOPE
 
@@ -78,11 +101,10 @@ def trace_train_step(train_step: Callable, state: Any, batch: Any, precision: st
         return step.trace(state, batch)
 
 
-def trace_forward(model: nn.Module, state: Any, image_size: int, precision: str) -> jax.stages.Traced:
-    """Traces a network's forward pass over one example, as in evaluation; of its `state` the shapes matter."""
-    variables = {'params': state.params, 'batch_stats': state.batch_stats}
+def trace_forward(forward: Forward, variables: Any, precision: str) -> jax.stages.Traced:
+    """Traces a task's forward pass over one example, as in evaluation; of its `variables` the shapes matter."""
     with tracing(), multiplying(precision):
-        return jax.jit(forward_pass(model)).trace(variables, _one_image(image_size))
+        return jax.jit(forward.function).trace(variables, *forward.inputs)
 
 
 def compile_train_step(
@@ -113,17 +135,3 @@ def compile_train_step(
         compiled = traced.lower().compile()
         forward, step, lowered_flops = counted.result()
     return compiled, Cost(forward, step, lowered_flops, flops_when_compiled(compiled, jax.device_count()))
-
-
-def forward_count(model: nn.Module, variables: Any, image_size: int) -> Count:
-    """What a network's forward pass over one example costs, as in evaluation; `variables` may be shapes."""
-    return count(forward_pass(model), variables, _one_image(image_size))
-
-
-def _one_image(image_size: int) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-
-
-def forward_pass(model: nn.Module) -> Callable[[Any, jax.Array], jax.Array]:
-    """(variables, images) -> logits, as in evaluation."""
-    return lambda variables, images: model.apply(variables, images, train=False)

@@ -4,11 +4,14 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from efficiency.metrics import Metric
+
+if TYPE_CHECKING:
+    from efficiency.training.plan import Plan
 
 SECONDS_BETWEEN_LINES = 30
 _log = logging.getLogger('efficiency')
@@ -39,9 +42,9 @@ class Bar:
 class Progress(Bar):
     """Shows the steps of one process's share of a run."""
 
-    def __init__(self, done: int, total: int, steps_per_epoch: float):
-        super().__init__(total, initial=done, unit='step', smoothing=0.05)
-        self._steps_per_epoch = steps_per_epoch
+    def __init__(self, done: int, plan: 'Plan'):
+        super().__init__(plan.total_steps, initial=done, unit='step', smoothing=0.05)
+        self._plan = plan
 
     def line(self, text: str) -> None:
         _log.info(text)
@@ -53,7 +56,7 @@ class Progress(Bar):
             self._bar.update(done - self._bar.n)
         if loss is None:
             return
-        text = f'epoch {done / self._steps_per_epoch:.2f}, loss {loss:.4f}'
+        text = f'epoch {self._plan.examples_at(done) / self._plan.epoch_examples:.2f}, loss {loss:.4f}'
         if self._on_terminal:
             self._bar.set_description_str(text, refresh=False)
         if time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:

@@ -1,118 +1,132 @@
-"""What a config comes to: its data set, network, optimizer and number of steps, every mistake in it found."""
+"""What a config comes to: its task, its plan, and the programs of both, each made once; every mistake in it found."""
 
-import math
+import functools
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-from flax import linen as nn
+import jax
 from ml_collections import ConfigDict
 
-from efficiency import console
-from efficiency.data import datasets
-from efficiency.data.augment import ON_HOST, augmentation
-from efficiency.data.catalogue import open_source
-from efficiency.data.datasets import Dataset
-from efficiency.errors import UserError
-from efficiency.metrics import OF_CLASSES
-from efficiency.models import create_model
-from efficiency.models.layers import NormInGroups
+from efficiency.stages import stages_of
+from efficiency.tasks import open_task, outline_task, task_entry
+from efficiency.tasks.task import Task
+from efficiency.training import hosts
+from efficiency.training.checkpoint import digest
 from efficiency.training.mesh import DataParallel
-from efficiency.training.metrics import check_tensorboard
-from efficiency.training.optimizer import make_optimizer, make_schedule
+from efficiency.training.plan import Plan, Stage, optimizer_of
+from efficiency.training.programs import trace_forward, trace_train_step
 from efficiency.training.settings import check_config
-from efficiency.training.step import make_train_step
+from efficiency.training.step import TrainState, init_state, make_train_step, state_shapes
 
 
-def opened(config: ConfigDict, data_dir: str | os.PathLike | None) -> tuple[ConfigDict, Dataset, int]:
-    """The config with what it left to the data set, the data set, and the number of steps; all mistakes found."""
-    check_config(config, OF_CLASSES)
-    network(config, 1)  # for its name and options
-    if config.augmentation:
-        augmentation(config.augmentation)
-    if config.tensorboard:
-        check_tensorboard()
-    # Names and divisions are checked before a large data set is read.
-    DataParallel(config.batch_size)
-    optimizer_of(config, 1, 1)
-    if config.target.value is None:
-        _open(config, data_dir)  # whether it is there at all is the first question
-        raise UserError(f'which target on {config.dataset}? It has no preset, so pass --config.target.value')
-    dataset = _load(config, data_dir)
-    if config.target.metric == 'top5' and dataset.num_classes <= 5 and not config.eval_only:
-        raise UserError(
-            f'config.target.metric is top5, and {config.dataset} has {dataset.num_classes} classes, of which any five '
-            'guesses are right; pass --config.target.metric=top1, and --config.target.value'
-        )
-    # Rounded, as 16.12 epochs of 4,000 are 2,015 steps of 32 and not a hair more.
-    total_steps = math.ceil(round(config.num_epochs * len(dataset.train) / config.batch_size, 6))
-    if not 1 <= total_steps < 2**31:
-        raise UserError(
-            f'config.num_epochs of {config.num_epochs:g} are {total_steps:g} steps; they must be from 1 to 2**31 - 1'
-        )
-    return settled(config, dataset), dataset, total_steps
+class Traced(NamedTuple):
+    """The traces of a stage: of its train step, and of the forward pass that the paper's convention counts."""
+
+    step: jax.stages.Traced
+    forward: jax.stages.Traced
 
 
-def _open(config, data_dir):
-    with console.hushed():
-        return open_source(config.dataset, data_dir)
+class Recipe:
+    """A run before its first step.
+
+    Attributes:
+        config: the task's, with what it left to the data.
+        task: what is trained, on what.
+        plan: in which steps.
+        devices: on which.
+    """
+
+    def __init__(self, task: Task, plan: Plan, devices: DataParallel):
+        self.config, self.task, self.plan, self.devices = task.config, task, plan, devices
+
+    @functools.cached_property
+    def drawn(self) -> TrainState:
+        """The state of the values that the seed draws, on the host."""
+        init_key, step_key = jax.random.split(jax.random.key(self.config.seed))
+        return init_state(self.task.init(init_key), self.plan.stages[0].optimizer, step_key)
+
+    @functools.cached_property
+    def start(self) -> TrainState:
+        """The state before the first step, on the host: as drawn, or of the weights of `config.init_from`."""
+        if not self.config.init_from:
+            return self.drawn
+        weights = dict(self.task.weights())
+        return self.drawn.replace(params=weights.pop('params'), extra=weights)
+
+    def agree(self, name: str, arrays: Any) -> None:
+        """Checks that every host has the same data, and the same arrays, which are called by a name.
+
+        Raises:
+            UserError: if not.
+            DataError: if an example that must be read for it is damaged.
+        """
+        if hosts.count() > 1:
+            self.task.check_readable()  # or it would be said that hosts differ, where an example is damaged on one
+        hosts.agree(lambda: {'the data': self.task.description['fingerprint'], name: digest(arrays)})
+
+    def state_in(self, stage: Stage) -> TrainState:
+        """The shapes of a stage's state, on the devices."""
+        return self.devices.like(state_shapes(self.drawn.variables, stage.optimizer))
+
+    def trace(self) -> list[Traced]:
+        """The programs of each stage."""
+        return [self._traced(stage) for stage in self.plan.stages]
+
+    def _traced(self, stage: Stage) -> Traced:
+        state, precision = self.state_in(stage), self.config.precision
+        batch = self.devices.shapes(self.task.batch_shapes(stage.config))
+        step = trace_train_step(train_step_of(self.task, stage.config, stage.optimizer), state, batch, precision)
+        return Traced(step, trace_forward(self.task.forward(stage.config), state.variables, precision))
 
 
-def _load(config, data_dir):
-    with console.hushed():
-        return datasets.load(
-            config.dataset, (config.train_split, config.eval_split), config.image_size, data_dir,
-            as_stored=config.augmentation in ON_HOST,
-        )  # fmt: skip
+def opened(config: ConfigDict, data_dir: str | os.PathLike | None, trains: bool = True) -> Recipe:
+    """What a config comes to, all mistakes in it found.
+
+    Args:
+        config: see `configs/common.py`.
+        data_dir: see `efficiency.tasks.open_task`.
+        trains: whether it is to be trained to its target.
+
+    Raises:
+        UserError: for a mistake in the config, or if its data are not there.
+        DataError: if an example that must be read for it is damaged.
+    """
+    config = _checked(config)
+    # Names and divisions are checked before large data are read.
+    devices = DataParallel(config.batch_size)
+    for _, stage in stages_of(config):
+        devices.check(stage.batch_size)
+    task = open_task(config, data_dir)
+    if trains:
+        task.check_target()
+    for _, stage in stages_of(task.config) if config.stages else ():
+        task.check_stage(stage)
+    return Recipe(task, Plan(task.config, task.epoch_examples), devices)
 
 
-def settled(config: ConfigDict, dataset: Dataset) -> ConfigDict:
-    """The config with what it left to the data set."""
-    config = ConfigDict(config.to_dict())
-    config.image_size, config.eval_split = dataset.image_size, dataset.eval_split
-    config.augmentation = config.augmentation or ('shift' if dataset.one_size else 'resized_crop_flip')
+def outlined(
+    config: ConfigDict, data_dir: str | os.PathLike | None = None, known: Mapping[str, Any] = MappingProxyType({})
+) -> Task:
+    """The task of a config as far as its shapes go; see `efficiency.tasks.outline_task`.
+
+    Raises:
+        UserError: for a mistake in the config, or if its data are not there.
+    """
+    return outline_task(_checked(config), data_dir, known)
+
+
+def _checked(config: ConfigDict) -> ConfigDict:
+    config = check_config(config)
+    check = task_entry(config.task).check
+    for _, stage in stages_of(config):
+        if check:
+            check(stage)
+        optimizer_of(stage)
     return config
 
 
-def shapes_of_data(config: ConfigDict, data_dir: str | os.PathLike | None) -> tuple[ConfigDict, int, int]:
-    """The config with what it left to the data set, and the data's classes and channels; no image is read for a preset.
-
-    Raises:
-        UserError: if the data set is not there.
-    """
-    if config.image_size and config.augmentation:
-        source = _open(config, data_dir)
-        return config, source.num_classes, source.image_shape[2] if source.image_shape else 3
-    dataset = _load(config, data_dir)
-    return settled(config, dataset), dataset.num_classes, dataset.train.image_shape[2]
-
-
-def train_step_of(config: ConfigDict, dataset: Dataset, total_steps: int) -> tuple[nn.Module, Any, Callable]:
-    """The network of a settled config, its optimizer, and the train step of both on a data set."""
-    model = network(config, dataset.num_classes)
-    optimizer = optimizer_of(config, total_steps, len(dataset.train))
-    augment = augmentation(config.augmentation)
-    return model, optimizer, make_train_step(model, optimizer, augment, dataset.mean, dataset.std)
-
-
-def network(config: ConfigDict, num_classes: int) -> nn.Module:
-    """The network of a config, which normalises as the config says."""
-    name, options = network_and_options(config)
-    model = create_model(name, num_classes, config.image_size, jnp.dtype(config.precision), options)
-    return NormInGroups(model, config.batch_norm_group) if config.batch_norm_group else model
-
-
-def network_and_options(config: ConfigDict) -> tuple[str, dict[str, Any]]:
-    """The name of a config's network, and the options that the config sets."""
-    options = config.model.to_dict()
-    return options.pop('name'), options
-
-
-def optimizer_of(config: ConfigDict, total_steps: int, num_train: int) -> Any:
-    """The optimizer of a config, with its schedule over a run of that many steps; warm-up takes half at the most."""
-    warmup_steps = min(round(config.warmup_epochs * num_train / config.batch_size), total_steps // 2)
-    schedule = make_schedule(config.schedule, config.learning_rate, total_steps, warmup_steps)
-    return make_optimizer(
-        config.optimizer.name, schedule, config.weight_decay, config.optimizer.momentum, config.gradient_clip_norm
-    )
+def train_step_of(task: Task, config: ConfigDict, optimizer: Any) -> Callable:
+    """The train step of a stage's config, (state, batch) -> (state, loss)."""
+    return make_train_step(task.loss(config), optimizer)

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from efficiency import records
 from efficiency.errors import UserError
 from efficiency.training.checkpoint import Checkpoints
-from efficiency.training.recipe import network
+from efficiency.training.recipe import outlined
 
 
 def load_run(workdir: str | os.PathLike) -> tuple[nn.Module, dict, records.Record]:
@@ -26,9 +26,9 @@ def load_run(workdir: str | os.PathLike) -> tuple[nn.Module, dict, records.Recor
         state, _ = restored
     finally:
         checkpoints.close()
-    variables = jax.tree.map(np.asarray, {name: state.get(name) or {} for name in ('params', 'batch_stats')})
     try:
-        model = network(ConfigDict(record['config']), record['dataset']['num_classes'])
+        task = outlined(ConfigDict(record['config']), known=record['dataset'])
     except (AttributeError, KeyError, TypeError, ValueError, UserError) as error:
         raise records.RecordError(f'the config in {workdir} makes no network: {error}') from error
-    return model, variables, record
+    variables = {name: found for name, found in state.items() if name not in ('step', 'key', 'opt_state')}
+    return task.network, jax.tree.map(np.asarray, variables), record

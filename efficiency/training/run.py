@@ -2,21 +2,24 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from efficiency import records
-from efficiency.data.datasets import Dataset
 from efficiency.errors import UserError
-from efficiency.metrics import OF_CLASSES
+from efficiency.tasks import task_entry
+from efficiency.tasks.evaluation import Evaluated
+from efficiency.tasks.task import Task
 from efficiency.training import provenance
 from efficiency.training.clock import Clock
 from efficiency.training.code import Code
-from efficiency.training.programs import Cost
+from efficiency.training.plan import Stage
+from efficiency.training.programs import Cost, macs_per_example
+from efficiency.training.recipe import Recipe
 from efficiency.training.settings import differing_keys
 
 _log = logging.getLogger('efficiency')
+_FORWARD = 'forward_dense_macs_per_example'
 
 
 @dataclasses.dataclass
@@ -24,25 +27,27 @@ class Run:
     """The part of a run that is not arrays; `progress` goes into its checkpoints, `record` into `run.json`.
 
     Attributes:
+        recipe: what it is a run of.
+        costs: of each stage of its plan.
         matmul_peak: multiply-adds a second that the devices reach at best (`efficiency.training.peak`).
         programs: the compiled train steps that the run has used, in order, with the steps taken by each. A run that
             goes on under another executable (other devices, another compiler) bills the old steps at the old cost.
         code: what the run is of beside its config.
         curve: one point an evaluation, see `efficiency.records`.
-        eval_examples: evaluated so far.
+        eval_examples, eval_macs: evaluated so far, and the dense macs that this took.
         resumed_from: the steps of the checkpoints that the run went on from.
         saved_place: the `place` of the checkpoint that it went on from last; where it began, if there is none.
     """
 
-    config: ConfigDict
-    dataset: Dataset
-    cost: Cost
+    recipe: Recipe
+    costs: Sequence[Cost]
     code: Code
     clock: Clock
     matmul_peak: float
     programs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     curve: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     eval_examples: int = 0
+    eval_macs: int = 0
     resumed_from: list[int] = dataclasses.field(default_factory=list)
 
     def __post_init__(self):
@@ -51,22 +56,29 @@ class Run:
             'versions': provenance.versions(),
             'git': provenance.git_state(),
         }
-        self.programs.append(self._this_program())
+        self.config, self.task, self.plan = self.recipe.config, self.recipe.task, self.recipe.plan
+        self.metrics = task_entry(self.config.task).metrics
+        self._planned = [self._program(stage) for stage in self.plan.stages]
+        self.programs.append(dict(self._planned[0]))
         self._find_crossing()
         self.saved_place = self.place
 
-    def _this_program(self) -> dict[str, Any]:
-        step = self.cost.step
+    def _program(self, stage: Stage) -> dict[str, Any]:
+        cost = self.costs[stage.number]
         return {
             'steps': 0,
-            'batch_size': self.config.batch_size,
-            'image_size': self.config.image_size,
-            'train_dense_macs_per_step': step.dense_macs,
-            'train_real_macs_per_step': step.real_macs,
-            'optimizer_dense_macs_per_step': self.cost.optimizer.dense_macs,
-            'train_dense_macs_per_step_by_kind': {kind: part.dense_macs for kind, part in step.by_kind().items()},
-            'compiled_flops_per_step': self.cost.compiled_flops,
-            'traced': self.code.step._asdict(),
+            'stage': stage.number,
+            'from_epoch': stage.from_epoch,
+            'batch_size': stage.config.batch_size,
+            **self.task.stage_settings(stage.config),
+            'forward_dense_macs_per_example': cost.forward.dense_macs,
+            'forward_real_macs_per_example': cost.forward.real_macs,
+            'train_dense_macs_per_step': cost.step.dense_macs,
+            'train_real_macs_per_step': cost.step.real_macs,
+            'optimizer_dense_macs_per_step': cost.optimizer.dense_macs,
+            'train_dense_macs_per_step_by_kind': {kind: part.dense_macs for kind, part in cost.step.by_kind().items()},
+            'compiled_flops_per_step': cost.compiled_flops,
+            'traced': self.code.steps[stage.number]._asdict(),
         }
 
     @property
@@ -84,53 +96,62 @@ class Run:
     def _find_crossing(self, start: int = 0) -> None:
         """Looks for the target's crossing in the curve from a point on, before which there is none."""
         curve = self.curve[start:]
-        self._first_crossing = records.first_crossing(curve, self.target, OF_CLASSES)
-        self._interpolated_crossing = records.interpolated_crossing(curve, self.target, OF_CLASSES)
+        self._first_crossing = records.first_crossing(curve, self.target, self.metrics)
+        self._interpolated_crossing = records.interpolated_crossing(curve, self.target, self.metrics)
 
-    def add_step(self) -> None:
-        """One more step of the program that runs now."""
+    def add_step(self, stage: Stage) -> None:
+        """One more step, of a stage."""
+        if self.programs[-1]['stage'] != stage.number:
+            self.programs.append(dict(self._planned[stage.number]))
         self.programs[-1]['steps'] += 1
 
     def forget_steps(self, count: int) -> None:
-        """The newest steps of the program that runs now were begun and never finished."""
-        self.programs[-1]['steps'] -= count
+        """The newest steps were begun and never finished."""
+        for program in reversed(self.programs):
+            forgotten = min(count, program['steps'])
+            program['steps'] -= forgotten
+            count -= forgotten
 
-    def add_evaluation(self, metrics: dict[str, float]) -> dict[str, Any]:
+    def add_evaluation(self, found: Evaluated) -> dict[str, Any]:
         """Adds a point to the curve: where the run is, and what the evaluation found."""
-        examples = sum(program['steps'] * program['batch_size'] for program in self.programs)
-        compiled = [program['compiled_flops_per_step'] for program in self.programs]
+        examples = self._sum('batch_size')
         point = {
             'step': self.steps,
             'examples': examples,
-            'epochs': examples / len(self.dataset.train),
-            'paper_macs': 3 * self.cost.forward.dense_macs * examples,
-            'train_macs': sum(p['steps'] * p['train_dense_macs_per_step'] for p in self.programs),
-            'compiled_flops': None
-            if None in compiled
-            else sum(p['steps'] * p['compiled_flops_per_step'] for p in self.programs),
+            'epochs': examples / self.plan.epoch_examples,
+            'paper_macs': 3 * sum(p['steps'] * p['batch_size'] * p[_FORWARD] for p in self.programs),
+            'train_macs': self._sum('train_dense_macs_per_step'),
+            'compiled_flops': self._sum('compiled_flops_per_step'),
             'train_seconds': self.clock.seconds['train'],
-            **metrics,
+            **found.metrics,
         }
         self.curve.append(point)
         if not self.reached_target:
             # The point before is needed to interpolate.
             self._find_crossing(max(0, len(self.curve) - 2))
-        self.eval_examples += len(self.dataset.eval)
+        self.eval_examples += found.examples
+        self.eval_macs += found.dense_macs
         return point
+
+    def _sum(self, key: str) -> float | None:
+        """Over all steps so far; None where a program has none of it."""
+        each = [program[key] for program in self.programs]
+        return None if None in each else sum(p['steps'] * p[key] for p in self.programs)
 
     @property
     def place(self) -> tuple[int, int, str | None]:
         """How far the run is, on which images: what a checkpoint would have that is new, if this is."""
-        return self.steps, len(self.curve), self.dataset.description.get('sample')
+        return self.steps, len(self.curve), self.task.description.get('sample')
 
     def progress(self) -> dict[str, Any]:
         """What a checkpoint keeps of this."""
-        return identity(self.config, self.dataset) | {
-            'sample': self.dataset.description.get('sample'),
+        return identity(self.task) | {
+            'sample': self.task.description.get('sample'),
             'code': self.code.kept,
             'programs': self.programs,
             'curve': self.curve,
             'eval_examples': self.eval_examples,
+            'eval_macs': self.eval_macs,
             'resumed_from': self.resumed_from,
             'seconds': dict(self.clock.seconds),
         }
@@ -140,17 +161,21 @@ class Run:
 
         The time spent since this process started is added to its clock.
         """
-        *before, last = progress['programs']
-        if {**last, 'steps': 0} == self.programs[0]:
+        # Runs from before there were stages have one, and do not say so.
+        older = {key: self._planned[0][key] for key in ('stage', 'from_epoch', _FORWARD)}
+        *before, last = ({**older, **program} for program in progress['programs'])
+        planned = self._planned[self.plan.stage_of_state(steps_of(progress)).number]
+        if {**last, 'steps': 0} == planned:
             self.programs = [*before, last]
         else:
-            self.programs = [*before, last, *self.programs]
+            self.programs = [*before, last, dict(planned)]
         # What it began with; not known of a run that is older than that.
         began = progress.get('code') or {}
         self.code = self.code._replace(**{name: began.get(name) for name in ('initial_sha256', 'init_from_sha256')})
         self.curve = list(progress['curve'])
         self._find_crossing()
         self.eval_examples = progress['eval_examples']
+        self.eval_macs = progress.get('eval_macs', self.eval_examples * older[_FORWARD])
         self.resumed_from = [*progress['resumed_from'], self.steps]
         self.saved_place = self.steps, len(self.curve), progress.get('sample')
         # A process that was killed before its first checkpoint has left its restart in the record alone.
@@ -162,46 +187,46 @@ class Run:
 
     def record(self, status: str, failure: str | None = None) -> records.Record:
         """The run record as of now."""
-        config, step = self.config, self.cost.step
-        batch_size, seconds = config.batch_size, self.clock.seconds
-        on_network = step.dense_macs - self.cost.optimizer.dense_macs
-        real_on_network = step.real_macs - self.cost.optimizer.real_macs
-        rate = self.steps / seconds['train'] if seconds['train'] else 0.0
-        compiled = self.cost.compiled_flops
+        config, seconds = self.config, self.clock.seconds
+        now = self.plan.stage_at(self.steps)
+        cost = self.costs[now.number]
+        compiled, dense = cost.compiled_flops, cost.step.dense_macs
+        rate = 1 / seconds['train'] if seconds['train'] else 0.0
+        macs_per_second = rate * self._sum('train_dense_macs_per_step')
         return {
             'schema_version': records.SCHEMA_VERSION,
             'status': status,
             'model': config.model.name,
             'config': config.to_dict(),
             'seed': config.seed,
-            'dataset': self.dataset.description,
+            'task': config.task,
+            'dataset': self.task.description,
+            'metrics': {name: metric.to_dict() for name, metric in self.metrics.items()},
             'target': self.target,
             'first_crossing': self._first_crossing,
             'interpolated_crossing': self._interpolated_crossing,
             'final': self.curve[-1] if self.curve else None,
             'curve': self.curve,
-            'macs_per_example': {
-                'forward_dense': self.cost.forward.dense_macs,
-                'forward_real': self.cost.forward.real_macs,
-                'train_dense': _whole(on_network, batch_size),
-                'train_real': _whole(real_on_network, batch_size),
-            },
+            'macs_per_example': macs_per_example(
+                (stage.steps, stage.config.batch_size, cost.forward, cost.step)
+                for stage, cost in zip(self.plan.stages, self.costs, strict=True)
+            ),
             'programs': self.programs,
             'xla': {
-                'lowered_flops_per_step': self.cost.lowered_flops,
+                'lowered_flops_per_step': cost.lowered_flops,
                 'compiled_flops_per_step': compiled,
-                'compiled_over_train_dense': compiled / (2 * step.dense_macs) if compiled else None,
+                'compiled_over_train_dense': compiled / (2 * dense) if compiled else None,
             },
             'evaluation': {
                 'examples': self.eval_examples,
-                'dense_macs': self.eval_examples * self.cost.forward.dense_macs,
+                'dense_macs': self.eval_macs,
             },
             'clock': {f'{phase}_seconds': value for phase, value in seconds.items()},
             'throughput': {
-                'examples_per_second': rate * batch_size,
-                'train_dense_macs_per_second': rate * step.dense_macs,
+                'examples_per_second': rate * self._sum('batch_size'),
+                'train_dense_macs_per_second': macs_per_second,
                 'matmul_peak_macs_per_second': self.matmul_peak,
-                'share_of_peak': rate * step.dense_macs / self.matmul_peak,
+                'share_of_peak': macs_per_second / self.matmul_peak,
             },
             'precision': config.precision,
             'code': self.code.kept,
@@ -211,21 +236,21 @@ class Run:
         }
 
 
-def identity(config: ConfigDict, dataset: Dataset) -> dict[str, Any]:
+def identity(task: Task) -> dict[str, Any]:
     """What a checkpoint must share with the run that goes on from it."""
-    return {'config': config.to_dict(), 'fingerprint': dataset.fingerprint}
+    return {'config': task.config.to_dict(), 'fingerprint': task.description['fingerprint']}
 
 
-def check_identity(progress: dict[str, Any], config: ConfigDict, dataset: Dataset) -> None:
+def check_identity(progress: dict[str, Any], task: Task) -> None:
     """Checks that a checkpoint's progress is of this run.
 
     Raises:
-        UserError: if it is of another config, or of other images.
+        UserError: if it is of another config, or of other data.
     """
-    ours = identity(config, dataset)
+    ours = identity(task)
     theirs = {key: progress[key] for key in ours}
     theirs['config'] = records.completed_config(theirs['config'])
-    if dataset.is_of(theirs['fingerprint'], progress.get('sample')):
+    if task.is_of(progress):
         theirs['fingerprint'] = ours['fingerprint']
     keys = differing_keys(ours, theirs)
     if keys:
@@ -238,8 +263,3 @@ def check_identity(progress: dict[str, Any], config: ConfigDict, dataset: Datase
 def steps_of(progress: dict[str, Any]) -> int:
     """How many steps a checkpoint's run had taken."""
     return sum(program['steps'] for program in progress['programs'])
-
-
-def _whole(total: int, parts: int) -> int | float:
-    """A share of a whole, as an integer where it is one."""
-    return total // parts if total % parts == 0 else total / parts

@@ -3,9 +3,8 @@
 import difflib
 import hashlib
 import json
-import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -13,132 +12,100 @@ from ml_collections import ConfigDict
 from efficiency.errors import UserError, shown
 from efficiency.metrics import Metric
 from efficiency.records import LATER_CONFIG_KEYS
+from efficiency.stages import check_stages, same_settings, stages_of
+from efficiency.tasks import own_metrics, own_settings, task_entry
+from efficiency.values import ABOVE_ZERO, AT_LEAST_ZERO, NAME, SECTION, TRUTH, Rule, is_number, number, one_of, whole
 
-# Far above what any machine trains at once, far below what the smallest slip of a key makes of a number.
-_MOST_EXAMPLES, _LARGEST_IMAGE = 2**20, 2**12
+# Far above what any machine trains at once.
+_MOST_EXAMPLES = 2**20
 _PRECISIONS = ('float32', 'bfloat16')
+# Keys that a config may leave out, and what they are then.
+_DEFAULTS = {
+    'gradient_clip_norm': 0.0,
+    'init_from': '',
+    'precision': 'float32',
+    'seed': 0,
+    'stop_at_target': True,
+    'warmup_epochs': 0.0,
+    'weight_decay': 0.0,
+} | LATER_CONFIG_KEYS
 
-_Rule = tuple[Callable[[Any], bool], str]
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return _is_whole(value) or isinstance(value, float)
-
-
-def _whole(low: int, high: int) -> _Rule:
-    return lambda v: _is_whole(v) and low <= v <= high, f'a whole number from {low} to {high}'
-
-
-def _number(low: float, high: float) -> _Rule:
-    return lambda v: _is_number(v) and low <= v <= high, f'a number from {low:g} to {high:g}'
-
-
-def _above_zero() -> _Rule:
-    return lambda v: _is_number(v) and 0 < v < math.inf, 'a number above 0'
-
-
-def _at_least_zero() -> _Rule:
-    return lambda v: _is_number(v) and 0 <= v < math.inf, 'a number, at least 0'
-
-
-def _one_of(values: tuple[str, ...]) -> _Rule:
-    return lambda v: isinstance(v, str) and v in values, ' or '.join(values)
-
-
-def _or_none(rule: _Rule, otherwise: str) -> _Rule:
-    return lambda v: v is None or rule[0](v), f'{rule[1]}, or nothing: {otherwise}'
-
-
-_NAME: _Rule = (lambda v: isinstance(v, str) and v != '', 'a name')
-_TRUTH: _Rule = (lambda v: isinstance(v, bool), 'True or False')
-_SECTION: _Rule = (lambda v: isinstance(v, ConfigDict), 'a section with keys of its own')
-
-_RULES: dict[str, _Rule] = {
-    'augmentation': _or_none(_NAME, 'shift, or resized_crop_flip where images differ in size'),
-    'batch_norm_group': (
-        lambda v: _is_whole(v) and 0 <= v <= _MOST_EXAMPLES,
-        'a whole number of examples that divides batch_size, or 0: the whole batch',
-    ),
-    'batch_size': _whole(1, _MOST_EXAMPLES),
-    'dataset': _NAME,
-    'eval_batch_size': _whole(1, _MOST_EXAMPLES),
-    'eval_only': _TRUTH,
-    'eval_every': _number(1e-9, 1e9),
-    'eval_split': _or_none(_NAME, 'the first there is of validation, val and test'),
-    'gradient_clip_norm': _at_least_zero(),
-    'image_size': _or_none(_whole(1, _LARGEST_IMAGE), "the images' own"),
-    'init_from': (lambda v: isinstance(v, str), 'the path of a safetensors file, or nothing'),
-    'learning_rate': _above_zero(),
-    'model': _SECTION,
-    'model.name': _NAME,
-    'num_epochs': _number(1e-9, 1e9),
-    'optimizer': _SECTION,
-    'optimizer.momentum': (lambda v: _is_number(v) and 0 <= v < 1, 'a number, at least 0 and below 1'),
-    'optimizer.name': _NAME,
-    'precision': _one_of(_PRECISIONS),
-    'preset': _NAME,
-    'schedule': _NAME,
-    'seed': _whole(0, 2**31 - 1),
-    'stop_at_target': _TRUTH,
-    'target': _SECTION,
-    'tensorboard': _TRUTH,
-    'train_split': _NAME,
-    'warmup_epochs': _number(0, 1e9),
-    'weight_decay': _at_least_zero(),
+# Of every task; what else a config has is its task's.
+_RULES: dict[str, Rule] = {
+    'batch_size': whole(1, _MOST_EXAMPLES),
+    'dataset': NAME,
+    'eval_only': TRUTH,
+    'eval_every': number(1e-9, 1e9),
+    'gradient_clip_norm': AT_LEAST_ZERO,
+    'init_from': Rule(lambda v: isinstance(v, str), 'the path of a safetensors file, or nothing'),
+    'learning_rate': ABOVE_ZERO,
+    'model': SECTION,
+    'model.name': NAME,
+    'num_epochs': number(1e-9, 1e9),
+    'optimizer': SECTION,
+    'optimizer.momentum': Rule(lambda v: is_number(v) and 0 <= v < 1, 'a number, at least 0 and below 1'),
+    'optimizer.name': NAME,
+    'precision': one_of(_PRECISIONS),
+    'preset': NAME,
+    'schedule': NAME,
+    'seed': whole(0, 2**31 - 1),
+    'stages': Rule(lambda v: isinstance(v, list | tuple), 'a sequence of pairs, (from epoch, {keys}), or empty'),
+    'stop_at_target': TRUTH,
+    'target': SECTION,
+    'task': NAME,
+    'tensorboard': TRUTH,
+    'warmup_epochs': number(0, 1e9),
+    'weight_decay': AT_LEAST_ZERO,
 }
 
 
-def _rules(metrics: Mapping[str, Metric], target: Any = None) -> dict[str, _Rule]:
-    """All rules, those of a target on one of these metrics among them; `target` is its name, where it is known."""
-    of_target = [metrics[target]] if isinstance(target, str) and target in metrics else list(metrics.values())
-    return _RULES | {
-        'target.metric': _one_of(tuple(metrics)),
-        'target.value': (
-            lambda v: v is None or any(metric.is_level(v) for metric in of_target),
-            ' or '.join(dict.fromkeys(metric.wanted for metric in of_target)),
+def _of_target(metrics: Mapping[str, Metric], target: Any = None) -> dict[str, Rule]:
+    """The rules of a target on one of these metrics; `target` is its name, where it is known."""
+    known = isinstance(target, str) and target in metrics
+    levels = [metrics[target]] if known else list(metrics.values())
+    return {
+        'target.metric': one_of(tuple(metrics)),
+        'target.value': Rule(
+            lambda v: v is None or any(metric.is_level(v) for metric in levels),
+            ' or '.join(dict.fromkeys(metric.wanted for metric in levels)),
         ),
     }
 
 
-def wanted(key: str, metrics: Mapping[str, Metric]) -> str | None:
-    """What the value of a key must be, in words, of a task with these metrics; None where there is no such key."""
-    rules = _rules(metrics)
-    return rules[key][1] if key in rules else None
+def wanted(key: str) -> str | None:
+    """What the value of a key must be, in words; None where no task has such a key."""
+    rules = own_settings() | _RULES | _of_target(own_metrics())
+    return rules[key].words if key in rules else None
 
 
-def check_config(config: ConfigDict, metrics: Mapping[str, Metric]) -> None:
-    """Checks that a config has every key, no other, and each with a value that can be.
+def check_config(config: ConfigDict) -> ConfigDict:
+    """Checks that a config has every key that it needs, no other, and each with a value that can be.
 
-    Args:
-        metrics: of the config's task, any of which can be its target.
+    Returns:
+        The config with what it left out.
 
     Raises:
         UserError: for the first that is wrong, with what would be right.
     """
     if not isinstance(config, ConfigDict):
         raise UserError(f'get_config returned {type(config).__name__}; it must return an ml_collections.ConfigDict')
+    task = config.get('task', LATER_CONFIG_KEYS['task'])
+    if not _RULES['task'].allows(task):
+        raise UserError(f'config.task is {shown(task)}; it must be {_RULES["task"].words}')
+    entry = task_entry(task)
     target = config.get('target')
-    rules = _rules(metrics, target.get('metric') if isinstance(target, ConfigDict) else None)
-    for key, (ok, words) in sorted(rules.items()):
-        *sections, name = key.split('.')
-        holder = config
-        for section in sections:
-            holder = holder[section]
-        if name not in holder:
-            raise UserError(f'the config has no {key}; configs/common.py shows what a config needs')
-        value = holder[name]
-        if not ok(value):
-            raise UserError(f'config.{key} is {shown(value)}; it must be {words}')
-    inside = [f'{key}.{name}' for key in config if isinstance(config[key], ConfigDict) for name in config[key]]
-    for key in [*config, *inside]:
-        if key not in rules and not key.startswith('model.'):  # those are the network's to check
-            near = difflib.get_close_matches(str(key), rules, n=1)
-            hint = f'did you mean {near[0]}?' if near else 'configs/common.py shows those there are'
-            raise UserError(f'the config has the key {shown(key)}, which means nothing here; {hint}')
+    metric = target.get('metric') if isinstance(target, ConfigDict) else None
+    rules = _RULES | dict(entry.settings) | _of_target(entry.metrics, metric)
+    left_out = {key: value for key, value in (_DEFAULTS | dict(entry.defaults)).items() if key in rules}
+    config = ConfigDict({**left_out, **config.to_dict()})
+    _check_keys(config, rules)
+    _check_values(config, rules)
+    check_stages(config, entry.stage_keys)
+    for from_epoch, stage in stages_of(config) if config.stages else ():
+        try:
+            _check_values(stage, rules)
+        except UserError as error:
+            raise UserError(f'in the stage from epoch {from_epoch:g}, {error}') from error
     try:
         json.dumps(config.to_dict(), allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -148,10 +115,35 @@ def check_config(config: ConfigDict, metrics: Mapping[str, Metric]) -> None:
             f'config.dataset is {shown(config.dataset)}, but target and recipe are those of {config.preset}; choose '
             f'a data set together with its recipe, as in --config=configs/shufflenet.py:{config.dataset}'
         )
-    batch, group = config.batch_size, config.batch_norm_group
-    if group and batch % group:
-        near = min((size for size in range(1, batch + 1) if batch % size == 0), key=lambda size: abs(size - group))
-        raise UserError(f'config.batch_norm_group {group} does not divide batch_size {batch}; {near} would')
+    return config
+
+
+def _check_keys(config: ConfigDict, rules: dict[str, Rule]) -> None:
+    for key in sorted(rules):
+        *sections, name = key.split('.')
+        holder = config
+        for section in sections:
+            holder = holder[section]
+            if not isinstance(holder, ConfigDict):
+                raise UserError(f'config.{section} is {shown(holder)}; it must be {rules[section].words}')
+        if name not in holder:
+            raise UserError(f'the config has no {key}; configs/common.py shows what a config needs')
+    inside = [f'{key}.{name}' for key in config if isinstance(config[key], ConfigDict) for name in config[key]]
+    for key in [*config, *inside]:
+        if key not in rules and not key.startswith('model.'):  # those are the network's to check
+            near = difflib.get_close_matches(str(key), rules, n=1)
+            hint = f'did you mean {near[0]}?' if near else 'configs/common.py shows those there are'
+            raise UserError(f'the config has the key {shown(key)}, which means nothing here; {hint}')
+
+
+def _check_values(config: ConfigDict, rules: dict[str, Rule]) -> None:
+    for key, rule in sorted(rules.items()):
+        *sections, name = key.split('.')
+        holder = config
+        for section in sections:
+            holder = holder[section]
+        if not rule.allows(holder[name]):
+            raise UserError(f'config.{key} is {shown(holder[name])}; it must be {rule.words}')
 
 
 def run_name(config: ConfigDict) -> str:
@@ -159,7 +151,8 @@ def run_name(config: ConfigDict) -> str:
 
     A key that is younger than the first runs changes nothing at the value that they stand for.
     """
-    settings = dict(item for item in config.to_dict().items() if item not in LATER_CONFIG_KEYS.items())
+    settings = same_settings(config.to_dict())
+    settings = dict(item for item in settings.items() if item not in LATER_CONFIG_KEYS.items())
     del settings['seed']
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     name = re.sub(r'[^\w.+-]', '_', f'{config.model.name}-{config.dataset}')
@@ -171,6 +164,7 @@ def differing_keys(ours: dict, theirs: dict, prefix: str = '') -> list[str]:
 
     A value of ours that is None differs from nothing: it stands for what their data set made of it.
     """
+    ours, theirs = same_settings(ours), same_settings(theirs)
     names = []
     for key in sorted(ours.keys() | theirs.keys()):
         mine, other = ours.get(key), theirs.get(key)

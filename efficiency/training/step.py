@@ -1,19 +1,14 @@
-"""The two programs of a run: one optimizer step, and the evaluation of one batch."""
+"""The train step: what a task's loss and an optimizer make of a state and a batch."""
 
 from collections.abc import Callable
 from typing import Any
 
 import flax
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
-from clu import metrics
-from flax import linen as nn
 
-from efficiency.data.augment import Augmentation, normalise
-from efficiency.models.initializers import initialise
-from efficiency.training.loss import loss_and_stats
+from efficiency.tasks.task import Loss
 from efficiency.training.programs import OPTIMIZER_SCOPE
 
 Batch = dict[str, jax.Array]
@@ -26,111 +21,80 @@ class TrainState:
     Attributes:
         step: int32, steps taken.
         key: (2,) uint32; step i draws from it folded with i.
+        params: what is trained.
+        extra: other collections of variables by name, as 'batch_stats', each a tree of arrays.
+        opt_state: the optimizer's.
     """
 
     step: jax.Array
     key: jax.Array
     params: Any
-    batch_stats: Any
+    extra: dict[str, Any]
     opt_state: optax.OptState
 
+    @property
+    def variables(self) -> dict[str, Any]:
+        """{'params': ..., **extra}."""
+        return {'params': self.params, **self.extra}
 
-def init_state(model: nn.Module, optimizer: optax.GradientTransformation, seed: int, image_size: int) -> TrainState:
-    """The state before the first step."""
-    init_key, step_key = jax.random.split(jax.random.key(seed))
-    variables = initialise(model, init_key, image_size)
+    @property
+    def named(self) -> dict[str, Any]:
+        """All of it by the names that checkpoints have: other collections stand beside the parameters."""
+        return {'step': self.step, 'key': self.key, **self.variables, 'opt_state': self.opt_state}
+
+    def renewed(self, named: dict[str, Any]) -> 'TrainState':
+        """A state of this one's structure, of arrays in the form of `named`."""
+        extra = {name: named[name] for name in self.extra}
+        return TrainState(named['step'], named['key'], named['params'], extra, named['opt_state'])
+
+
+def init_state(variables: dict[str, Any], optimizer: optax.GradientTransformation, key: jax.Array) -> TrainState:
+    """The state before the first step, on the host.
+
+    Args:
+        variables: {'params': ..., and other collections by name}, numpy arrays.
+        optimizer: whose state is new.
+        key: a jax key, which every step's randomness comes from.
+    """
+    extra = dict(variables)
+    params = extra.pop('params')
     return TrainState(
         step=np.zeros((), np.int32),
-        key=np.asarray(jax.random.key_data(step_key)),
-        params=variables['params'],
-        batch_stats=variables.get('batch_stats', {}),
-        opt_state=jax.jit(optimizer.init)(variables['params']),
+        key=np.asarray(jax.random.key_data(key)),
+        params=params,
+        extra=extra,
+        opt_state=jax.jit(optimizer.init)(params),
     )
 
 
+def state_shapes(variables: dict[str, Any], optimizer: optax.GradientTransformation) -> TrainState:
+    """The state of variables that are shapes, as shapes."""
+    extra = dict(variables)
+    params = extra.pop('params')
+    step, key = jax.ShapeDtypeStruct((), np.int32), jax.ShapeDtypeStruct((2,), np.uint32)
+    return TrainState(step, key, params, extra, jax.eval_shape(optimizer.init, params))
+
+
 def make_train_step(
-    model: nn.Module,
-    optimizer: optax.GradientTransformation,
-    augment: Augmentation,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
+    loss: Loss, optimizer: optax.GradientTransformation
 ) -> Callable[[TrainState, Batch], tuple[TrainState, jax.Array]]:
-    """One optimizer step: (state, {'image' (n, h, w, c) uint8, 'label' (n,)}) -> (state, mean loss of the batch)."""
+    """One optimizer step, to be jitted: (state, batch) -> (state, loss of the batch before the step).
+
+    Args:
+        loss: see `efficiency.tasks.task.Loss`.
+        optimizer: makes updates of gradients; what it multiplies is counted under its own scope.
+    """
 
     def train_step(state, batch):
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-        augment_key, dropout_key = jax.random.split(key)
-        images = normalise(augment(augment_key, batch['image']), mean, std)
 
         def loss_fn(params):
-            return loss_and_stats(model, params, state.batch_stats, images, batch['label'], dropout_key)
+            return loss(params, state.extra, batch, key)
 
-        (loss, batch_stats), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+        (found, extra), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
         with jax.named_scope(OPTIMIZER_SCOPE):
             updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        state = state.replace(step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state)
-        return state, loss
+        return state.replace(step=state.step + 1, params=params, extra=extra, opt_state=opt_state), found
 
     return train_step
-
-
-@flax.struct.dataclass
-class Total(metrics.Metric):
-    """The sum over all examples, exact where the values are integers."""
-
-    total: jax.Array
-
-    @classmethod
-    def of(cls, values: jax.Array) -> 'Total':
-        return cls(jnp.sum(values))
-
-    def merge(self, other: 'Total') -> 'Total':
-        return Total(self.total + other.total)
-
-    def compute(self) -> jax.Array:
-        return self.total
-
-
-@flax.struct.dataclass
-class EvalTotals(metrics.Collection):
-    """Over the examples seen: how many, how many right at the first and within five guesses, and the summed loss."""
-
-    examples: Total
-    top1: Total
-    top5: Total
-    loss: Total
-
-
-def make_eval_step(
-    model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Callable[[Any, Any, Batch], EvalTotals]:
-    """The totals of one batch: (params, batch_stats, {'image', 'label', 'mask' (n,) bool}) -> EvalTotals."""
-
-    def eval_step(params, batch_stats, batch):
-        variables = {'params': params, 'batch_stats': batch_stats}
-        logits = model.apply(variables, normalise(batch['image'], mean, std), train=False)
-        labels, mask = batch['label'], batch['mask']
-        rank = label_rank(logits, labels)
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        return EvalTotals.create_collection(
-            examples=Total.of(mask.astype(jnp.int32)),
-            top1=Total.of((mask & (rank < 1)).astype(jnp.int32)),
-            top5=Total.of((mask & (rank < 5)).astype(jnp.int32)),
-            loss=Total.of(jnp.where(mask, loss, 0.0)),
-        )
-
-    return eval_step
-
-
-def label_rank(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """How many classes stand before the right one: (n, classes), (n,) -> (n,) int32.
-
-    Of equal logits the lower class stands first, so that a network that says nothing is not right by chance of
-    the implementation; logits that are not finite put the label behind every rank that counts.
-    """
-    chosen = jnp.take_along_axis(logits, labels[:, None], axis=1)
-    classes = jnp.arange(logits.shape[1])
-    before = (logits > chosen) | ((logits == chosen) & (classes < labels[:, None]))
-    finite = jnp.all(jnp.isfinite(logits), axis=1)
-    return jnp.where(finite, jnp.sum(before, axis=1, dtype=jnp.int32), max(logits.shape[1], 5))

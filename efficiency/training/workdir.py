@@ -4,7 +4,6 @@ import contextlib
 import errno
 import fcntl
 import logging
-import os
 import pathlib
 import sys
 import tempfile
@@ -104,10 +103,3 @@ def log_file(workdir: pathlib.Path) -> Iterator[None]:
         logger.removeHandler(handler)
         with contextlib.suppress(OSError):  # of a line that could not be written, which was said then
             handler.close()
-
-
-def cache_dir() -> pathlib.Path:
-    """The per-user folder for what can be made again: compiled programs, counts that were checked."""
-    base = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
-    # Where the user has no home, expanduser leaves the ~ as it is.
-    return pathlib.Path(tempfile.gettempdir() if base.startswith('~') else base, 'efficiency')

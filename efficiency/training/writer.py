@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 from efficiency import records
-from efficiency.metrics import OF_CLASSES
 from efficiency.summary import summary
 from efficiency.training import hosts
 from efficiency.training.checkpoint import Checkpoints
@@ -35,10 +34,9 @@ def _by_host_0(method: Callable[..., None]) -> Callable[..., None]:
 class RunWriter:
     """Writes record, evaluations and checkpoints of a run, and shows how far it is; on other hosts it does nothing."""
 
-    def __init__(self, run: Run, workdir: pathlib.Path, checkpoints: Checkpoints | None, total_steps: int):
+    def __init__(self, run: Run, workdir: pathlib.Path, checkpoints: Checkpoints | None):
         """`checkpoints` is None on hosts other than host 0."""
         self._run, self._workdir, self._checkpoints = run, workdir, checkpoints
-        self._total_steps = total_steps
         self._records = records.Writer(workdir)
         self._written_at, self._write_seconds = -math.inf, 0.0
         self._saved, self._saved_at = run.saved_place, time.monotonic()
@@ -49,13 +47,13 @@ class RunWriter:
         """The first that is written and shown."""
         run = self._run
         self._opened.callback(self._checkpoints.close)
-        self._progress = Progress(run.steps, self._total_steps, len(run.dataset.train) / run.config.batch_size)
+        self._progress = Progress(run.steps, run.plan)
         self._opened.callback(self._progress.close)
         self._log = MetricsLog(self._workdir, run.curve, tensorboard=run.config.tensorboard)
         self._opened.callback(self._log.close)
         self.record('running')
         on = f', on {hosts.count()} hosts' if hosts.count() > 1 else ''
-        self._progress.line(f'training: {run.steps} of {self._total_steps} steps are done{on}')
+        self._progress.line(f'training: {run.steps} of {run.plan.total_steps} steps are done{on}')
 
     @_by_host_0
     def step(self, loss: float | None) -> None:
@@ -66,7 +64,7 @@ class RunWriter:
     def evaluation(self, point: dict[str, Any]) -> None:
         """Writes and shows a new point of the curve."""
         self._log.write(point)
-        self._progress.evaluation(point, self._run.target, OF_CLASSES)
+        self._progress.evaluation(point, self._run.target, self._run.metrics)
 
     def save_due(self) -> bool:
         """Whether so much was trained since the newest checkpoint that it would be a pity to lose."""
@@ -85,7 +83,7 @@ class RunWriter:
         if place == self._saved:
             return
         with self._run.clock.phase('checkpoint'):
-            self._checkpoints.save(self._run.steps, state, self._run.progress())
+            self._checkpoints.save(self._run.steps, state.named, self._run.progress())
         self._saved, self._saved_at = place, time.monotonic()
 
     @_by_host_0

@@ -7,13 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from efficiency.data.augment import augmentation, normalise
-from efficiency.data.batches import EvalBatches, Host, TrainBatches
-from efficiency.data.splits import ArraySplit
+from efficiency.data.batches import Arrays, BatchSpan, EvalBatches, Host, RunBatches, TrainBatches
 from efficiency.errors import UserError
 
 
 def split(n):
-    return ArraySplit(np.arange(n, dtype=np.uint8).reshape(n, 1, 1, 1), np.arange(n, dtype=np.int32))
+    return Arrays({'image': np.arange(n, dtype=np.uint8).reshape(n, 1, 1, 1), 'label': np.arange(n, dtype=np.int32)})
 
 
 @given(n=st.integers(1, 50), batch_size=st.integers(1, 70), seed=st.integers(0, 9), epochs=st.integers(1, 3))
@@ -21,18 +20,26 @@ def split(n):
 def test_every_epoch_sees_every_example_once_across_batch_borders(n, batch_size, seed, epochs):
     batches = TrainBatches(split(n), batch_size, seed)
     steps = -(-n * epochs // batch_size)
-    seen = np.concatenate([batches.at(step)['label'] for step in range(steps)])
+    seen = np.concatenate([batches.at(step * batch_size)['label'] for step in range(steps)])
     assert len(seen) == steps * batch_size
     for epoch in range(epochs):
         assert sorted(seen[epoch * n : (epoch + 1) * n]) == list(range(n))
     # A run that starts here sees what the run that came here would have seen.
     again = TrainBatches(split(n), batch_size, seed)
-    assert again.at(steps - 1)['label'].tolist() == seen[-batch_size:].tolist()
+    assert again.at((steps - 1) * batch_size)['label'].tolist() == seen[-batch_size:].tolist()
+
+
+def test_batches_of_another_size_go_on_where_those_before_have_ended():
+    small, large = TrainBatches(split(20), 4, 0), TrainBatches(split(20), 8, 0)
+    run = RunBatches([BatchSpan(0, 0, 4, small), BatchSpan(3, 12, 8, large)])
+    seen = np.concatenate([run.at(step)['label'] for step in range(4)])
+    assert sorted(seen) == list(range(20))
+    assert seen.tolist() == TrainBatches(split(20), 20, 0).at(0)['label'].tolist()
 
 
 def test_the_order_depends_on_epoch_and_seed():
     def order(seed, epoch):
-        return TrainBatches(split(40), 40, seed).at(epoch)['label'].tolist()
+        return TrainBatches(split(40), 40, seed).at(40 * epoch)['label'].tolist()
 
     assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
 

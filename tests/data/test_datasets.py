@@ -58,13 +58,13 @@ def test_mnist5k_is_mlxtends_mnist_split_4000_to_1000_stratified():
     images, labels = mnist_data()
     data = load('mnist5k', SPLITS, 28)
     assert (len(data.train), len(data.eval), data.num_classes) == (4000, 1000, 10)
-    assert np.bincount(data.train.labels).tolist() == [400] * 10
-    assert np.bincount(data.eval.labels).tolist() == [100] * 10
+    assert np.bincount(data.train.arrays['label']).tolist() == [400] * 10
+    assert np.bincount(data.eval.arrays['label']).tolist() == [100] * 10
     theirs = {image.tobytes(): label for image, label in zip(images.astype(np.uint8), labels, strict=True)}
     for split in (data.train, data.eval):
-        assert [theirs[image.tobytes()] for image in split.images] == split.labels.tolist()
-    assert as_set(data.train.images) | as_set(data.eval.images) == set(theirs)
-    assert not as_set(data.train.images) & as_set(data.eval.images)
+        assert [theirs[image.tobytes()] for image in split.arrays['image']] == split.arrays['label'].tolist()
+    assert as_set(data.train.arrays['image']) | as_set(data.eval.arrays['image']) == set(theirs)
+    assert not as_set(data.train.arrays['image']) & as_set(data.eval.arrays['image'])
 
 
 def test_the_fingerprint_is_of_the_images_as_trained_on():
@@ -75,14 +75,14 @@ def test_the_fingerprint_is_of_the_images_as_trained_on():
 @pytest.mark.parametrize('size', [24, 32, 64])
 def test_images_come_at_the_size_asked_for(size):
     data = load('mnist5k', SPLITS, size)
-    assert data.train.images.shape == (4000, size, size, 1)
+    assert data.train.arrays['image'].shape == (4000, size, size, 1)
     # Resizing moves no brightness to speak of.
-    assert abs(data.train.images.mean() - load('mnist5k', SPLITS, 28).train.images.mean()) < 2
+    assert abs(data.train.arrays['image'].mean() - load('mnist5k', SPLITS, 28).train.arrays['image'].mean()) < 2
 
 
 def test_mean_and_deviation_are_the_training_images():
     data = load('mnist5k', SPLITS, 28)
-    pixels = data.train.images / 255
+    pixels = data.train.arrays['image'] / 255
     np.testing.assert_allclose(data.mean, [pixels.mean()], rtol=1e-6)
     np.testing.assert_allclose(data.std, [pixels.std()], rtol=1e-6)
 
@@ -94,8 +94,8 @@ def test_a_split_that_is_not_there_is_named():
 
 def test_cifar10_comes_through_tfds_without_tensorflow(tfds_dir):
     data = load('cifar10', SPLITS, 32, tfds_dir)
-    assert data.train.images.shape == (50000, 32, 32, 3)
-    assert np.bincount(data.eval.labels).tolist() == [1000] * 10
+    assert data.train.arrays['image'].shape == (50000, 32, 32, 3)
+    assert np.bincount(data.eval.arrays['label']).tolist() == [1000] * 10
     assert data.version == '3.0.2'
     assert 'tensorflow' not in sys.modules
 
@@ -177,7 +177,7 @@ def test_photographs_are_decoded_as_they_are_needed(tfds_dir):
     data = load('imagenet_sample', ('validation', None), data_dir=tfds_dir)
     assert (data.image_size, data.eval_split, data.num_classes, data.one_size) == (224, 'validation', 1000, False)
     assert not data.eval.in_memory
-    pixels, labels = data.eval.take(np.array([3, 0, 249]), None)
+    pixels, labels = data.eval.take(np.array([3, 0, 249]), None).values()
     assert (pixels.shape, pixels.dtype) == ((3, 224, 224, 3), np.uint8)
     assert labels.tolist() == [12, 0, 996]  # one photograph of every fourth class
     assert data.mean == (0.485, 0.456, 0.406)
@@ -189,7 +189,7 @@ def test_what_does_not_fit_into_memory_has_the_same_pixels(tfds_dir, monkeypatch
     monkeypatch.setattr(datasets, '_LARGEST_IN_MEMORY', 1)
     read = load('cifar10', splits, 40, tfds_dir)
     assert (held.eval.in_memory, read.eval.in_memory) == (True, False)
-    for ours, theirs in zip(held.eval.take(np.arange(20), None), read.eval.take(np.arange(20), None), strict=True):
+    for ours, theirs in zip(*(each.eval.take(np.arange(20), None).values() for each in (held, read)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -204,7 +204,7 @@ def test_parts_of_splits(tfds_dir):
 def test_an_image_folder_is_a_data_set_of_any_name(tree):
     data = load('birds_and_cats', ('train', None), 32, tree)
     assert (data.num_classes, data.eval_split, len(data.train), len(data.eval)) == (2, 'validation', 6, 4)
-    pixels, labels = data.eval.take(np.arange(4), None)
+    pixels, labels = data.eval.take(np.arange(4), None).values()
     assert labels.tolist() == [0, 0, 1, 1]
     assert pixels.mean(axis=(1, 2, 3)).tolist() == [0, 10, 100, 110]
 
@@ -239,9 +239,9 @@ def test_a_data_set_of_ones_own_as_arrays_or_as_files(register, tree):
 
     held, read = load('arrays', ('train', None)), load('files', ('train', None))
     assert (held.eval_split, held.image_size, held.train.in_memory) == ('test', 16, True)
-    np.testing.assert_array_equal(held.train.images, pixels)
+    np.testing.assert_array_equal(held.train.arrays['image'], pixels)
     assert (read.version, read.train.in_memory, read.image_size) == ('7', False, 224)
-    assert read.train.take(np.arange(6), None)[1].tolist() == [0, 0, 0, 1, 1, 1]
+    assert read.train.take(np.arange(6), None)['label'].tolist() == [0, 0, 0, 1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-import types
 from multiprocessing import shared_memory
 
 import numpy as np
 import pytest
 
 from efficiency.data import Examples, Source
-from efficiency.data.batches import EvalBatches, TrainBatches
+from efficiency.data.batches import BatchSpan, EvalBatches, RunBatches, TrainBatches
 from efficiency.data.datasets import load
 from efficiency.data.pipeline import TrainStream, eval_stream
 from efficiency.data.splits import DamagedExample, StoredSplit
@@ -31,8 +30,12 @@ def photographs(tfds_dir):
     return load('imagenet_sample', ('validation', 'validation'), 48, tfds_dir)
 
 
+def numbered(batches):
+    return RunBatches([BatchSpan(0, 0, batches.batch_size, batches)])
+
+
 def train_batches(data):
-    return TrainBatches(data.train, 40, seed=3, augmented_on_host=True)
+    return numbered(TrainBatches(data.train, 40, seed=3, augmented_on_host=True))
 
 
 @pytest.mark.parametrize('workers', [0, 1, 2])
@@ -51,12 +54,12 @@ def test_a_stream_is_the_batches_in_order_with_any_number_of_workers(photographs
 
 def test_each_example_is_cropped_anew_in_each_epoch_and_as_its_place_says(photographs):
     batches = TrainBatches(photographs.train, 250, seed=3, augmented_on_host=True)
-    images, again = batches.at(0), batches.at(1)
+    images, again = batches.at(0), batches.at(250)
     one, other = (batch['image'][np.argsort(batch['label'])] for batch in (images, again))
     assert sorted(images['label']) == sorted(again['label'])
     assert (one != other).any(axis=(1, 2, 3)).mean() > 0.95
     halves = TrainBatches(photographs.train, 125, seed=3, augmented_on_host=True)
-    np.testing.assert_array_equal(halves.at(1)['image'], images['image'][125:])
+    np.testing.assert_array_equal(halves.at(125)['image'], images['image'][125:])
 
 
 def test_an_evaluation_streams_each_example_once(photographs):
@@ -66,13 +69,14 @@ def test_an_evaluation_streams_each_example_once(photographs):
 
 _WORKING = """
 import time
-from efficiency.data.batches import TrainBatches
+from efficiency.data.batches import BatchSpan, RunBatches, TrainBatches
 from efficiency.data.datasets import load
 from efficiency.data.pipeline import TrainStream
 
 if __name__ == '__main__':
     data = load('imagenet_sample', ('validation', 'validation'), 48)
-    stream = TrainStream(TrainBatches(data.train, 40, 0, True), 0, 10**6, 2)
+    batches = RunBatches([BatchSpan(0, 0, 40, TrainBatches(data.train, 40, 0, True))])
+    stream = TrainStream(batches, 0, 10**6, 2)
     if WAIT:
         next(stream)
     print('ready', flush=True)
@@ -140,7 +144,7 @@ def test_a_worker_that_is_killed_is_said_in_one_sentence(photographs):
 class _DamagedAtTheFifth:
     """Batches of no data set, of which one cannot be made."""
 
-    split = types.SimpleNamespace(in_memory=False)
+    in_memory = False
 
     def at(self, number):
         if number == 4:
@@ -195,7 +199,7 @@ def test_what_a_config_file_defines_is_known_to_the_workers(tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, 'config_config', module)
     spec.loader.exec_module(module)
     source = Source(4, {'train': Examples(module.Lazy(), [0, 1, 2, 3])})
-    stream = TrainStream(TrainBatches(StoredSplit(source.splits['train'], source, 8), 4, 0), 0, 1, 1)
+    stream = TrainStream(numbered(TrainBatches(StoredSplit(source.splits['train'], source, 8), 4, 0)), 0, 1, 1)
     try:
         batch = next(stream)
     finally:

@@ -15,7 +15,7 @@ from efficiency.models import create_model, model_entry
 from efficiency.models.initializers import initialise, variable_shapes
 from efficiency.models.layers import StochasticDepth
 from efficiency.models.torch_weights import from_torch, torch_name
-from efficiency.training.loss import loss_and_stats
+from efficiency.tasks.images.loss import loss_and_stats
 
 # Each program runs once, and compiling takes longest.
 _jit = partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})

@@ -12,7 +12,7 @@ from flax import linen as nn
 from efficiency.models import create_model, ops
 from efficiency.models.initializers import initialise
 from efficiency.models.layers import BatchNorm, Conv, NormInGroups
-from efficiency.training.loss import loss_and_stats
+from efficiency.tasks.images.loss import loss_and_stats
 
 EPSILON = 1e-5
 

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from efficiency.costs.program import forward_count
 from efficiency.count import count_network
 from efficiency.errors import UserError
 from efficiency.models import create_model, list_models, model_entry
 from efficiency.models.initializers import variable_shapes
 from efficiency.models.torch_weights import from_torch, load_torch_weights, torch_name
-from efficiency.training.programs import forward_count
 from tests.models.crosscheck import (
     chances,
     dense_macs,

@@ -141,12 +141,12 @@ def test_a_checkpoint_that_is_being_written_is_whole_before_host_0_ends(tmp_path
 
 
 _SLOW_COMPILER = """
-from efficiency.training.evaluation import Evaluator
-compile = Evaluator.compile
-def slowly(self, state):
-    compile(self, state)
+from efficiency.tasks.evaluation import ScoresEvaluator
+compile = ScoresEvaluator.compile
+def slowly(self, variables):
+    compile(self, variables)
     time.sleep(45)
-Evaluator.compile = slowly
+ScoresEvaluator.compile = slowly
 """
 
 
@@ -174,14 +174,14 @@ def test_a_host_that_is_lost_before_all_are_connected(tmp_path):
 
 
 _STUCK = """
-import efficiency.training.loop as loop
-take = loop._Trainer._take_step
+from efficiency.training.trainer import Trainer
+take = Trainer._take_step
 def stuck(self, state, batch):
     if self.run.steps == 100:
         print('sleeps', file=sys.stderr, flush=True)
         time.sleep(1000)
     return take(self, state, batch)
-loop._Trainer._take_step = stuck
+Trainer._take_step = stuck
 """
 
 

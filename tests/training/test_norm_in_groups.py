@@ -17,8 +17,8 @@ from efficiency.errors import UserError
 from efficiency.metrics import OF_CLASSES
 from efficiency.models import create_model
 from efficiency.models.layers import NormInGroups
+from efficiency.tasks.images.task import network
 from efficiency.training.loop import train
-from efficiency.training.recipe import network
 from efficiency.training.settings import check_config, run_name
 from tests.analysis.conftest import saver
 from tests.conftest import ROOT
@@ -29,9 +29,11 @@ _STEPS = """
 import json
 import jax, jax.flatten_util, numpy as np, optax
 from flax import linen as nn
-from efficiency.data.augment import augmentation
+from efficiency.data.augment import normalise
 from efficiency.flops.ahead import collectives
+from efficiency.models.initializers import initialise
 from efficiency.models.layers import BatchNorm, Conv, Dense, NormInGroups
+from efficiency.tasks.images.loss import loss_and_stats
 from efficiency.training.mesh import DataParallel
 from efficiency.training.step import init_state, make_train_step
 
@@ -46,11 +48,18 @@ class Small(nn.Module):
 
 # At a low learning rate, as a high one amplifies the rounding of sums in another order.
 optimizer = optax.sgd(0.001, momentum=0.9)
-first = init_state(Small(), optimizer, 0, 12)
+first = init_state(initialise(Small(), jax.random.key(0), 12), optimizer, jax.random.key(0))
+
+def loss_of(model):
+    def loss(params, extra, batch, key):
+        images = normalise(batch['image'], (0.5,) * 3, (0.25,) * 3)
+        found, stats = loss_and_stats(model, params, extra['batch_stats'], images, batch['label'], key)
+        return found, {'batch_stats': stats}
+    return loss
 
 def trained(batch_size, group, count):
     model = NormInGroups(Small(), group) if group else Small()
-    step = make_train_step(model, optimizer, augmentation('none'), (0.5,) * 3, (0.25,) * 3)
+    step = make_train_step(loss_of(model), optimizer)
     devices = DataParallel(batch_size, jax.devices()[:count])
     random = np.random.RandomState(0)
     state = devices.put_state(first)
@@ -61,11 +70,11 @@ def trained(batch_size, group, count):
     compiled = jitted.lower(state, batch).compile()
     for _ in range(3):
         state, loss = compiled(state, batch)
-    leaves, _ = jax.flatten_util.ravel_pytree((state.params, state.batch_stats, loss))
+    leaves, _ = jax.flatten_util.ravel_pytree((state.params, state.extra, loss))
     return collectives(compiled.as_text()), np.asarray(leaves).tolist()
 
 found = {f'{b} {g} {n}': trained(b, g, n) for b, g, n in json.loads(%r)}
-params, stats = (sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (first.params, first.batch_stats))
+params, stats = (sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (first.params, first.extra))
 print(json.dumps([found, params, stats]))
 """
 # (batch, group): of the whole batch, within the part of each of four devices, of two devices' parts, across parts.

@@ -10,11 +10,10 @@ from configs import lenet5
 from efficiency import costs
 from efficiency.models import create_model
 from efficiency.models.initializers import initialise
-from efficiency.training import loop, peak
-from efficiency.training.mesh import DataParallel
-from efficiency.training.programs import trace_train_step
-from efficiency.training.recipe import opened, train_step_of
-from efficiency.training.step import init_state
+from efficiency.tasks.images import task as images
+from efficiency.training import peak
+from efficiency.training.evaluation import evaluate
+from efficiency.training.recipe import opened
 
 pytestmark = pytest.mark.kind('precision')
 
@@ -46,12 +45,7 @@ def lowered(monkeypatch):
 
 def train_step(config):
     """As a run lowers it."""
-    config, dataset, steps = opened(config, None)
-    devices = DataParallel(config.batch_size)
-    model, optimizer, step = train_step_of(config, dataset, steps)
-    state = devices.put_state(init_state(model, optimizer, 0, config.image_size))
-    batch = devices.batch_shapes(config.batch_size, dataset.train.image_shape)
-    return trace_train_step(step, state, batch, config.precision).lower().as_text()
+    return opened(config, None).trace()[0].step.lower().as_text()
 
 
 @pytest.mark.parametrize(('precision', 'asked'), [('float32', 'HIGHEST'), ('bfloat16', 'DEFAULT')])
@@ -59,12 +53,12 @@ def test_what_trains_evaluates_and_is_counted_is_lowered_alike(lowered, monkeypa
     config = lenet5.get_config()
     config.precision, config.init_from = precision, 'weights'
     variables = initialise(create_model('lenet5', 10, 28), jax.random.key(0), 28)
-    monkeypatch.setattr(loop, 'load_torch_weights', lambda *_: variables)
+    monkeypatch.setattr(images, 'load_torch_weights', lambda *_: variables)
     with jax.default_matmul_precision('tensorfloat32'):  # as a user's environment may say
         texts = [train_step(config)]
         with contextlib.suppress(_EnoughError):
-            loop.evaluate(config, None)
-        program = costs.recipe_program(config, 10)
+            evaluate(config, None)
+        program = costs.recipe_program(config, {'num_classes': 10})
         costs.xla_costs(program)
         with contextlib.suppress(_EnoughError):
             costs.compiled_costs(program)

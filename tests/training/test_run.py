@@ -15,11 +15,11 @@ import pytest
 import efficiency
 from configs import shufflenet
 from efficiency import records
-from efficiency.errors import UserError
+from efficiency.errors import Stopped, UserError
 from efficiency.models import create_model
 from efficiency.models.initializers import initialise
-from efficiency.training.evaluation import Evaluator
-from efficiency.training.loop import Stopped, train
+from efficiency.tasks.evaluation import ScoresEvaluator
+from efficiency.training.loop import train
 from efficiency.training.workdir import locked
 from tests.conftest import ROOT
 
@@ -157,14 +157,14 @@ def test_a_signal_to_stop_saves_and_exits_128_and_its_number(stop, whole, short_
 def test_a_signal_during_the_last_evaluation_does_not_lose_it(tmp_path, monkeypatch):
     config = shufflenet.get_config()
     config.num_epochs, config.target.value = 0.016, 1.0
-    evaluate = Evaluator.__call__
+    evaluate = ScoresEvaluator.__call__
 
-    def stopped_in(self, state, stopped):
+    def stopped_in(self, variables, stopped):
         os.kill(os.getpid(), signal.SIGTERM)
-        return evaluate(self, state, stopped)
+        return evaluate(self, variables, stopped)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Evaluator, '__call__', stopped_in)
+        patched.setattr(ScoresEvaluator, '__call__', stopped_in)
         with pytest.raises(Stopped, match='stopped at step 2 of 2 and saved'):
             train(config, tmp_path)
     assert (records.read(tmp_path)['status'], records.read(tmp_path)['curve']) == ('running', [])
@@ -172,7 +172,7 @@ def test_a_signal_during_the_last_evaluation_does_not_lose_it(tmp_path, monkeypa
     assert (record['status'], record['final']['step'], record['resumed_from_steps']) == ('exhausted', 2, [2])
     # A finished run is no answer for other images of the same name.
     records.write(tmp_path, record | {'dataset': record['dataset'] | {'fingerprint': 'another'}})
-    with pytest.raises(UserError, match='on other images of mnist5k'):
+    with pytest.raises(UserError, match='on other data of mnist5k'):
         train(config, tmp_path)
 
 

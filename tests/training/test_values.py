@@ -16,7 +16,7 @@ from efficiency.errors import RunError, UserError
 from efficiency.models import create_model
 from efficiency.models.initializers import initialise
 from efficiency.models.torch_weights import torch_name
-from efficiency.training.loop import evaluate
+from efficiency.training.evaluation import evaluate
 from efficiency.training.recipe import opened
 
 pytestmark = pytest.mark.kind('values that cannot be')
@@ -85,7 +85,7 @@ def test_five_guesses_at_five_classes_are_no_target(classes):
     config = lenet5.get_config(f'{classes} classes')
     config.target.metric, config.target.value, config.image_size, config.batch_size = 'top5', 0.9, 28, 2
     if classes > 5:
-        assert opened(config, None)[1].num_classes == classes
+        assert opened(config, None).task.network.num_classes == classes
     else:
         with pytest.raises(UserError, match=f'top5, and .* has {classes} classes'):
             opened(config, None)

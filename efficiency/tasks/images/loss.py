@@ -1,8 +1,9 @@
-"""The loss that networks are trained on."""
+"""What networks are trained on, and how right they are."""
 
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
@@ -29,3 +30,16 @@ def loss_and_stats(
 
     loss = cross_entropy(logits) + _AUXILIARY_WEIGHT * sum(map(cross_entropy, auxiliary))
     return loss, updated.get('batch_stats', {})
+
+
+def label_rank(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """How many classes stand before the right one: (n, classes), (n,) -> (n,) int32.
+
+    Of equal logits the lower class stands first, so that a network that says nothing is not right by chance of
+    the implementation; logits that are not finite put the label behind every rank that counts.
+    """
+    chosen = jnp.take_along_axis(logits, labels[:, None], axis=1)
+    classes = jnp.arange(logits.shape[1])
+    before = (logits > chosen) | ((logits == chosen) & (classes < labels[:, None]))
+    finite = jnp.all(jnp.isfinite(logits), axis=1)
+    return jnp.where(finite, jnp.sum(before, axis=1, dtype=jnp.int32), max(logits.shape[1], 5))

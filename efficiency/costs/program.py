@@ -1,0 +1,169 @@
+"""Programs to be counted, from shapes: of a network alone, and of a recipe's stages."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from efficiency.data.splits import shapes_of_images
+from efficiency.flops import Count, count, count_jaxpr
+from efficiency.models import create_model, ops
+from efficiency.models.initializers import shapes_and_forward
+from efficiency.stages import stages_of
+from efficiency.tasks.images.loss import loss_and_stats
+from efficiency.tasks.images.task import forward_pass
+from efficiency.tasks.task import Forward, Task
+from efficiency.training.plan import optimizer_of
+from efficiency.training.recipe import outlined, train_step_of
+from efficiency.training.step import state_shapes
+
+Shapes = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A network's forward pass over one example and a train step over a batch, as functions and shapes.
+
+    Attributes:
+        task: the name of the domain.
+        network: the module, None where there is none.
+        variables: its parameters and other collections, as shapes.
+        pass_over_one: its forward pass over one example, as in evaluation.
+        evaluation: the jaxpr of that pass; None where it has to be traced.
+        step: (state, batch) -> the new state or gradients, and the loss.
+        state, batch: what it takes, as shapes; the leaves of `batch` have the examples first.
+        batch_size: how many examples a step takes.
+        sizes: what else a table says of it, as {'image_size': 224}.
+        precision: as in `config.precision`, which a compiler is asked for.
+        trains: whether what the step gives is the next state.
+        stage: of a run in stages, what tells this one from others: {'from_epoch': 5.0, 'batch_size': 64}.
+    """
+
+    task: str
+    network: nn.Module | None
+    variables: Shapes
+    pass_over_one: Forward
+    evaluation: Any
+    step: Callable
+    state: Shapes
+    batch: dict[str, jax.ShapeDtypeStruct]
+    batch_size: int
+    sizes: Mapping[str, Any]
+    precision: str = 'float32'
+    trains: bool = False
+    stage: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def params(self) -> int:
+        """How many parameters."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.variables['params']))
+
+    @functools.cached_property
+    def forward(self) -> Count:
+        """Of one example, as in evaluation."""
+        if self.evaluation is not None:
+            return count_jaxpr(self.evaluation)
+        with ops.override('stock'):
+            return count(self.pass_over_one.function, self.variables, *self.pass_over_one.inputs)
+
+    @functools.cached_property
+    def train(self) -> Count:
+        """Of the step, over its batch."""
+        # Traced in the one formulation that is counted, in a fraction of the time that all of them take.
+        with ops.override('stock'):
+            return count(self.step, self.state, self.batch)
+
+
+def network_program(
+    name: str,
+    image_size: int | None = None,
+    num_classes: int = 1000,
+    options: Mapping[str, Any] = MappingProxyType({}),
+    batch_size: int = 1,
+) -> Program:
+    """A network of images and a step without an optimizer: forward and backward of the network and its loss.
+
+    Args:
+        name: see `efficiency.models.list_models`.
+        image_size: pixels a side; the network's own where None.
+        num_classes: width of the last layer.
+        options: of the network, see `efficiency.models.create_model`.
+        batch_size: examples of a step.
+
+    Raises:
+        UserError: if there is no such network, or not at that size.
+    """
+    model = create_model(name, num_classes, image_size, options=options)
+    size = model.image_size
+    variables, evaluation = shapes_and_forward(model, size)
+    state = {
+        'params': variables['params'],
+        'batch_stats': variables.get('batch_stats', {}),
+        'key': jax.ShapeDtypeStruct((2,), jnp.uint32),
+    }
+
+    def step(state, batch):
+        key = jax.random.wrap_key_data(state['key'])
+
+        def loss(params):
+            return loss_and_stats(model, params, state['batch_stats'], batch['image'], batch['label'], key)
+
+        return jax.value_and_grad(loss, has_aux=True)(state['params'])
+
+    shapes = shapes_of_images((size, size, 3))
+    batch = {name: jax.ShapeDtypeStruct((batch_size, *shape), dtype) for name, (shape, dtype) in shapes.items()}
+    batch['image'] = jax.ShapeDtypeStruct(batch['image'].shape, jnp.float32)  # normalised already
+    one = Forward(forward_pass(model), (jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32),))
+    sizes = {'image_size': size}
+    return Program('images', model, variables, one, evaluation, step, state, batch, batch_size, sizes)
+
+
+def recipe_program(config: ConfigDict, known: Mapping[str, Any] = MappingProxyType({})) -> Program:
+    """The very train step of a recipe's first stage; see `stage_programs`."""
+    return stage_programs(config, known=known)[0]
+
+
+def stage_programs(
+    config: ConfigDict, data_dir: str | os.PathLike | None = None, known: Mapping[str, Any] = MappingProxyType({})
+) -> Sequence[Program]:
+    """The very train steps of a recipe's stages: their precision, network, augmentation and optimizer.
+
+    Args:
+        config: see `configs/common.py`.
+        data_dir: where its data are, which must be there where `known` does not tell enough of them.
+        known: what a record says of the data, or a part of that, as {'num_classes': 10}.
+
+    Raises:
+        UserError: for a mistake in the config, or data that are not there.
+    """
+    task = outlined(config, data_dir, known)
+    variables, evaluation = task.outline()
+    return [_stage_program(task, *stage, variables, evaluation) for stage in stages_of(task.config)]
+
+
+def _stage_program(task: Task, from_epoch: float, config: ConfigDict, variables: Shapes, evaluation: Any) -> Program:
+    optimizer = optimizer_of(config)
+    sizes = task.stage_settings(config)
+    same = sizes == task.stage_settings(task.config)
+    shapes = task.batch_shapes(config)
+    stage = {'from_epoch': from_epoch, 'batch_size': config.batch_size} if config.stages else {}
+    return Program(
+        task.config.task, task.network, variables, task.forward(config), evaluation if same else None,
+        train_step_of(task, config, optimizer), state_shapes(variables, optimizer),
+        {name: jax.ShapeDtypeStruct(shape, np.dtype(dtype)) for name, (shape, dtype) in shapes.items()},
+        config.batch_size, sizes, task.config.precision, trains=True, stage=stage,
+    )  # fmt: skip
+
+
+def forward_count(model: nn.Module, variables: Shapes, image_size: int) -> Count:
+    """What a network's forward pass over one image costs, as in evaluation; `variables` may be shapes."""
+    image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+    return count(forward_pass(model), variables, image)

@@ -1,0 +1,144 @@
+"""The domains: what is trained on, to which metric. `register_task` adds one of your own.
+
+`Task` is the contract that training asks, `DataTask` what most domains share of it.
+"""
+
+import dataclasses
+import importlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ml_collections import ConfigDict
+
+from efficiency import registration
+from efficiency.errors import named
+from efficiency.metrics import Metric
+from efficiency.values import Rule
+
+if TYPE_CHECKING:
+    from efficiency.tasks.task import Task
+
+# The modules that register the tasks of this package, each imported when its task is asked for.
+_OWN = {'images': 'efficiency.tasks.images'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A registered task.
+
+    Attributes:
+        name: what a config calls it, as `config.task`.
+        open: makes the task of a config and a --data_dir.
+        metrics: what its evaluation gives, by name, any of which can be the target.
+        settings: the keys of a config that are the task's own, and what their values may be.
+        defaults: of those keys of `settings` that a config may leave out.
+        stage_keys: those of `settings` that a stage may change.
+        check: checks a config as far as that can be without its data.
+        outline: makes the task of a config as far as its shapes go, for counting: of the config, a --data_dir, and what
+            is known of the data in place of that, as 'num_classes'. None where only the data tell.
+    """
+
+    name: str
+    open: Callable[[ConfigDict, str | os.PathLike | None], 'Task']
+    metrics: Mapping[str, Metric]
+    settings: Mapping[str, Rule]
+    defaults: Mapping[str, Any]
+    stage_keys: Sequence[str]
+    check: Callable[[ConfigDict], None] | None
+    outline: Callable[[ConfigDict, str | os.PathLike | None, Mapping[str, Any]], 'Task'] | None
+
+
+_entries: dict[str, Entry] = {}
+
+
+def register_task(
+    name: str,
+    *,
+    metrics: Iterable[Metric],
+    settings: Mapping[str, Rule] = MappingProxyType({}),
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+    stage_keys: Sequence[str] = (),
+    check: Callable[[ConfigDict], None] | None = None,
+    outline: Callable | None = None,
+) -> Callable:
+    """Registers a task under a name that configs can use as `config.task`; a decorator for what opens it.
+
+    That is a class or function of a checked config and the folder that --data_dir names (None where it was not given),
+    which gives a `Task` and finds every mistake that the config makes about its data.
+
+    Args:
+        name: unique among the tasks.
+        metrics, settings, defaults, stage_keys, check, outline: see `Entry`.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+
+    def add(opens):
+        by_name = {metric.name: metric for metric in metrics}
+        entry = Entry(name, opens, by_name, settings, defaults, stage_keys, check, outline)
+        registration.register(_entries, 'a task', name, opens, entry)
+        return opens
+
+    return add
+
+
+def task_entry(name: str) -> Entry:
+    """The registered task of that name.
+
+    Raises:
+        UserError: if there is none; names the nearest.
+    """
+    if name in _OWN:
+        importlib.import_module(_OWN[name])
+    return named({**dict.fromkeys(_OWN), **_entries}, 'task', name)
+
+
+def own_settings() -> dict[str, Rule]:
+    """The keys of a config that are those of any task known so far, and what their values may be."""
+    for name in _OWN:
+        task_entry(name)
+    return {key: rule for entry in _entries.values() for key, rule in entry.settings.items()}
+
+
+def own_metrics() -> dict[str, Metric]:
+    """The metrics of any task known so far, by name."""
+    for name in _OWN:
+        task_entry(name)
+    return {name: metric for entry in _entries.values() for name, metric in entry.metrics.items()}
+
+
+def open_task(config: ConfigDict, data_dir: str | os.PathLike | None) -> 'Task':
+    """The task of a checked config, with its data.
+
+    Raises:
+        UserError: for a mistake in the config, or if its data are not there.
+        DataError: if an example that must be read for it is damaged.
+    """
+    return task_entry(config.task).open(config, data_dir)
+
+
+def outline_task(
+    config: ConfigDict, data_dir: str | os.PathLike | None = None, known: Mapping[str, Any] = MappingProxyType({})
+) -> 'Task':
+    """The task of a checked config as far as the shapes of its programs go, for which no example is read.
+
+    Args:
+        config: checked.
+        data_dir: where its data are asked for what they look like, if `known` does not say so.
+        known: what a record says of the data (`Task.description`), or a part of that, in place of them.
+
+    Raises:
+        UserError: for a mistake in the config, or if its data are not there.
+    """
+    entry = task_entry(config.task)
+    return entry.outline(config, data_dir, known) if entry.outline else entry.open(config, data_dir)
+
+
+def __getattr__(name: str) -> Any:
+    # What takes jax to import is there when it is asked for.
+    if name in ('Arrays', 'DataTask', 'Task'):
+        return getattr(importlib.import_module('efficiency.tasks.task'), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,0 +1,206 @@
+"""The contract between a domain and its training: what a task answers, and what most tasks share of the answers."""
+
+import abc
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from efficiency.data.batches import ONLY_HOST, Arrays, Batch, Host, Split, TrainBatches
+from efficiency.errors import UserError
+from efficiency.tasks.evaluation import Evaluator, ScoresEvaluator
+
+__all__ = ['Arrays', 'DataTask', 'Forward', 'Task']
+
+# Any nesting of dicts that ends in arrays.
+Tree = Any
+# (params, extra, batch, key) -> (loss, extra): the loss is a float32 scalar, `key` a jax key of this step alone.
+Loss = Callable[[Tree, dict[str, Tree], dict[str, jax.Array], jax.Array], tuple[jax.Array, dict[str, Tree]]]
+# By the names of a batch, the shape and dtype of an array: (batch_size, ...).
+Shapes = dict[str, tuple[tuple[int, ...], Any]]
+
+
+class Forward(NamedTuple):
+    """What the paper's convention counts: one forward pass, as in evaluation.
+
+    Attributes:
+        function: of the variables {'params': ..., **extra} and the inputs.
+        inputs: their shapes, for one example.
+    """
+
+    function: Callable[..., Any]
+    inputs: tuple[jax.ShapeDtypeStruct, ...]
+
+
+class Batches(Protocol):
+    """Training batches, which can begin anywhere; sent to worker processes unless they are in memory.
+
+    Attributes:
+        in_memory: whether a batch is made for nothing, so that no worker need make it ahead.
+    """
+
+    in_memory: bool
+
+    def at(self, position: int) -> Batch:
+        """The batch that follows the first `position` examples of the run: this host's part of it, numpy arrays."""
+        ...
+
+
+class Task(abc.ABC):
+    """A domain with its data, as one config asks for them.
+
+    A config of a stage is the task's own with what the stage changes; where a method takes one, it answers for that
+    stage.
+
+    Attributes:
+        config: the task's config, with what it left to the data filled in. Evaluation is under this one always.
+        epoch_examples: examples of one pass through the training data, or what counts as one where these have no end.
+        description: what the run record says of the data: 'name', 'version', 'fingerprint' (a text that other data
+            would not have), and whatever sizes there are.
+        network: the module whose layers `efficiency.count --by_layer` lists and `load_run` returns; None for none.
+    """
+
+    config: ConfigDict
+    epoch_examples: int
+    network: nn.Module | None = None
+
+    @property
+    @abc.abstractmethod
+    def description(self) -> dict[str, Any]: ...
+
+    @abc.abstractmethod
+    def init(self, key: jax.Array) -> dict[str, Tree]:
+        """The variables before the first step: {'params': what is trained, and other collections by name}.
+
+        What is beside `params` is carried along: batch statistics, or whatever a step leaves for the next.
+
+        Args:
+            key: a jax key.
+        """
+
+    def outline(self) -> tuple[dict[str, Tree], Any]:
+        """What `init` makes as shapes, and the jaxpr of the forward pass under the task's own config where it is known.
+
+        For counting, which makes no variables.
+        """
+        return jax.eval_shape(self.init, jax.random.key(0)), None
+
+    @abc.abstractmethod
+    def batches(self, config: ConfigDict, host: Host) -> Batches:
+        """The training batches under a stage's config, a function of its seed and the position alone."""
+
+    @abc.abstractmethod
+    def batch_shapes(self, config: ConfigDict) -> Shapes:
+        """Of a stage's training batch, all hosts' parts together."""
+
+    @abc.abstractmethod
+    def loss(self, config: ConfigDict) -> Loss:
+        """What a stage trains on: the train step is made of this and the optimizer."""
+
+    @abc.abstractmethod
+    def forward(self, config: ConfigDict) -> Forward:
+        """What the paper's convention counts of a stage."""
+
+    @abc.abstractmethod
+    def evaluator(self, devices: Any) -> Evaluator:
+        """What evaluates every example of the evaluation split once.
+
+        Args:
+            devices: see `efficiency.training.mesh.DataParallel`.
+        """
+
+    def weights(self) -> dict[str, Tree]:
+        """The variables of the file that `config.init_from` names, as of `init`.
+
+        Raises:
+            UserError: if it holds none of the network.
+        """
+        raise UserError(f'config.init_from is {self.config.init_from!r}, and {self.config.task} begins with no weights')
+
+    def stage_settings(self, config: ConfigDict) -> dict[str, Any]:
+        """What the record says of a stage's program beside its batch size."""
+        return {}
+
+    def check_stage(self, config: ConfigDict) -> None:  # noqa: B027  (most tasks have nothing to check)
+        """Checks that a stage trains the variables of `init`.
+
+        Raises:
+            UserError: if its network is another.
+        """
+
+    def check_target(self) -> None:  # noqa: B027
+        """Checks that the config's target says something on these data.
+
+        Raises:
+            UserError: if not, as where any guess meets it.
+        """
+
+    def is_of(self, description: Mapping[str, Any]) -> bool:
+        """Whether these are the data of which a run kept the description."""
+        return description['fingerprint'] == self.description['fingerprint']
+
+    def check_readable(self) -> None:  # noqa: B027
+        """Before hosts compare their data: checks what each can tell of its own.
+
+        Raises:
+            DataError: if an example is damaged.
+        """
+
+    def note_damage(self) -> None:  # noqa: B027
+        """Has the description say what of the data is damaged by now, and may be mended until the run goes on."""
+
+
+class DataTask(Task):
+    """A task whose data are two splits of examples, and whose evaluation is a mean over those of one.
+
+    Attributes:
+        train, eval: the splits; `Arrays` for data in memory.
+    """
+
+    train: Split
+    eval: Split
+
+    @abc.abstractmethod
+    def scores(self, variables: dict[str, Tree], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """What each example of a batch gets, as in evaluation: 'loss' and the task's metrics, each (n,).
+
+        Whole numbers and truths are summed exactly; the mean over the split is the metric.
+        """
+
+    @property
+    def epoch_examples(self) -> int:
+        return len(self.train)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        return {
+            'name': self.config.dataset,
+            'version': '1',
+            'fingerprint': fingerprint(self.train, self.eval),
+            'num_train': len(self.train),
+            'num_eval': len(self.eval),
+        }
+
+    def batches(self, config: ConfigDict, host: Host = ONLY_HOST) -> Batches:
+        return TrainBatches(self.train, config.batch_size, config.seed, host=host)
+
+    def batch_shapes(self, config: ConfigDict) -> Shapes:
+        return {name: ((config.batch_size, *shape), dtype) for name, (shape, dtype) in self.train.shapes.items()}
+
+    def evaluator(self, devices: Any) -> Evaluator:
+        size = self.config.get('eval_batch_size') or self.config.batch_size
+        return ScoresEvaluator(self.scores, self.eval, size, devices)
+
+
+def fingerprint(*splits: Arrays) -> str:
+    """sha256 of all arrays of some splits, with their names and shapes."""
+    digest = hashlib.sha256()
+    for split in splits:
+        for name, array in sorted(split.arrays.items()):
+            digest.update(f'{name} {array.dtype} {array.shape}'.encode())
+            digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()

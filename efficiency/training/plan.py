@@ -1,0 +1,95 @@
+"""The plan of a run: its stages, each a stretch under one program."""
+
+import dataclasses
+from collections.abc import Callable
+
+import optax
+from ml_collections import ConfigDict
+
+from efficiency.data.batches import BatchSpan, Host, RunBatches
+from efficiency.stages import Timetable
+from efficiency.tasks.task import Task
+from efficiency.training.optimizer import make_optimizer, make_schedule
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A stretch of a run under one program.
+
+    Attributes:
+        number: from 0.
+        from_epoch, config, first_step, first_example, steps: see `efficiency.stages.Span`.
+        optimizer: of all steps' schedule.
+        renews_optimizer: whether it begins with an optimizer of its own, whose state is new.
+    """
+
+    number: int
+    from_epoch: float
+    config: ConfigDict
+    first_step: int
+    first_example: int
+    steps: int
+    optimizer: optax.GradientTransformation
+    renews_optimizer: bool
+
+
+class Plan(Timetable):
+    """Which steps a run takes, if nothing stops it, and by which optimizers.
+
+    Attributes:
+        stages: in their order, one at least.
+    """
+
+    def __init__(self, config: ConfigDict, epoch_examples: int):
+        """Lays the plan of a config whose data are known.
+
+        Raises:
+            UserError: if the run, or a stage of it, would have no steps or too many, or there is no such optimizer.
+        """
+        super().__init__(config, epoch_examples)
+        # Half of the run at the most.
+        warmup_steps = min(self.steps_in(config.warmup_epochs), self.total_steps // 2)
+        self.stages: list[Stage] = []
+        began, before = 0, self.spans[0].config.optimizer  # the step at which the optimizer's state was new
+        for number, span in enumerate(self.spans):
+            renews = span.config.optimizer.to_dict() != before.to_dict()
+            began, before = (span.first_step if renews else began), span.config.optimizer
+            optimizer = optimizer_of(span.config, self.total_steps, warmup_steps, began)
+            self.stages.append(Stage(number, *span, optimizer, renews))
+
+    def stage_at(self, step: int) -> Stage:
+        """The stage of the step that follows so many; of the last step, once there is none."""
+        return self.stages[self.number_at(step)]
+
+    def stage_of_state(self, steps: int) -> Stage:
+        """The stage whose state it is that so many steps have left."""
+        return self.stage_at(max(0, steps - 1))
+
+    def batches(self, task: Task, host: Host) -> RunBatches:
+        """The batches of all steps, of which a host's part is made."""
+        return RunBatches([
+            BatchSpan(span.first_step, span.first_example, span.config.batch_size, task.batches(span.config, host))
+            for span in self.spans
+        ])  # fmt: skip
+
+
+def optimizer_of(
+    config: ConfigDict, total_steps: int = 1, warmup_steps: int = 0, began: int = 0
+) -> optax.GradientTransformation:
+    """The optimizer of a stage's config.
+
+    Args:
+        config: the stage's.
+        total_steps, warmup_steps: of the run, which the schedule is over.
+        began: the step at which the optimizer's own count begins.
+    """
+    schedule = make_schedule(config.schedule, config.learning_rate, total_steps, warmup_steps)
+    if began:
+        schedule = _later(schedule, began)
+    return make_optimizer(
+        config.optimizer.name, schedule, config.weight_decay, config.optimizer.momentum, config.gradient_clip_norm
+    )
+
+
+def _later(schedule: Callable, began: int) -> Callable:
+    return lambda step: schedule(step + began)

@@ -1,0 +1,181 @@
+"""The loop over steps: training, evaluation and saving, until the target, the end, or a signal."""
+
+import collections
+import contextlib
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+
+from efficiency import records
+from efficiency.data.pipeline import TrainStream
+from efficiency.errors import DataError, RunError, Stopped
+from efficiency.tasks.evaluation import Evaluator
+from efficiency.training import hosts
+from efficiency.training.plan import Stage
+from efficiency.training.recipe import Recipe
+from efficiency.training.run import Run
+from efficiency.training.step import TrainState
+from efficiency.training.writer import RunWriter
+
+# Steps that may be under way on the device while the host prepares the next.
+_STEPS_AHEAD = 2
+
+
+class Trainer:
+    """The loop over steps, with what it needs at hand."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        run: Run,
+        writer: RunWriter,
+        steps: Sequence[jax.stages.Compiled],
+        evaluate: Evaluator,
+        stream: TrainStream,
+    ):
+        """`steps` are the compiled train steps of the plan's stages, `evaluate` is compiled."""
+        self.task, self.plan, self.devices = recipe.task, recipe.plan, recipe.devices
+        self.run, self.writer = run, writer
+        self.steps, self.evaluate, self.stream = steps, evaluate, stream
+        self.clock = run.clock
+        # (number, loss) of the steps that may still be under way.
+        self.under_way: collections.deque[tuple[int, jax.Array]] = collections.deque()
+        self.failing = threading.Lock()
+
+    def run_to_end(self, state: TrainState) -> records.Record:
+        """Goes on from a state until the run is finished; returns its record.
+
+        Raises:
+            Stopped, RunError: see `efficiency.training.loop.train`.
+        """
+        # At a tenth of the rate of a large product.
+        most = max(cost.step.dense_macs for cost in self.run.costs)
+        step_seconds = 10 * most / self.run.matmul_peak
+        with hosts.training(lambda: self.clock.phase_now, step_seconds, self._before_end) as self.signals:
+            try:
+                with hosts.losses_explained():
+                    return self._run_to_end(state)
+            except hosts.HostLost as lost:
+                self._note(lost)
+                raise
+            finally:
+                self.writer.close()
+
+    def _run_to_end(self, state: TrainState) -> records.Record:
+        self.writer.open()
+        state, stop_signal = self._train(state)
+        if not self._finished():
+            self.task.note_damage()  # that the run did not meet yet, and may be mended until it goes on
+        self._save(state, at_end=True)
+        # A record that says the run is finished must have the parameters that finished it beside it.
+        self.writer.wait()
+        if not self._finished():
+            raise Stopped(f'stopped at step {self.run.steps} of {self.plan.total_steps} and saved', stop_signal)
+        return self.writer.record('reached' if self.run.reached_target else 'exhausted')
+
+    def _before_end(self, end: dict[str, Any]) -> None:
+        """Another host ended the run, and the thread that trains may hang waiting for it."""
+        self._note(hosts.HostLost(end))
+        self.writer.until_written()
+
+    def _note(self, lost: hosts.HostLost) -> None:
+        """Keeps the failure of another host: what is under way here will never be finished."""
+        if lost.failed and self.failing.acquire(blocking=False):  # once, by whichever thread comes first
+            self.run.forget_steps(len(self.under_way))
+            self.task.note_damage()  # which may be what ended the other
+            self.writer.record('failed', str(lost))
+
+    def _train(self, state: TrainState) -> tuple[TrainState, int | None]:
+        """Steps and evaluations until the run is finished, or asked to stop by a signal, which is returned."""
+        while True:
+            # Also of a step that was saved, but stopped before it was evaluated.
+            with self._damage_kept(state):
+                if self._evaluation_due():
+                    self._evaluate(state)
+                stop_signal = self.signals.asked_to_stop()
+                if self._finished() or stop_signal:
+                    return state, stop_signal
+                batch = self._next_batch()
+            if self.writer.save_due():
+                self._save(state)
+            state = self._take_step(state, batch)
+
+    def _finished(self) -> bool:
+        reached = self.run.config.stop_at_target and self.run.reached_target
+        return reached or (self.run.steps >= self.plan.total_steps and not self._evaluation_due())
+
+    @contextlib.contextmanager
+    def _damage_kept(self, state: TrainState) -> Iterator[None]:
+        """What was trained before an example that cannot be read is right, and stays."""
+        try:
+            yield
+        except DataError as error:
+            self.task.note_damage()
+            self._save(state)
+            self.writer.record('failed', str(error))
+            raise
+
+    def _next_batch(self) -> dict[str, jax.Array]:
+        with self.clock.phase('data_wait'):
+            return self.devices.put_batch(next(self.stream))
+
+    def _take_step(self, state: TrainState, batch: dict[str, jax.Array]) -> TrainState:
+        with self.clock.phase('train'):
+            stage = self.plan.stage_at(self.run.steps)
+            state, loss = self.steps[stage.number](self._in_stage(stage, state), batch)
+            self.run.add_step(stage)
+            self.under_way.append((self.run.steps, loss))
+            self.signals.expect_step()
+            finished = self._finish_oldest() if len(self.under_way) > _STEPS_AHEAD else None
+        self.writer.step(finished)
+        return state
+
+    def _in_stage(self, stage: Stage, state: TrainState) -> TrainState:
+        """The state that a stage's next step takes: where an optimizer is another than before, its state is new."""
+        if stage.renews_optimizer and self.run.steps == stage.first_step:
+            return state.replace(opt_state=self.devices.put_state(jax.jit(stage.optimizer.init)(state.params)))
+        return state
+
+    def _finish_oldest(self) -> float:
+        number, loss = self.under_way[0]
+        value = float(loss)
+        self.under_way.popleft()
+        self.signals.finished_step()
+        self._check_finite(number, value, 'loss')
+        return value
+
+    def _settle(self) -> None:
+        """Waits for the steps under way."""
+        with self.clock.phase('train'):
+            while self.under_way:
+                self._finish_oldest()
+
+    def _check_finite(self, step: int, loss: float, name: str) -> None:
+        if not math.isfinite(loss):
+            failure = f'the {name} is {loss} at step {step}; a lower learning_rate may train'
+            self.writer.record('failed', failure)
+            raise RunError(failure)
+
+    def _evaluation_due(self) -> bool:
+        run = self.run
+        return self.plan.evaluation_due(run.steps) and not (run.curve and run.curve[-1]['step'] == run.steps)
+
+    def _evaluate(self, state: TrainState) -> None:
+        self._settle()
+        with self.clock.phase('evaluation'):
+            found = self.evaluate(state.variables, stopped=lambda: self.signals.asked_to_stop() is not None)
+        self.signals.expect_step()
+        if found is None:
+            return
+        for name, value in found.metrics.items():
+            self._check_finite(self.run.steps, value, f'evaluation {name}')
+        self.writer.evaluation(self.run.add_evaluation(found))
+        self._save(state)
+
+    def _save(self, state: TrainState, at_end: bool = False) -> None:
+        self._settle()
+        self.writer.save(state, at_end)
+        self.signals.expect_step()
