@@ -14,9 +14,9 @@ import time
 from benchmarks import machine
 from configs import shufflenet
 from efficiency import records
-from efficiency.training import loop
 from efficiency.training.checkpoint import Checkpoints
-from efficiency.training.metrics import MetricsLog
+from efficiency.training.evaluation_log import EvaluationLog
+from efficiency.training.loop import train
 
 
 class Timer:
@@ -53,15 +53,15 @@ def main():
     config.eval_every = config.batch_size / 4000
     timers = {
         'record': Timer(records.Writer, 'write'),
-        'metrics': Timer(MetricsLog, 'write'),
+        'metrics': Timer(EvaluationLog, 'write'),
         'checkpoint': Timer(Checkpoints, 'save'),
     }
     memory = []
-    original = loop.MetricsLog.write
-    loop.MetricsLog.write = lambda self, point: (memory.append(resident_megabytes()), original(self, point))[1]
+    original = EvaluationLog.write
+    EvaluationLog.write = lambda self, point: (memory.append(resident_megabytes()), original(self, point))[1]
     with tempfile.TemporaryDirectory() as workdir:
         before = time.perf_counter()
-        record = loop.train(config, pathlib.Path(workdir, 'run'))
+        record = train(config, pathlib.Path(workdir, 'run'))
         seconds = time.perf_counter() - before
     assert len(record['curve']) == count
     rows = [

@@ -13,7 +13,7 @@ from efficiency import records
 from efficiency.summary import summary
 from efficiency.training import hosts
 from efficiency.training.checkpoint import Checkpoints
-from efficiency.training.metrics import MetricsLog
+from efficiency.training.evaluation_log import EvaluationLog
 from efficiency.training.progress import Progress
 from efficiency.training.run import Run
 
@@ -49,7 +49,7 @@ class RunWriter:
         self._opened.callback(self._checkpoints.close)
         self._progress = Progress(run.steps, run.plan)
         self._opened.callback(self._progress.close)
-        self._log = MetricsLog(self._workdir, run.curve, tensorboard=run.config.tensorboard)
+        self._log = EvaluationLog(self._workdir, run.curve, tensorboard=run.config.tensorboard)
         self._opened.callback(self._log.close)
         self.record('running')
         on = f', on {hosts.count()} hosts' if hosts.count() > 1 else ''

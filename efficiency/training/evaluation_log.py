@@ -11,7 +11,7 @@ from efficiency.records import write_atomically
 FILE_NAME = 'metrics.jsonl'
 
 
-class MetricsLog:
+class EvaluationLog:
     """Writes one line an evaluation."""
 
     def __init__(self, workdir: pathlib.Path, curve: list[dict[str, Any]], tensorboard: bool):
