@@ -48,7 +48,7 @@ CONFIG = '--config=configs/shufflenet.py'
         ([CONFIG, '--config.eval_split=val'], "no split 'val'"),
         ([CONFIG, 'extra'], "no argument 'extra'"),
         ([CONFIG, '--confg=x'], 'Did you mean: config'),
-        ([CONFIG, '--config.tensorboard=True'], 'pip install ".[prepare]"'),
+        ([CONFIG, '--config.tensorboard=True'], 'pip install ".[tensorboard]"'),
     ],
 )
 def test_a_mistake_is_one_sentence_and_makes_nothing(args, says, run_main, tmp_path):

@@ -1,46 +1,75 @@
-"""The evaluations of a run as they come: JSON lines in the workdir, and TensorBoard where asked for."""
+"""The evaluations of a run as they come: JSON lines in the workdir, and other logs beside them where asked for.
 
-import importlib.util
+A log is for looking on: what a run has found is in its record and its checkpoints, from which every log begins anew.
+"""
+
+import importlib
 import json
 import pathlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from efficiency.errors import UserError
+from efficiency.errors import UserError, named
 from efficiency.records import write_atomically
 
 FILE_NAME = 'metrics.jsonl'
+# The class of each log beside it, imported only where it is asked for; its packages are the extra of its name.
+LOGS = {'tensorboard': 'efficiency.training.tensorboard_log.TensorBoardLog'}
+
+
+def check_logs(names: Sequence[str]) -> None:
+    """Checks that there are logs of these names, and that their packages are installed.
+
+    Raises:
+        UserError: if not.
+    """
+    for name in names:
+        _class_of(name)
+
+
+def _class_of(name: str) -> type:
+    module, _, class_name = named(LOGS, 'log', name).rpartition('.')
+    try:
+        return getattr(importlib.import_module(module), class_name)
+    except ImportError as error:
+        raise UserError(f'--log={name} needs packages that are not here ({error}): pip install ".[{name}]"') from error
 
 
 class EvaluationLog:
-    """Writes one line an evaluation."""
+    """Writes one line an evaluation, and the same to each of the other logs: one that fails is said and left out."""
 
-    def __init__(self, workdir: pathlib.Path, curve: list[dict[str, Any]], tensorboard: bool):
+    def __init__(
+        self, workdir: pathlib.Path, curve: list[dict[str, Any]], logs: Sequence[str], say: Callable[[str], None]
+    ):
         """Begins with the points of `curve`, whatever an earlier process wrote of those that come again.
 
-        `tensorboard` needs tensorflow, see `check_tensorboard`.
-        """
-        self._path = workdir / FILE_NAME
-        write_atomically(self._path, ''.join(f'{json.dumps(point)}\n' for point in curve).encode())
-        self._tensorboard = None
-        if tensorboard:
-            from clu import metric_writers
+        Args:
+            workdir: the run's folder.
+            curve: as in a run record.
+            logs: names of `LOGS`.
+            say: is told in a sentence of one that fails.
 
-            self._tensorboard = metric_writers.SummaryWriter(str(workdir))
+        Raises:
+            UserError: if one of them cannot begin.
+        """
+        self._path, self._say = workdir / FILE_NAME, say
+        write_atomically(self._path, ''.join(f'{json.dumps(point)}\n' for point in curve).encode())
+        self._others = {name: _class_of(name)(workdir, curve) for name in logs}
 
     def write(self, point: dict[str, Any]) -> None:
         """Adds a point of the curve."""
         with open(self._path, 'a', encoding='utf-8') as file:
             file.write(json.dumps(point) + '\n')
-        if self._tensorboard:
-            scalars = {name: value for name, value in point.items() if name != 'step'}
-            self._tensorboard.write_scalars(point['step'], scalars)
+        for name in list(self._others):
+            self._try(name, lambda log: log.write(point))
+
+    def _try(self, name: str, act: Callable[[Any], None]) -> None:
+        try:
+            act(self._others[name])
+        except Exception as error:  # whatever a library raises: the run is worth more than a log of it
+            del self._others[name]
+            self._say(f'the run goes on without its log {name}, which failed: {type(error).__name__}: {error}')
 
     def close(self) -> None:
-        if self._tensorboard:
-            self._tensorboard.close()
-
-
-def check_tensorboard() -> None:
-    """Raises UserError where TensorBoard's files cannot be written, because the packages are not installed."""
-    if not all(map(importlib.util.find_spec, ('tensorflow', 'tensorboard'))):
-        raise UserError('config.tensorboard needs tensorflow and tensorboard: pip install ".[prepare]"')
+        for name in list(self._others):
+            self._try(name, lambda log: log.close())

@@ -49,7 +49,8 @@ class RunWriter:
         self._opened.callback(self._checkpoints.close)
         self._progress = Progress(run.steps, run.plan)
         self._opened.callback(self._progress.close)
-        self._log = EvaluationLog(self._workdir, run.curve, tensorboard=run.config.tensorboard)
+        logs = ['tensorboard'] if run.config.tensorboard else []
+        self._log = EvaluationLog(self._workdir, run.curve, logs, self._progress.line)
         self._opened.callback(self._log.close)
         self.record('running')
         on = f', on {hosts.count()} hosts' if hosts.count() > 1 else ''
