@@ -20,7 +20,7 @@ def paper_recipe(model: str, dataset: str | None, learning_rate: float) -> Confi
     dataset = dataset or 'mnist5k'
     preset = PRESETS.get(dataset.partition(':')[0])
     config = preset() if preset else any_dataset(dataset)
-    config.dataset = config.preset = dataset
+    config.dataset = dataset
     config.model = ConfigDict({'name': model})
     config.learning_rate = learning_rate
     return config
@@ -50,8 +50,6 @@ def imagenet2012() -> ConfigDict:
             'precision': 'float32',
             'seed': 0,
             'init_from': '',  # a safetensors file of torchvision's weights to begin with
-            'eval_only': False,
-            'tensorboard': False,
         }
     )
 

@@ -61,7 +61,6 @@ def parse_flags(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
             # What a config file raises of files comes only when its config is asked for something.
             getattr(flag_values.config, 'keys', None)
             _check_target(flag_values)
-        return rest
     except UserError:
         raise
     except Exception as error:
@@ -69,6 +68,18 @@ def parse_flags(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
         if where is None and not isinstance(error, _PARSER_ERRORS):
             raise
         raise UserError(' '.join((where or _in_one_sentence(error, argv)).split())) from error
+    if 'config.dataset' in flag_values:
+        _check_dataset(flag_values['config.dataset'], path)
+    return rest
+
+
+def _check_dataset(flag: flags.Flag, path: str) -> None:
+    """A data set's name alone does not bring the recipe and the target on it, so that it is not to be overridden."""
+    if flag.value != flag.default:
+        raise UserError(
+            f'config.dataset is {shown(flag.value)}, but target and recipe are those of {flag.default}; choose a data '
+            f'set together with its recipe, as in --config={path}:{flag.value}'
+        )
 
 
 def _put_at_hand(folder: pathlib.Path) -> None:

@@ -38,6 +38,10 @@ _DATA_WORKERS = flags.DEFINE_integer(
 _CHANGED_CODE = flags.DEFINE_bool(
     'changed_code', False, 'Go on with a run, or take it as finished, though its code or weights have changed since.'
 )
+_LOG = flags.DEFINE_list('log', [], 'Logs to keep beside metrics.jsonl: tensorboard.')
+_EVAL_ONLY = flags.DEFINE_bool(
+    'eval_only', False, 'Evaluate the weights of config.init_from, print what that gives, and train nothing.'
+)
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -48,6 +52,8 @@ def main(argv: list[str]) -> int:
         raise UserError(f'there is no argument {argv[1]!r}: every option begins with --')
     if not _CONFIG.present:
         raise UserError(no_such_config(''))
+    if _EVAL_ONLY.value and _LOG.value:
+        raise UserError('--eval_only prints its result and keeps no log; leave --log out')
     config = _CONFIG.value
     # Our own log goes to the run's folder; of the libraries' only what may matter to the user is shown.
     logging.set_verbosity(logging.WARNING)
@@ -55,12 +61,15 @@ def main(argv: list[str]) -> int:
     from efficiency.records import is_finished
     from efficiency.summary import summary
     from efficiency.training.code import begin, changed_files, check_finished
+    from efficiency.training.evaluation_log import check_logs
     from efficiency.training.settings import check_config, run_name
     from efficiency.training.workdir import existing_record
 
     config = check_config(config)
+    check_logs(_LOG.value)
     hosts.start(config, _COORDINATOR.value, _NUM_HOSTS.value, _HOST.value, _WAIT_FOR_HOSTS.value)
-    if config.eval_only:
+    hosts.agree(lambda: {'--eval_only': _EVAL_ONLY.value})
+    if _EVAL_ONLY.value:
         backend.check_devices()
         from efficiency.training.evaluation import evaluate
 
@@ -83,7 +92,7 @@ def main(argv: list[str]) -> int:
         from efficiency.training.loop import train
 
         try:
-            record = train(config, workdir, _DATA_DIR.value, _DATA_WORKERS.value, _CHANGED_CODE.value)
+            record = train(config, workdir, _DATA_DIR.value, _DATA_WORKERS.value, _CHANGED_CODE.value, _LOG.value)
         except Stopped as stopped:
             print(f'efficiency: {stopped}; the same command goes on', file=sys.stderr)
             return 128 + stopped.signal

@@ -38,6 +38,8 @@ _SECONDS_BETWEEN_WAITS = 10
 
 # Keys of a config that are younger than the first records, and the value that runs from before them stand for.
 LATER_CONFIG_KEYS = {'batch_norm_group': 0, 'stages': [], 'task': 'images'}
+# Keys that configs once had, none of which changes what a run trains or finds.
+FORMER_CONFIG_KEYS = ('eval_only', 'preset', 'tensorboard')
 
 
 class RecordError(Exception):
@@ -178,7 +180,7 @@ def _checked_metrics(record: Record, known_points: int) -> Mapping[str, Metric]:
 
 
 def read(path: str | os.PathLike) -> Record:
-    """Reads and checks a record; its config gets the keys that are younger than it.
+    """Reads and checks a record; its config has the keys of now.
 
     Args:
         path: of a `run.json`, or the folder it is in.
@@ -225,8 +227,8 @@ def _text(path: pathlib.Path) -> str:
 
 
 def completed_config(config: Mapping) -> dict:
-    """The config of a run that may be older than some keys, with those."""
-    return {**LATER_CONFIG_KEYS, **config}
+    """The config of a run that may be older than some keys, with those, and without what is none any more."""
+    return {**LATER_CONFIG_KEYS, **{key: value for key, value in config.items() if key not in FORMER_CONFIG_KEYS}}
 
 
 class Writer:

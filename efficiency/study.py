@@ -23,6 +23,7 @@ from efficiency import console
 from efficiency.arguments import Parser
 from efficiency.engines import ENGINES
 from efficiency.errors import RunError, UserError, named, shown
+from efficiency.training.evaluation_log import check_names
 
 _NAMED = 4
 _GO_ON = 'mend that, and the same command goes on'
@@ -99,10 +100,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--results', metavar='DIR', default='results', help='folder of the finished records')
     parser.add_argument('--data_dir', metavar='DIR', help='as for efficiency.main')
     parser.add_argument('--data_workers', metavar='N', help='as for efficiency.main')
+    parser.add_argument('--log', metavar='LOGS', help='as for efficiency.main')
     options = parser.parse_args(argv)
     if not options.study:
         raise UserError('which study? Pass one with --study, as --study=studies/mnist5k.py')
     named(dict.fromkeys(ENGINES), 'engine', options.engine)
+    if options.log:
+        check_names(options.log.split(','))
     for name, low in (('jobs', 1), ('data_workers', 0)):
         text = getattr(options, name)
         if text is not None and not (text.isascii() and text.isdigit() and int(text) >= low):
@@ -183,7 +187,7 @@ def _make(study, folders, options: argparse.Namespace, engine, signals: _StopSig
     from efficiency.studies.progress import Progress
     from efficiency.studies.state import OF_OTHER_CODE
 
-    more = [f'--{name}={value}' for name in ('data_dir', 'data_workers') if (value := getattr(options, name))]
+    more = [f'--{name}={value}' for name in ('data_dir', 'data_workers', 'log') if (value := getattr(options, name))]
     tried = set()
     while True:
         systems, states, watched = _now(study, folders, engine)

@@ -70,7 +70,7 @@ def test_an_accelerator_that_is_not_here_is_one_sentence_without_its_library(pla
 
 @pytest.mark.parametrize(
     'command',
-    [[*MAIN, '--config.eval_only=True', '--config.init_from=x'], ['efficiency.count', '--models=lenet5', '--compiled']],
+    [[*MAIN, '--eval_only', '--config.init_from=x'], ['efficiency.count', '--models=lenet5', '--compiled']],
     ids=['eval_only', 'count --compiled'],
 )
 @pytest.mark.parametrize('env', [{'JAX_PLATFORMS': 'cdua'}, {'JAX_DISABLE_JIT': '1'}], ids=['platform', 'jit'])

@@ -48,7 +48,9 @@ CONFIG = '--config=configs/shufflenet.py'
         ([CONFIG, '--config.eval_split=val'], "no split 'val'"),
         ([CONFIG, 'extra'], "no argument 'extra'"),
         ([CONFIG, '--confg=x'], 'Did you mean: config'),
-        ([CONFIG, '--config.tensorboard=True'], 'pip install ".[tensorboard]"'),
+        ([CONFIG, '--log=tensorboard'], 'pip install ".[tensorboard]"'),
+        ([CONFIG, '--log=tensorbord'], "no log is named 'tensorbord'; the nearest are tensorboard"),
+        ([CONFIG, '--log=tensorboard', '--eval_only'], 'leave --log out'),
     ],
 )
 def test_a_mistake_is_one_sentence_and_makes_nothing(args, says, run_main, tmp_path):

@@ -31,9 +31,9 @@ SCALARS = (
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=4)
 KEYS = [
     'augmentation', 'batch_size', 'dataset', 'eval_batch_size', 'eval_every', 'eval_split', 'gradient_clip_norm',
-    'eval_only', 'image_size', 'init_from', 'learning_rate', 'model', 'model.name', 'num_epochs', 'optimizer',
-    'optimizer.momentum', 'optimizer.name', 'precision', 'preset', 'schedule', 'seed', 'stop_at_target', 'target',
-    'target.metric', 'target.value', 'tensorboard', 'train_split', 'warmup_epochs', 'weight_decay',
+    'image_size', 'init_from', 'learning_rate', 'model', 'model.name', 'num_epochs', 'optimizer',
+    'optimizer.momentum', 'optimizer.name', 'precision', 'schedule', 'seed', 'stop_at_target', 'target',
+    'target.metric', 'target.value', 'train_split', 'warmup_epochs', 'weight_decay',
 ]  # fmt: skip
 
 

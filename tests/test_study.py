@@ -93,7 +93,7 @@ def made(tmp_path_factory):
             'refused': LENET | {'overrides': {'schedule': 'cosin'}},
         },
     )  # fmt: skip
-    return path, run(path, '--jobs=2')
+    return path, run(path, '--jobs=2', '--log=tensorboard')
 
 
 def test_a_run_that_fails_stops_no_other_and_is_told_with_its_reason(made):
@@ -116,6 +116,11 @@ def test_a_kept_record_is_the_runs_own_and_names_its_study(made):
     assert kept.pop('study') == {'name': 'three', 'system': 'good', 'role': 'baseline'}
     assert kept == own
     assert sorted(os.listdir(path.parent / 'results' / 'three')) == ['good']
+
+
+def test_runs_keep_the_logs_that_are_asked_for(made):
+    path, _ = made
+    assert len(list((path.parent / 'runs' / 'three' / 'good' / 'seed7').glob('events.out.tfevents.*'))) == 1
 
 
 def test_a_run_is_that_of_the_main_command(made, run_main, tmp_path):
@@ -330,6 +335,7 @@ def test_a_mistake_in_a_study_is_one_sentence(tmp_path, capsys, content, says):
         (['--study=studies/mnist5k.py', '--jobs=0'], '--jobs=0 is not a whole number, 1 or more'),
         (['--study=studies/mnist5k.py', '--jobs=two'], '--jobs=two is not a whole number'),
         (['--study=studies/mnist5k.py', '--engine=slurn'], "no engine is named 'slurn'; the nearest are slurm"),
+        (['--study=studies/mnist5k.py', '--log=tensorbord'], "no log is named 'tensorbord'; the nearest are"),
         (['--study=studies/mnist5k.py', '--engine_options=--gpus=1'], 'are for --engine=slurm or ray'),
         (['--study=studies/mnist5k.py', '--engine=ray', '--engine_options=num_gpu=1'], 'the nearest are num_gpus'),
         (['--study=studies/mnist5k.py', '--lst'], 'unrecognized arguments: --lst'),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from efficiency.costs import Program
 
 # What the configs of our first records lack, at the value that those stand for; none of it changes a step.
-_YOUNGER_KEYS = {'eval_only': False, 'init_from': ''}
+_YOUNGER_KEYS = {'init_from': ''}
 # Classes and sizes of splits, by the names of TensorFlow Datasets; 'val' is what trees of ImageNet's files call it.
 _IN_PUBLIC = {
     'cifar10': (10, {'train': 50_000, 'test': 10_000}),
@@ -41,7 +41,7 @@ def checked_config(record: records.Record) -> ConfigDict:
         UserError: if it is none that a run can have.
     """
     try:
-        config = ConfigDict({**_YOUNGER_KEYS, 'preset': record['config'].get('dataset'), **record['config']})
+        config = ConfigDict({**_YOUNGER_KEYS, **record['config']})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f'its keys are not those of a config: {error}') from error
     config = check_config(config)

@@ -16,7 +16,7 @@ from efficiency.errors import UserError, shown
 from efficiency.metrics import Metric, of_record
 
 # What may differ between runs of one recipe: none of it changes a step before the target is met.
-_NOT_THE_RECIPE = ('seed', 'target', 'stop_at_target', 'tensorboard', 'preset', 'eval_only', 'eval_batch_size')
+_NOT_THE_RECIPE = ('seed', 'target', 'stop_at_target', 'eval_batch_size')
 _ROUNDING = 1e-6  # a run's last step ends its epochs but for so small a part
 
 

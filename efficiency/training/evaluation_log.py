@@ -17,6 +17,12 @@ FILE_NAME = 'metrics.jsonl'
 LOGS = {'tensorboard': 'efficiency.training.tensorboard_log.TensorBoardLog'}
 
 
+def check_names(names: Sequence[str]) -> None:
+    """Raises UserError if one of them is no log's."""
+    for name in names:
+        named(LOGS, 'log', name)
+
+
 def check_logs(names: Sequence[str]) -> None:
     """Checks that there are logs of these names, and that their packages are installed.
 

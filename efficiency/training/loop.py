@@ -5,7 +5,7 @@ import functools
 import logging
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from clu import parameter_overview
@@ -37,6 +37,7 @@ def train(
     data_dir: str | os.PathLike | None = None,
     data_workers: int | None = None,
     changed_code: bool = False,
+    logs: Sequence[str] = (),
 ) -> records.Record | None:
     """Trains a network until it meets its target, or for all of its epochs; goes on where an earlier call stopped.
 
@@ -51,6 +52,7 @@ def train(
         data_workers: processes that decode, 0 for threads of this one; by default one a core, up to 16. The result
             does not depend on it.
         changed_code: whether the run goes on, or counts as finished, also if its code or weights are others by now.
+        logs: names of `efficiency.training.evaluation_log.LOGS`, to be kept beside `metrics.jsonl`.
 
     Returns:
         The run record; of a run that had finished before, the one it left, which hosts other than host 0 do not have:
@@ -107,7 +109,7 @@ def train(
                 run.resume(restored[1], earlier)
             # Their first exchange waits for half a minute only, and one may compile for longer than another.
             hosts.meet()
-            writer = RunWriter(run, workdir, checkpoints)
+            writer = RunWriter(run, workdir, checkpoints, logs)
             return Trainer(recipe, run, writer, [step for step, _ in compiled], evaluate, stream).run_to_end(state)
 
 

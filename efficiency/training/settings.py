@@ -34,7 +34,6 @@ _DEFAULTS = {
 _RULES: dict[str, Rule] = {
     'batch_size': whole(1, _MOST_EXAMPLES),
     'dataset': NAME,
-    'eval_only': TRUTH,
     'eval_every': number(1e-9, 1e9),
     'gradient_clip_norm': AT_LEAST_ZERO,
     'init_from': Rule(lambda v: isinstance(v, str), 'the path of a safetensors file, or nothing'),
@@ -46,14 +45,12 @@ _RULES: dict[str, Rule] = {
     'optimizer.momentum': Rule(lambda v: is_number(v) and 0 <= v < 1, 'a number, at least 0 and below 1'),
     'optimizer.name': NAME,
     'precision': one_of(_PRECISIONS),
-    'preset': NAME,
     'schedule': NAME,
     'seed': whole(0, 2**31 - 1),
     'stages': Rule(lambda v: isinstance(v, list | tuple), 'a sequence of pairs, (from epoch, {keys}), or empty'),
     'stop_at_target': TRUTH,
     'target': SECTION,
     'task': NAME,
-    'tensorboard': TRUTH,
     'warmup_epochs': number(0, 1e9),
     'weight_decay': AT_LEAST_ZERO,
 }
@@ -110,11 +107,6 @@ def check_config(config: ConfigDict) -> ConfigDict:
         json.dumps(config.to_dict(), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise UserError(f'the config cannot be kept in a record: {error}; its values must be plain ones') from error
-    if config.preset != config.dataset:
-        raise UserError(
-            f'config.dataset is {shown(config.dataset)}, but target and recipe are those of {config.preset}; choose '
-            f'a data set together with its recipe, as in --config=configs/shufflenet.py:{config.dataset}'
-        )
     return config
 
 
@@ -149,10 +141,12 @@ def _check_values(config: ConfigDict, rules: dict[str, Rule]) -> None:
 def run_name(config: ConfigDict) -> str:
     """'<model>-<dataset>-<hash of the config>-s<seed>': the same for every seed but for its end.
 
-    A key that is younger than the first runs changes nothing at the value that they stand for.
+    A key that is younger than the first runs changes nothing at the value that they stand for, and those that configs
+    have no more still count as they were.
     """
     settings = same_settings(config.to_dict())
     settings = dict(item for item in settings.items() if item not in LATER_CONFIG_KEYS.items())
+    settings |= {'eval_only': False, 'preset': config.dataset, 'tensorboard': False}
     del settings['seed']
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     name = re.sub(r'[^\w.+-]', '_', f'{config.model.name}-{config.dataset}')

@@ -6,7 +6,7 @@ import logging
 import math
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from efficiency import records
@@ -34,9 +34,9 @@ def _by_host_0(method: Callable[..., None]) -> Callable[..., None]:
 class RunWriter:
     """Writes record, evaluations and checkpoints of a run, and shows how far it is; on other hosts it does nothing."""
 
-    def __init__(self, run: Run, workdir: pathlib.Path, checkpoints: Checkpoints | None):
-        """`checkpoints` is None on hosts other than host 0."""
-        self._run, self._workdir, self._checkpoints = run, workdir, checkpoints
+    def __init__(self, run: Run, workdir: pathlib.Path, checkpoints: Checkpoints | None, logs: Sequence[str]):
+        """`checkpoints` is None on hosts other than host 0; `logs` are as of `efficiency.training.loop.train`."""
+        self._run, self._workdir, self._checkpoints, self._logs = run, workdir, checkpoints, logs
         self._records = records.Writer(workdir)
         self._written_at, self._write_seconds = -math.inf, 0.0
         self._saved, self._saved_at = run.saved_place, time.monotonic()
@@ -49,8 +49,7 @@ class RunWriter:
         self._opened.callback(self._checkpoints.close)
         self._progress = Progress(run.steps, run.plan)
         self._opened.callback(self._progress.close)
-        logs = ['tensorboard'] if run.config.tensorboard else []
-        self._log = EvaluationLog(self._workdir, run.curve, logs, self._progress.line)
+        self._log = EvaluationLog(self._workdir, run.curve, self._logs, self._progress.line)
         self._opened.callback(self._log.close)
         self.record('running')
         on = f', on {hosts.count()} hosts' if hosts.count() > 1 else ''

@@ -118,9 +118,9 @@ def test_a_data_set_in_another_version_says_which_there_are_and_how_to_take_one(
 def test_a_version_is_read_under_its_preset(old):
     assert open_source('cifar10:2.0.0', old).version == '2.0.0'
     plain, versioned = (read_config(f'configs/alexnet.py:{name}') for name in ('cifar10', 'cifar10:2.0.0'))
-    assert versioned.dataset == versioned.preset == 'cifar10:2.0.0'
+    assert versioned.dataset == 'cifar10:2.0.0'
     differ = {key for key in plain if plain[key] != versioned[key]}
-    assert differ == {'dataset', 'preset'}
+    assert differ == {'dataset'}
 
 
 @pytest.mark.parametrize('content', [b'', b'[]', b'{"name": "cif', b'\xff\xfe'])

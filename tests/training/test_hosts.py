@@ -151,7 +151,7 @@ def test_hosts_evaluate_weights_together(tmp_path):
     save_file(state, tmp_path / 'weights.safetensors')
     args = [
         '--config=configs/lenet5.py', f'--config.init_from={tmp_path / "weights.safetensors"}',
-        '--config.eval_only=True',
+        '--eval_only',
     ]  # fmt: skip
     first, second = run_hosts(tmp_path / 'two', 2, args)
     (one,) = end_of([Host(tmp_path / 'one', main_command(*args), TWO_DEVICES)])
@@ -176,6 +176,7 @@ def assert_told_by_all(ended, says):
     [
         ((['--config.learning_rate=0.02'], {}), 'host 1 differs from host 0 in config.learning_rate (0.02 there, 0.01'),
         ((['--config.model.name=alexnet'], {}), 'differs from host 0 in config.model.name'),
+        ((['--eval_only'], {}), 'differs from host 0 in --eval_only (True there, False on host 0)'),
         (([], {'PYTHONPATH': 'OTHER_VERSION'}), "differs from host 0 in versions.tqdm ('0.1' there"),
     ],
 )  # fmt: skip

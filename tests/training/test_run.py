@@ -11,6 +11,7 @@ import time
 import jax
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import efficiency
 from configs import shufflenet
@@ -22,6 +23,7 @@ from efficiency.tasks.evaluation import ScoresEvaluator
 from efficiency.training.loop import train
 from efficiency.training.workdir import locked
 from tests.conftest import ROOT
+from tests.training.test_evaluation_log import as_tensorboard_should, shown_by_tensorboard
 
 
 def workdir_of(args):
@@ -119,16 +121,16 @@ def test_a_finished_run_says_so_again_and_changes_nothing(whole, run_main):
 
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(whole, short_run, run_main):
-    workdir, at = workdir_of(short_run), 0
+    workdir, args, at = workdir_of(short_run), [*short_run, '--log=tensorboard'], 0
     for _ in range(2):
-        process = start(short_run)
+        process = start(args)
         at = wait_for_checkpoint(workdir, process, after=at)
         process.kill()
         process.wait()
         process.stderr.close()
         process.stdout.close()
         records.read(workdir)  # whole at every moment
-    done = run_main(*short_run)
+    done = run_main(*args)
     assert done.returncode == 0, done.stderr
     resumed = records.read(workdir)['resumed_from_steps']
     assert len(resumed) == 2
@@ -136,6 +138,9 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(whole, short_run, run_main):
     assert_same_run(whole, workdir)
     steps = [json.loads(line)['step'] for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
     assert steps == [5, 10, 15, 20]
+    shown = shown_by_tensorboard(EventAccumulator(str(workdir)))
+    assert shown == as_tensorboard_should(records.read(workdir)['curve'])
+    assert len(shown) == 9
 
 
 @pytest.mark.parametrize('stop', [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
@@ -186,7 +191,7 @@ def test_weights_from_a_file_are_evaluated_and_trained_on(tmp_path, run_main):
     save_file(state, tmp_path / 'weights.safetensors')
     args = ['--config=configs/squeezenet.py', f'--config.init_from={tmp_path / "weights.safetensors"}']
     args += [f'--workdir={tmp_path / "run"}', '--config.num_epochs=0.008', '--config.learning_rate=1e-12']
-    evaluated = run_main(*args, '--config.eval_only=True')
+    evaluated = run_main(*args, '--eval_only')
     assert evaluated.returncode == 0, evaluated.stderr
     assert not (tmp_path / 'run').exists()
     found = json.loads(evaluated.stdout)
@@ -204,7 +209,7 @@ def test_weights_from_a_file_are_evaluated_and_trained_on(tmp_path, run_main):
     assert 'began with other weights' in refused.stderr
     assert run_main(*args, '--changed_code').returncode == 0
     assert records.read(tmp_path / 'run')['code']['init_from_sha256'] == began
-    wrong = run_main('--config=configs/resnet18.py', *args[1:], '--config.eval_only=True')
+    wrong = run_main('--config=configs/resnet18.py', *args[1:], '--eval_only')
     assert wrong.returncode == 2
     assert 'are they of another network' in wrong.stderr
 

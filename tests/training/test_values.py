@@ -35,7 +35,7 @@ def weights():
 
 def config_with(path):
     config = lenet5.get_config()
-    config.init_from, config.eval_only = str(path), True
+    config.init_from = str(path)
     return config
 
 
@@ -61,7 +61,7 @@ def test_the_home_folder_is_meant_by_its_sign(weights, tmp_path, monkeypatch, ru
     save_file(weights, tmp_path / 'weights.safetensors')
     (tmp_path / 'mine.py').write_text('from configs.lenet5 import get_config\n')
     assert read_config('~/mine.py:cifar10').dataset == 'cifar10'
-    done = run_main('--config', '~/mine.py', '--config.init_from=~/weights.safetensors', '--config.eval_only=True')
+    done = run_main('--config', '~/mine.py', '--config.init_from=~/weights.safetensors', '--eval_only')
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)['examples'] == 1000
 
