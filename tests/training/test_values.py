@@ -84,6 +84,7 @@ def test_five_guesses_at_five_classes_are_no_target(classes):
     of_classes(f'{classes} classes', classes, range(classes))
     config = lenet5.get_config(f'{classes} classes')
     config.target.metric, config.target.value, config.image_size, config.batch_size = 'top5', 0.9, 28, 2
+    assert opened(config, None, trains=False).task.network.num_classes == classes
     if classes > 5:
         assert opened(config, None).task.network.num_classes == classes
     else:
