@@ -38,7 +38,7 @@ _DATA_WORKERS = flags.DEFINE_integer(
 _CHANGED_CODE = flags.DEFINE_bool(
     'changed_code', False, 'Go on with a run, or take it as finished, though its code or weights have changed since.'
 )
-_LOG = flags.DEFINE_list('log', [], 'Logs to keep beside metrics.jsonl: tensorboard.')
+_LOG = flags.DEFINE_list('log', [], 'Logs to keep beside metrics.jsonl, as tensorboard,wandb.')
 _EVAL_ONLY = flags.DEFINE_bool(
     'eval_only', False, 'Evaluate the weights of config.init_from, print what that gives, and train nothing.'
 )

@@ -49,13 +49,14 @@ CONFIG = '--config=configs/shufflenet.py'
         ([CONFIG, 'extra'], "no argument 'extra'"),
         ([CONFIG, '--confg=x'], 'Did you mean: config'),
         ([CONFIG, '--log=tensorboard'], 'pip install ".[tensorboard]"'),
+        ([CONFIG, '--log=wandb'], 'pip install ".[wandb]"'),
         ([CONFIG, '--log=tensorbord'], "no log is named 'tensorbord'; the nearest are tensorboard"),
         ([CONFIG, '--log=tensorboard', '--eval_only'], 'leave --log out'),
     ],
 )
 def test_a_mistake_is_one_sentence_and_makes_nothing(args, says, run_main, tmp_path):
-    # Without TensorBoard, whether it is installed here or not.
-    (tmp_path / 'sitecustomize.py').write_text("import sys\nsys.modules['tensorboard'] = None\n")
+    # Without these, whether they are installed here or not.
+    (tmp_path / 'sitecustomize.py').write_text("import sys\nsys.modules |= {'tensorboard': None, 'wandb': None}\n")
     done = run_main(*args, f'--workdir={tmp_path / "run"}', env={'PYTHONPATH': str(tmp_path)})
     assert done.returncode == 2, done.stderr
     assert says in done.stderr

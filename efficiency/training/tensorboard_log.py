@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ml_collections import ConfigDict
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
@@ -23,7 +24,7 @@ class TensorBoardLog:
     where one is gone, a TensorBoard that is reading it does not go on to the next.
     """
 
-    def __init__(self, workdir: pathlib.Path, curve: Sequence[Mapping[str, Any]]):
+    def __init__(self, workdir: pathlib.Path, config: ConfigDict, curve: Sequence[Mapping[str, Any]]):
         """`curve` is as in a run record."""
         for earlier in workdir.glob(f'{_NAME}*'):
             os.truncate(earlier, 0)
@@ -52,5 +53,5 @@ class TensorBoardLog:
         self._records.write(event.SerializeToString())
         self._records.flush()
 
-    def close(self) -> None:
+    def close(self, failed: bool) -> None:
         self._records.close()

@@ -5,11 +5,13 @@ import functools
 import logging
 import math
 import pathlib
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from efficiency import records
+from efficiency.errors import Stopped
 from efficiency.summary import summary
 from efficiency.training import hosts
 from efficiency.training.checkpoint import Checkpoints
@@ -49,8 +51,8 @@ class RunWriter:
         self._opened.callback(self._checkpoints.close)
         self._progress = Progress(run.steps, run.plan)
         self._opened.callback(self._progress.close)
-        self._log = EvaluationLog(self._workdir, run.curve, self._logs, self._progress.line)
-        self._opened.callback(self._log.close)
+        self._log = EvaluationLog(self._workdir, run.config, run.curve, self._logs, self._progress.line)
+        self._opened.callback(self._close_log)
         self.record('running')
         on = f', on {hosts.count()} hosts' if hosts.count() > 1 else ''
         self._progress.line(f'training: {run.steps} of {run.plan.total_steps} steps are done{on}')
@@ -108,6 +110,10 @@ class RunWriter:
     def until_written(self) -> None:
         """Waits for a checkpoint that is being written, as long as a slow disk may take; from any thread."""
         self._checkpoints.until_written(_SECONDS_BETWEEN_CHECKPOINTS)
+
+    def _close_log(self) -> None:
+        error = sys.exception()
+        self._log.close(failed=error is not None and not isinstance(error, Stopped))
 
     @_by_host_0
     def close(self) -> None:
