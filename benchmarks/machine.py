@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from unittest import mock
 
-from efficiency.records import write_atomically
+from efficiency.files import write_atomically
 from efficiency.training.memory import tunables_for_large_pages
 
 RESULTS = pathlib.Path(__file__).parent / 'results'

@@ -18,6 +18,7 @@ from efficiency import console, records
 from efficiency.analysis.survival import summary_over_seeds
 from efficiency.arguments import Parser
 from efficiency.errors import UserError
+from efficiency.files import write_atomically
 from efficiency.metrics import Metric, of_record
 from efficiency.published import BASELINE_COLUMNS, BASELINES_FILE, baselines
 
@@ -122,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     writer.writeheader()
     writer.writerows(sorted([*others, row], key=_of))
     try:
-        records.write_atomically(BASELINES_FILE, text.getvalue().encode())
+        write_atomically(BASELINES_FILE, text.getvalue().encode())
     except OSError as error:
         print(f'efficiency: cannot write {BASELINES_FILE}: {error.strerror}', file=sys.stderr)
         sys.exit(2)

@@ -14,12 +14,12 @@ import math
 import os
 import pathlib
 import stat
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from efficiency.errors import UserError, shown
+from efficiency.files import write_atomically
 from efficiency.metrics import LARGEST, Metric
 from efficiency.metrics import of_record as metrics_of
 from efficiency.schema import Number, Optional, problems
@@ -268,35 +268,6 @@ class Writer:
 def write(workdir: str | os.PathLike, record: Record) -> None:
     """Writes `run.json`, whole or not at all; see `Writer`."""
     Writer(workdir).write(record)
-
-
-def write_atomically(path: pathlib.Path, *parts: bytes, wait: bool = True) -> None:
-    """Replaces a file by a new one: whoever reads it, at any moment, sees the old one or the new one whole."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    os.close(descriptor)
-    try:
-        write_whole(pathlib.Path(temporary), *parts, wait=wait)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        pathlib.Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def write_whole(path: pathlib.Path, *parts: bytes, wait: bool = True) -> None:
-    """Writes a file, and by default waits until the disk has it.
-
-    Raises:
-        OSError: if there is no room, or another reason; names the file.
-    """
-    try:
-        with open(path, 'wb') as file:
-            file.writelines(parts)
-            file.flush()
-            if wait:
-                os.fsync(file.fileno())
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def first_crossing(curve: Sequence[Mapping], target: Mapping, metrics: Mapping[str, Metric]) -> dict | None:

@@ -8,7 +8,7 @@ import textwrap
 import numpy as np
 
 from efficiency.analysis.charts import DASHES, MARKERS, Chart, Series
-from efficiency.records import write_atomically
+from efficiency.files import write_atomically
 
 _MARKERS = dict(zip((*MARKERS, ''), ('o', 's', 'D', '^', 'v', 'X', ''), strict=True))
 _DASHES = dict(zip((*DASHES, ''), ('-', '--', ':', '-.', ''), strict=True))

@@ -18,7 +18,7 @@ import markupsafe
 from efficiency.analysis import figures, interactive
 from efficiency.analysis.document import Column, Row, Section, Table
 from efficiency.errors import UserError
-from efficiency.records import write_atomically
+from efficiency.files import write_atomically
 from efficiency.tables import csv_cell
 
 # Tables that are longer can be searched, and are shown a page at a time.

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from efficiency import records
 from efficiency.engines.tasks import Event, Task, note_end, start, stop
 from efficiency.errors import RunError, UserError, named
+from efficiency.files import write_atomically
 
 WHEN_STOPPED = 'its runs have been ended after saving on their machines, and the same command goes on'
 _MOST_RETRIES = 3
@@ -156,7 +157,7 @@ def _keep(task: Task, back: _Back, git: Mapping | None) -> None:
         return
     task.workdir.mkdir(exist_ok=True)
     path = task.workdir / records.FILE_NAME
-    records.write_atomically(path, back.record)
+    write_atomically(path, back.record)
     record = records.read(path)
     records.write(task.workdir, record | {'git': record['git'] or git})
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from efficiency.engines.tasks import Event, Task
 from efficiency.errors import RunError, UserError
-from efficiency.records import write_atomically
+from efficiency.files import write_atomically
 
 WHEN_STOPPED = 'its jobs stay in the queue (scancel ends them), and the same command watches them again'
 _SECONDS_BETWEEN_LOOKS = 2

@@ -10,8 +10,8 @@ import csv
 import io
 from collections.abc import Iterator
 
-from efficiency import records
 from efficiency.count import count_network
+from efficiency.files import write_atomically
 from efficiency.models import list_models, model_entry
 from efficiency.published.points import NETWORK_COLUMNS, NETWORKS_FILE
 
@@ -40,7 +40,7 @@ def main() -> None:
     writer = csv.DictWriter(text, NETWORK_COLUMNS, lineterminator='\n')
     writer.writeheader()
     writer.writerows(network_rows())
-    records.write_atomically(NETWORKS_FILE, text.getvalue().encode())
+    write_atomically(NETWORKS_FILE, text.getvalue().encode())
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ from typing import Any
 
 from efficiency import backend, records
 from efficiency.errors import UserError
+from efficiency.files import write_atomically
 from efficiency.studies.definition import System
 from efficiency.studies.state import State
 from efficiency.training.cache import cache_dir
@@ -51,7 +52,7 @@ def expected_macs(
             if macs < math.inf:
                 with contextlib.suppress(OSError):  # where there is no cache, they are counted each time
                     remembered.parent.mkdir(parents=True, exist_ok=True)
-                    records.write_atomically(remembered, str(macs).encode(), wait=False)
+                    write_atomically(remembered, str(macs).encode(), wait=False)
             yield system.name, macs
 
 

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from efficiency.errors import UserError
-from efficiency.records import write_whole
+from efficiency.files import write_whole
 
 _KEPT = 3
 _FOLDER, _DAMAGED_FOLDER = 'checkpoints', 'damaged-checkpoints'

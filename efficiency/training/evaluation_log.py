@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from efficiency.errors import UserError, named
-from efficiency.records import write_atomically
+from efficiency.files import write_atomically
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict

@@ -13,7 +13,7 @@ import wandb
 from ml_collections import ConfigDict
 
 from efficiency.errors import UserError
-from efficiency.records import write_atomically
+from efficiency.files import write_atomically
 from efficiency.training.settings import run_name
 
 _log = logging.getLogger('efficiency')
