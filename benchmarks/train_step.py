@@ -290,20 +290,20 @@ def _line(row):
     return text
 
 
-_README_DIGITS = {
+_DIGITS_SHOWN = {
     'ours_ms': 0, 'against_ms': 0, 'ratio': 2, 'dense_gflop_per_second': 0, 'share_of_peak': 2, 'ours_mib': 0,
     'memory_ratio': 2,
 }  # fmt: skip
 
 
 def markdown(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows against torch, as README shows them."""
+    """Rows against torch, as docs/speed.md shows them."""
     lines = [
         '| network | ours, ms | torch, ms | ratio | GFLOP/s | share of peak | memory, MiB | of torch |',
         '|---|---|---|---|---|---|---|---|',
     ]
     for row in rows:
-        cells = (f'{float(row[key]):.{digits}f}' for key, digits in _README_DIGITS.items())
+        cells = (f'{float(row[key]):.{digits}f}' for key, digits in _DIGITS_SHOWN.items())
         lines.append(f'| {row["model"]} | {" | ".join(cells)} |')
     return '\n'.join(lines)
 

@@ -1,4 +1,4 @@
-"""Runs the command line many times a second: one process imports it, and forks for each run."""
+"""Runs the command line many times a second, one process that imports it and forks for each run; or its flags alone."""
 
 import json
 import os
@@ -68,3 +68,22 @@ class Commands:
         self._server.stdin.close()
         self._server.stdout.close()
         self._server.wait()
+
+
+_PARSE = """
+import sys
+from absl import flags
+import efficiency.main
+from efficiency.config_file import parse_flags
+from efficiency.training.settings import check_config
+assert parse_flags(flags.FLAGS, sys.argv) == sys.argv[:1]
+check_config(flags.FLAGS.config)
+"""
+
+
+def is_taken_by_the_main_command(flags):
+    """Asserts that every flag is one of efficiency.main's, and the config one that it trains."""
+    done = subprocess.run(
+        [sys.executable, '-c', _PARSE, *flags], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -72,6 +72,99 @@ def test_the_table_of_readme_is_the_measured_one(measured):
         assert f'| {cell_text(macs)} | {row["train_macs_range"] or "-"} | {cells[9]} |' in readme
 
 
+def words(path):
+    """A page's text, however its lines are broken."""
+    return ' '.join((ROOT / path).read_text().split())
+
+
+def between(interval):
+    """'9.9 to 24.7 months' as the pages have it, [9.9, 24.7]."""
+    return re.sub(r'^(\S+) to (\S+) months$', r'[\1, \2]', interval)
+
+
+def test_the_answers_that_readme_begins_with_are_the_reports(measured):
+    of_paper = {'target': 'AlexNet level on the ILSVRC 2012', 'which': 'the paper, operations'}
+    fall, trend = (
+        next(row for row in table(measured, name) if all(row[key].startswith(of_paper[key]) for key in of_paper))
+        for name in ('trends.csv', 'trend-tests.csv')
+    )
+    readme = words('README.md')
+    fallen, every = shown(float(fall['factor'])), shown(float(fall['least_squares']))
+    assert (
+        f'| **{fallen} x**, to {fall["last"]} (2019) | {every} months '
+        f'| {shown(float(trend["months"]))} {between(trend["interval"])}, p = {float(trend["corrected_p"]):.3f} '
+        f'| {fall["points"]} networks, one run each'
+    ) in readme
+    systems = {row['system']: row for row in table(measured, 'systems-*')}
+    later = [row for row in systems.values() if row['published'] >= systems['alexnet']['published']]
+    cheapest = min(later, key=lambda row: float(row['train_macs']))
+    assert (cheapest['system'], cheapest['published'][:4]) == ('shufflenet_v1_x1_0', '2017')
+    assert math.isinf(float(cheapest['train_factor_high']))
+    found = {row['what']: row for row in table(measured, 'trend-mnist5k*')}
+    ours = found['all 15 points, regression']
+    assert (
+        f'| **{shown(float(cheapest["train_factor"]))} x** [{shown(float(cheapest["train_factor_low"]))}, unbounded), '
+        f'to ShuffleNet v1 (2017) | {shown(float(found["frontier, least squares"]["months"]))} months '
+        f'| {shown(float(ours["months"]))} {between(ours["interval"])}, p = {float(ours["corrected_p"]):.3f} '
+        f'| {len(systems)} networks, {len(table(measured, "runs-*"))} runs, one recipe |'
+    ) in readme
+
+
+def test_the_figures_of_the_results_page_are_the_reports(measured):
+    page = words('docs/results.md')
+    found = {row['what']: row for row in table(measured, 'trend-mnist5k*')}
+    frontier, ours = found['frontier, least squares'], found['all 15 points, regression']
+    without = found['all points without alexnet, regression']
+    resampled = found['frontier, over resampled frontier points']['interval'].removesuffix(' months')
+    assert f'every {shown(float(frontier["months"]))} months ({resampled} over resampled' in page
+    assert f'one as fast comes in {float(frontier["p"]):.0%}'.replace('%', ' % of cases') in page
+    assert f'a doubling in {shown(float(ours["months"]))} months {between(ours["interval"])}' in page
+    assert f'comes in {float(ours["p"]):.1%}'.replace('%', ' % of shuffles') in page
+    assert f'(p = {float(ours["corrected_p"]):.3f} after' in page
+    assert f'is the level, {shown(float(without["months"]))} {between(without["interval"])}.' in page
+    draws = found['all 15 points, over points, seeds and dates']['interval']
+    together = re.match(r'(.* months) \((.* %) of the draws', draws)
+    assert f'it is anything from {together[1]}, as AlexNet\'s median is "never" in {together[2]} of the draws' in page
+    trends = [row for row in table(measured, 'trends.csv') if row['last'] == 'EfficientNet-b0']
+    of_paper, of_all = (next(row for row in trends if row['points'] == points) for points in ('16', '89'))
+    assert f'the headline is {shown(float(of_paper["factor"]))} x and a doubling' in page
+    assert f'every {shown(float(of_paper["least_squares"]))} months, where' in page
+    assert f'A frontier as fast comes in {float(of_paper["as_fast_percent"]):.0f} % of cases' in page
+    tests = table(measured, 'trend-tests.csv')
+    trend, trend_of_all = (
+        next(row for row in tests if (row['points'], row['target']) == (each['points'], each['target']))
+        for each in (of_paper, of_all)
+    )
+    assert f'over all 16 it is {shown(float(trend["months"]))} months {between(trend["interval"])}' in page
+    # Of each, one of the line and one of the frontier.
+    corrected = f"p = {float(trend['corrected_p']):.3f} after Holm's correction for the ledger's {2 * len(tests)} tests"
+    assert corrected in page
+    assert f'p = {float(trend_of_all["p"]):.2f} before any correction' in page
+    factors = sorted(float(row['factor']) for row in table(measured, 'resnet50-level.csv'))
+    (as_it_stands,) = [row['factor'] for row in table(measured, 'resnet50-level.csv')][:1]
+    low, high = shown(factors[0]), shown(factors[-1])
+    assert f'{shown(float(as_it_stands))} x as it stands, {low} to {high} x over all of them' in page
+    assert f'the ledger: {len(points())} points' in words('docs/report.md')
+
+
+@pytest.mark.parametrize(
+    ('page', 'drawn'),
+    [
+        ('compute-over-date-mnist5k.svg', 'compute-over-date-mnist5k-*-top1-0.954.svg'),
+        ('compute-over-date-imagenet.svg', 'figure-3.svg'),
+    ],
+)
+def test_the_figures_of_readme_are_the_reports(measured, page, drawn):
+    (path,) = (measured / 'figures').glob(drawn)
+    # The names of shapes are hashes of what they are; places may differ by a rounding between machines.
+    files = (ROOT / 'docs' / 'figures' / page, path)
+    texts = [re.sub(r'\b[a-z][0-9a-f]{10}\b', '', file.read_text()) for file in files]
+    number = r'-?\d+\.\d+|-?\d+'
+    assert re.sub(number, '0', texts[0]) == re.sub(number, '0', texts[1])
+    numbers = [[float(each) for each in re.findall(number, text)] for text in texts]
+    assert numbers[0] == pytest.approx(numbers[1], abs=0.01)
+
+
 def shown_or_never(epochs):
     return 'never' if epochs == math.inf else f'{epochs:g}'
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from configs import common
+from tests.commands import is_taken_by_the_main_command
 from tests.conftest import ROOT
 
 FILES = sorted((ROOT / 'launch' / 'kubernetes').glob('*.yaml'))
@@ -142,26 +143,6 @@ def test_every_claim_is_made_by_the_storage_file():
     made = {document['metadata']['name'] for document in DOCUMENTS if document['kind'] == 'PersistentVolumeClaim'}
     claims = [volume['persistentVolumeClaim'] for pod in PODS for volume in pod['volumes'] if 'emptyDir' not in volume]
     assert {claim['claimName'] for claim in claims} == made
-
-
-PARSE = """
-import sys
-from absl import flags
-import efficiency.main
-from efficiency.config_file import parse_flags
-from efficiency.metrics import OF_CLASSES
-from efficiency.training.settings import check_config
-assert parse_flags(flags.FLAGS, sys.argv) == sys.argv[:1]
-check_config(flags.FLAGS.config, OF_CLASSES)
-"""
-
-
-def is_taken_by_the_main_command(flags):
-    """Asserts that every flag is one of efficiency.main's, and the config one that it trains."""
-    done = subprocess.run(
-        [sys.executable, '-c', PARSE, *flags], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize('one', [TPU, GPU], ids=['tpu', 'gpu'])

@@ -1,0 +1,145 @@
+"""The programs that the pages show work as they stand there."""
+
+import os
+import re
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from efficiency import records
+from efficiency.studies.definition import read_study
+from tests.conftest import ROOT
+from tests.docs.pages import PAGES, programs
+
+DOCS = ROOT / 'docs'
+
+
+def by_section(page):
+    """The programs of a page; what follows a heading shares its names, as a reader has run what stands above."""
+    sections = re.split(r'^\*\*|^#+ ', (DOCS / page).read_text(), flags=re.MULTILINE)
+    return ['\n'.join(blocks) for text in sections if (blocks := re.findall(r'```python\n(.*?)```', text, re.DOTALL))]
+
+
+COUNTING, FRAMEWORKS = by_section('counting.md'), by_section('frameworks.md')
+
+
+def run_program(page, program):
+    exec(compile(program, f'docs/{page}', 'exec'), {})
+
+
+def test_no_page_has_programs_that_are_not_run_here():
+    pages = {'counting.md', 'frameworks.md', 'networks.md', 'own.md', 'records.md', 'studies.md'}
+    assert {path.name for path in PAGES if programs(path)} == pages
+
+
+@pytest.mark.parametrize('program', COUNTING)
+def test_the_programs_on_counting_hold(program):
+    run_program('counting.md', program)
+
+
+@pytest.mark.parametrize('program', [program for program in FRAMEWORKS if 'torch' not in program])
+def test_the_programs_on_xla_hold(program):
+    run_program('frameworks.md', program)
+
+
+@pytest.mark.crosscheck
+@pytest.mark.parametrize('program', [program for program in FRAMEWORKS if 'torch' in program])
+def test_the_programs_on_other_frameworks_hold(program):
+    for module in ('torch', 'fvcore', 'thop'):
+        pytest.importorskip(module, reason='needs the extra crosscheck')
+    run_program('frameworks.md', program)
+
+
+def test_the_studies_shown_are_studies(tmp_path):
+    runs = []
+    for program in programs(DOCS / 'studies.md'):
+        (tmp_path / 'shown.py').write_text(program)
+        study = read_study(str(tmp_path / 'shown.py'))
+        runs.append((sum(len(system.seeds) for system in study.fixed), len(study.tuned)))
+    assert runs == [(3 + 3 + 5, 0), (3 + 3 * 3, 1)]
+
+
+def config_of_ones_own(folder, what):
+    """The program that uses a decorator, as a config file of 15 lines at the most."""
+    (code,) = [program for program in programs(DOCS / 'own.md') if f'@{what}(' in program]
+    assert len([line for line in code.splitlines() if line]) <= 15
+    path = folder / 'mine.py'
+    path.write_text(code)
+    return path
+
+
+# The program on records, after the file that registers the network; what it found is kept.
+_LOAD = """
+import mine
+{program}
+import numpy as np
+np.savez('loaded.npz', logits=logits, **{{
+    f'{{layer}}_{{name}}': value
+    for layer, values in run.variables['params'].items() for name, value in values.items()
+}})
+"""
+
+
+def test_a_network_of_ones_own(tmp_path, run_main):
+    config, workdir = config_of_ones_own(tmp_path, 'register'), tmp_path / 'runs' / 'my-run'
+    done = run_main(f'--config={config}', f'--workdir={workdir}', '--config.num_epochs=0.2')
+    assert done.returncode == 0, done.stderr
+    record = records.read(workdir)
+    # Three equal channels of 28 x 28 pixels to 64 to 10.
+    assert record['macs_per_example']['forward_dense'] == 3 * 28 * 28 * 64 + 64 * 10
+    assert record['final']['top1'] > 0.5
+    # What it learned is read by the program on records; of an image of zeros the biases alone are left, of which the
+    # last layer's are Dense_0's, as it is made first.
+    (program,) = programs(DOCS / 'records.md')
+    environment = os.environ | {'PYTHONPATH': str(ROOT)}
+    subprocess.run(
+        [sys.executable, '-c', _LOAD.format(program=program)], cwd=tmp_path, env=environment, check=True, timeout=100
+    )
+    loaded = np.load(tmp_path / 'loaded.npz')
+    expected = np.maximum(loaded['Dense_1_bias'], 0) @ loaded['Dense_0_kernel'] + loaded['Dense_0_bias']
+    np.testing.assert_allclose(loaded['logits'], [expected], rtol=1e-5, atol=1e-6)
+
+
+def test_an_optimizer_and_a_schedule_of_ones_own(tmp_path, run_main):
+    config = config_of_ones_own(tmp_path, 'register_optimizer')
+    done = run_main(f'--config={config}', f'--workdir={tmp_path / "run"}', '--config.num_epochs=0.024')
+    assert done.returncode == 0, done.stderr
+    record = records.read(tmp_path / 'run')
+    assert (record['config']['optimizer']['name'], record['config']['schedule']) == ('lion', 'linear')
+    assert record['programs'][0]['steps'] == 3
+
+
+def test_a_data_set_of_ones_own(tmp_path, run_main):
+    config = config_of_ones_own(tmp_path, 'register_dataset')
+    for folder, count in (('a', 40), ('b', 20)):
+        (tmp_path / folder).mkdir()
+        for i in range(count):
+            pixels = np.full((20 + i % 5, 24, 3), 25 * (i % 10), np.uint8)
+            cv2.imwrite(str(tmp_path / folder / f'{i % 10}-{i:04}.png'), pixels)
+    args = [f'--config={config}', f'--data_dir={tmp_path}', f'--workdir={tmp_path / "run"}']
+    done = run_main(*args, '--config.batch_size=10', '--config.num_epochs=1.0', '--data_workers=1')
+    assert done.returncode == 0, done.stderr
+    record = records.read(tmp_path / 'run')
+    data = record['dataset']
+    assert (data['name'], data['num_train'], data['num_eval']) == ('digits', 40, 20)
+    assert record['programs'][0]['steps'] == 4
+
+
+@pytest.mark.crosscheck
+def test_weights_of_torchvision_are_converted_and_read(tmp_path, monkeypatch):
+    torch = pytest.importorskip('torch', reason='needs the extra crosscheck')
+    torchvision = pytest.importorskip('torchvision', reason='needs the extra crosscheck')
+    network = torchvision.models.resnet18().eval()
+    monkeypatch.chdir(tmp_path)
+    torch.save(network.state_dict(), 'resnet18.pth')
+    (convert,) = re.findall(r'^    python -c "(.*)"$', (DOCS / 'networks.md').read_text(), re.MULTILINE)
+    exec(convert, {})
+    (program,) = programs(DOCS / 'networks.md')
+    names = {}
+    exec(compile(program, 'docs/networks.md', 'exec'), names)
+    with torch.no_grad():
+        theirs = network(torch.zeros(1, 3, 224, 224)).numpy()
+    np.testing.assert_allclose(names['logits'], theirs, rtol=1e-3, atol=1e-4)
