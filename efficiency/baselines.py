@@ -92,11 +92,14 @@ def complete_runs(folder: pathlib.Path) -> list[records.Record]:
     """The baseline network's records below a folder that were trained to the end of their epochs, by seed.
 
     Raises:
-        UserError: if there are none.
+        UserError: if there are none, or one is not valid.
     """
     # Checkpoints have JSON of their own.
     paths = [path for path in sorted(folder.rglob('*.json')) if path.name != 'progress.json']
-    found = [records.read(path) for path in paths]
+    try:
+        found = [records.read(path) for path in paths]
+    except records.RecordError as error:
+        raise UserError(str(error)) from error
     runs = [run for run in found if run['model'] == BASELINE_MODEL and records.is_finished(run)]
     runs = [run for run in runs if not run['config']['stop_at_target'] or run['status'] == 'exhausted']
     if not runs:
@@ -107,16 +110,13 @@ def complete_runs(folder: pathlib.Path) -> list[records.Record]:
     return sorted(runs, key=lambda run: run['seed'])
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """The command."""
+@console.command
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
     parser = Parser('efficiency.baselines', __doc__)
     parser.add_argument('--runs', required=True, help='folder of run records')
-    try:
-        folder = pathlib.Path(parser.parse_args(argv).runs).expanduser()
-        row = baseline_row(complete_runs(folder), str(folder))
-    except (UserError, records.RecordError) as error:
-        print(f'efficiency: {error}', file=sys.stderr)
-        sys.exit(2)
+    folder = pathlib.Path(parser.parse_args(argv).runs).expanduser()
+    row = baseline_row(complete_runs(folder), str(folder))
     others = [other for other in baselines() if _of(other) != _of(row)]
     text = io.StringIO()
     writer = csv.DictWriter(text, BASELINE_COLUMNS, lineterminator='\n')
@@ -125,15 +125,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         write_atomically(BASELINES_FILE, text.getvalue().encode())
     except OSError as error:
-        print(f'efficiency: cannot write {BASELINES_FILE}: {error.strerror}', file=sys.stderr)
-        sys.exit(2)
+        raise UserError(f'cannot write {BASELINES_FILE}: {error.strerror}') from error
     print(
         f'{row["dataset"]}: AlexNet-level is {row["metric"]} >= {row["value"]}; {row["seeds_reached"]} of '
         f'{row["seeds"]} seeds reached it, the median after {int(row["examples"]):,} examples and '
         f'{int(row["train_macs"]):.4g} train macs'
     )
+    return 0
 
 
 if __name__ == '__main__':
     console.start()
-    main()
+    sys.exit(main())

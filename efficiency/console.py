@@ -5,6 +5,7 @@ What cannot be written there is lost, and nothing else is: what a command is for
 
 import atexit
 import contextlib
+import functools
 import io
 import os
 import queue
@@ -12,10 +13,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
-from efficiency.errors import RunError
+from efficiency.errors import EndOfCommand, RunError
 
 # How long a line may wait for a terminal that was halted, or whose connection hangs, before what follows is lost.
 _PATIENCE = 5.0
@@ -127,6 +128,25 @@ def deliver(text: str) -> None:
     print(text, flush=True)
     if _started() and (lost := sys.stdout.buffer.raw.lost):
         raise RunError(f'the result cannot be written to stdout: {lost.strerror}')
+
+
+def say(sentence: object) -> None:
+    """Says a sentence on stderr, in one line that names who says it."""
+    print('efficiency:', ' '.join(str(sentence).splitlines()), file=sys.stderr, flush=True)
+
+
+def command(main: Callable[..., int]) -> Callable[..., int]:
+    """Has a command's main function say what ends it before its time, and return the exit code of that."""
+
+    @functools.wraps(main)
+    def told(*args, **kwargs):
+        try:
+            return main(*args, **kwargs)
+        except EndOfCommand as end:
+            say(end)
+            return end.exit_code
+
+    return told
 
 
 def _started() -> bool:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from efficiency import backend, console
 from efficiency.arguments import Parser
-from efficiency.errors import RunError, UserError
+from efficiency.errors import UserError
 from efficiency.tables import FORMATS, render
 
 if TYPE_CHECKING:
@@ -239,37 +239,34 @@ def _with_total(layers: list[_Row]) -> list[_Row]:
     return [*layers, dict.fromkeys(layers[0]) | {'layer': 'total'} | total]
 
 
+@console.command
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     _collect_rarely()
-    try:
-        arguments, rest = _parser().parse_known_args(argv)
-        if rest and arguments.config is None:
-            raise UserError(f'there is no option {rest[0]}; --help lists those that there are')
-        _check(arguments)
-        if arguments.compiled:
-            backend.check_devices()
-        else:
-            backend.count_on_cpu()
-            backend.check_settings()
-        if arguments.topology is not None:
-            from efficiency.flops import ahead
+    arguments, rest = _parser().parse_known_args(argv)
+    if rest and arguments.config is None:
+        raise UserError(f'there is no option {rest[0]}; --help lists those that there are')
+    _check(arguments)
+    if arguments.compiled:
+        backend.check_devices()
+    else:
+        backend.count_on_cpu()
+        backend.check_settings()
+    if arguments.topology is not None:
+        from efficiency.flops import ahead
 
-            ahead.check_topology(arguments.topology)
-            ahead.leave_tpus_alone()
-        rows = _counted(arguments, rest)
-        if arguments.by_layer and arguments.format in ('table', 'markdown'):
-            rows = _with_total(rows)
-        console.deliver(render(rows, arguments.format))
-    except (UserError, RunError) as error:
-        print('efficiency:', ' '.join(str(error).splitlines()), file=sys.stderr)
-        return 2 if isinstance(error, UserError) else 1
+        ahead.check_topology(arguments.topology)
+        ahead.leave_tpus_alone()
+    rows = _counted(arguments, rest)
+    if arguments.by_layer and arguments.format in ('table', 'markdown'):
+        rows = _with_total(rows)
+    console.deliver(render(rows, arguments.format))
     if arguments.against is None:
         return 0
     from efficiency.flops.frameworks import UNEXPLAINED
 
     if strange := [row['model'] for row in rows if UNEXPLAINED in row['reason']]:
-        print(f'efficiency: no rule explains all of the difference for {", ".join(strange)}', file=sys.stderr)
+        console.say(f'no rule explains all of the difference for {", ".join(strange)}')
         return 1
     return 0
 

@@ -7,28 +7,38 @@ from typing import TypeVar
 T = TypeVar('T')
 
 
-class UserError(Exception):
-    """One sentence that says what is wrong and what would be right; the command line exits with 2."""
+class EndOfCommand(Exception):
+    """What ends a command before its time: its message is the one sentence that the command says.
+
+    Attributes:
+        exit_code: the command's.
+    """
+
+    exit_code: int
 
 
-class RunError(Exception):
-    """A run that cannot go on, with the reason in one sentence; the command line exits with 1."""
+class UserError(EndOfCommand):
+    """One sentence that says what is wrong and what would be right."""
+
+    exit_code = 2
+
+
+class RunError(EndOfCommand):
+    """A run that cannot go on, with the reason in one sentence."""
+
+    exit_code = 1
 
 
 class DataError(RunError):
     """A run that cannot go on because of its data, as of an example that cannot be read; once mended, it can."""
 
 
-class Stopped(Exception):
-    """The run was asked to stop by a signal; it has saved its state, and the same command goes on.
-
-    Attributes:
-        signal: the signal's number.
-    """
+class Stopped(EndOfCommand):
+    """The command was asked to stop by a signal; what it has is saved, and the same command goes on."""
 
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
-        self.signal = signal_number
+        self.exit_code = 128 + signal_number
 
 
 def shown(value: object) -> str:

@@ -21,7 +21,7 @@ from absl import app, flags, logging
 
 from efficiency import backend, console
 from efficiency.config_file import define_config, no_such_config, parse_flags
-from efficiency.errors import RunError, Stopped, UserError
+from efficiency.errors import EndOfCommand, Stopped, UserError
 from efficiency.training import hosts
 from efficiency.training.memory import restart_with_large_pages
 
@@ -43,7 +43,7 @@ _EVAL_ONLY = flags.DEFINE_bool(
     'eval_only', False, 'Evaluate the weights of config.init_from, print what that gives, and train nothing.'
 )
 
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 
 
 def main(argv: list[str]) -> int:
@@ -94,10 +94,10 @@ def main(argv: list[str]) -> int:
         try:
             record = train(config, workdir, _DATA_DIR.value, _DATA_WORKERS.value, _CHANGED_CODE.value, _LOG.value)
         except Stopped as stopped:
-            print(f'efficiency: {stopped}; the same command goes on', file=sys.stderr)
-            return 128 + stopped.signal
+            console.say(f'{stopped}; the same command goes on')
+            return stopped.exit_code
     if finished:
-        print('efficiency: this run was finished before; nothing was trained', file=sys.stderr)
+        console.say('this run was finished before; nothing was trained')
     if hosts.leads():
         print(summary(record, workdir))
     return 0
@@ -114,9 +114,8 @@ def run() -> None:
     """The command, its mistakes turned into one sentence and exit code 2."""
 
     def complain(error, code):
-        sentence = ' '.join(str(error).splitlines())
-        hosts.leave(code, sentence)
-        print('efficiency:', sentence, file=sys.stderr)
+        hosts.leave(code, ' '.join(str(error).splitlines()))
+        console.say(error)
         sys.exit(code)
 
     def command(argv):
@@ -127,12 +126,8 @@ def run() -> None:
 
     try:
         app.run(command, flags_parser=_parse_flags)
-    except hosts.HostLost as lost:
-        complain(lost, lost.code)
-    except UserError as error:
-        complain(error, EXIT_USAGE)
-    except RunError as error:
-        complain(error, EXIT_FAILED)
+    except EndOfCommand as end:
+        complain(end, end.exit_code)
     except KeyboardInterrupt:
         complain('stopped; the same command goes on from what was saved', EXIT_INTERRUPTED)
     except Exception as error:

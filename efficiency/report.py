@@ -20,22 +20,18 @@ from tqdm import tqdm
 
 from efficiency import backend, console
 from efficiency.arguments import Parser
-from efficiency.errors import UserError
 
 TITLE = 'How much compute it takes to reach a known capability'
 _SECONDS_BETWEEN_LINES = 10
 
 
+@console.command
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    try:
-        options = _parse(argv)
-        if options.check_submission is not None:
-            return _check(options.check_submission)
-        _report(options)
-    except UserError as error:
-        print('efficiency:', ' '.join(str(error).split()), file=sys.stderr)
-        return 2
+    options = _parse(argv)
+    if options.check_submission is not None:
+        return _check(options.check_submission)
+    _report(options)
     return 0
 
 
@@ -80,7 +76,7 @@ def _check(path: str) -> int:
     with _progress() as progress:
         problems = check(path, progress)
     for problem in problems:
-        print(f'efficiency: {problem}', file=sys.stderr)
+        console.say(problem)
     if not problems:
         print(f'{path}: nothing is wrong with it')
     return 1 if problems else 0

@@ -22,27 +22,18 @@ from collections.abc import Sequence
 from efficiency import console
 from efficiency.arguments import Parser
 from efficiency.engines import ENGINES
-from efficiency.errors import RunError, UserError, named, shown
+from efficiency.errors import RunError, Stopped, UserError, named, shown
 from efficiency.training.evaluation_log import check_names
 
 _NAMED = 4
 _GO_ON = 'mend that, and the same command goes on'
 
 
-class _Stopped(Exception):
-    """A signal to stop.
-
-    Attributes:
-        signal: its number.
-    """
-
-    def __init__(self, signal_number: int):
-        super().__init__(signal_number)
-        self.signal = signal_number
-
-
 class _StopSignals:
     """Keeps signals to stop until they are asked for: an exception at any moment is more than engines can bear."""
+
+    def __init__(self, when_stopped: str):
+        self._when_stopped = when_stopped
 
     def __enter__(self) -> '_StopSignals':
         self._received: int | None = None
@@ -57,33 +48,26 @@ class _StopSignals:
         self._received = signum
 
     def check(self) -> None:
-        """Raises _Stopped if there was one."""
+        """Raises Stopped if there was one."""
         if self._received is not None:
-            raise _Stopped(self._received)
+            raise Stopped(f'stopped; {self._when_stopped}', self._received)
 
 
+@console.command
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    engine = None
+    options = _parse(argv)
+    engine = importlib.import_module(f'efficiency.engines.{options.engine}')
+    engine.check(options.engine_options)
     try:
-        options = _parse(argv)
-        engine = importlib.import_module(f'efficiency.engines.{options.engine}')
-        engine.check(options.engine_options)
-        with _StopSignals() as signals:
+        with _StopSignals(engine.WHEN_STOPPED) as signals:
             return _study(options, engine, signals)
-    except (UserError, RunError) as error:
-        print('efficiency:', ' '.join(str(error).split()), file=sys.stderr)
-        return 2 if isinstance(error, UserError) else 1
     except OSError as error:
         from efficiency.training.workdir import NO_ROOM
 
         if error.errno not in NO_ROOM:
             raise
-        print(f'efficiency: cannot write {error.filename}: {error.strerror}; {_GO_ON}', file=sys.stderr)
-        return 1
-    except _Stopped as stopped:
-        print(f'efficiency: stopped; {engine.WHEN_STOPPED}', file=sys.stderr)
-        return 128 + stopped.signal
+        raise RunError(f'cannot write {error.filename}: {error.strerror}; {_GO_ON}') from error
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -140,10 +124,7 @@ def _complain(states) -> int:
         return 0
     names = ', '.join(state.run.name for state in left[:_NAMED]) + (', ...' if len(left) > _NAMED else '')
     first = 'is run by another command' if left[0].status == 'running' else f'{left[0].status}, {left[0].detail}'
-    print(
-        f'efficiency: {len(left)} of {len(states)} runs are not done, {names}: the first {first}; --list shows each',
-        file=sys.stderr,
-    )
+    console.say(f'{len(left)} of {len(states)} runs are not done, {names}: the first {first}; --list shows each')
     return 1
 
 

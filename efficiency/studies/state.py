@@ -6,13 +6,12 @@ import os
 import pathlib
 import re
 import signal
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
-from efficiency import records
+from efficiency import console, records
 from efficiency.config_file import read_config
 from efficiency.engines.tasks import Task, last_try
 from efficiency.errors import UserError
@@ -123,7 +122,7 @@ class Folders:
         name = run.system.name
         if name in self._beginnings:
             return self._beginnings[name]._replace(initial_sha256=None)
-        print(f'efficiency: {name}: a file of its code has changed, so its step is traced anew', file=sys.stderr)
+        console.say(f'{name}: a file of its code has changed, so its step is traced anew')
         # Its own process, whose devices are free again when runs begin, and which leaves a Ctrl-C to this one.
         alone = multiprocessing.get_context('spawn')
         with ProcessPoolExecutor(1, alone, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:

@@ -6,7 +6,6 @@ import logging
 import os
 import pathlib
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from concurrent import futures
@@ -19,6 +18,7 @@ from flax import traverse_util
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
+from efficiency import console
 from efficiency.errors import UserError
 from efficiency.files import write_whole
 
@@ -111,7 +111,7 @@ class Checkpoints:
                 lines = str(error).splitlines() or [type(error).__name__]
                 message = f'the checkpoint of step {step} is damaged and is passed over: {lines[0]}'
             _log.info(message)
-            print(f'efficiency: {message}', file=sys.stderr)
+            console.say(message)
             if set_aside:
                 aside = self._workdir / _DAMAGED_FOLDER
                 aside.mkdir(exist_ok=True)

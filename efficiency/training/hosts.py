@@ -11,7 +11,6 @@ import os
 import pathlib
 import platform
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from efficiency import backend
+from efficiency import backend, console
 from efficiency.errors import RunError, UserError, shown
 from efficiency.training import rendezvous
 from efficiency.training.store import Store
@@ -40,13 +39,12 @@ class HostLost(RunError):
     """Another host ended, and this one cannot go on without it.
 
     Attributes:
-        code: the exit code of the run.
         failed: whether the run failed, for a reason that the other host gave, and was not only cut off.
     """
 
     def __init__(self, end: dict[str, Any]):
         super().__init__(worded(end))
-        self.code = end['code']
+        self.exit_code = end['code']
         self.failed = end['host'] is not None and end['code'] == 1
 
 
@@ -131,7 +129,7 @@ def start(config: ConfigDict, coordinator: str | None, num_hosts: int | None, ho
 
 
 def _lost_on_the_way() -> None:
-    print('efficiency: a host was lost before all were connected; start them all again', file=sys.stderr, flush=True)
+    console.say('a host was lost before all were connected; start them all again')
     os._exit(1)
 
 

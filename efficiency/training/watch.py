@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from efficiency import console
 from efficiency.training.store import Store
 
 HEARTBEAT_SECONDS = 30
@@ -305,7 +306,7 @@ class Watch:
             if self.index == 0 and before_end:
                 before_end(end)
             _flush_stdout()
-            print('efficiency:', own if end['sentence'] == own else worded(end), file=sys.stderr, flush=True)
+            console.say(own if end['sentence'] == own else worded(end))
         finally:  # whatever cannot be written any more
             if self.index == 0:
                 # The store ends with this process, and the others are to hear of it first.
