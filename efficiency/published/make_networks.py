@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-from efficiency.count import count_network
+from efficiency.costs import costs, network_program
 from efficiency.files import write_atomically
 from efficiency.models import list_models, model_entry
 from efficiency.published.points import NETWORK_COLUMNS, NETWORKS_FILE
@@ -20,9 +20,14 @@ OTHER_SIZES = {'resnet50': (96, 128, 160, 176, 192, 256, 288, 299)}
 
 
 def network_row(name: str, image_size: int | None = None) -> dict[str, str]:
-    """The row of a network at an image size, its own where None: counts are per example, 1000 classes."""
-    counted = count_network(name, image_size)
-    row = counted | {'paper': model_entry(name).paper}
+    """The row of a network at an image size, its own where None: counts are per example, 1000 classes.
+
+    Raises:
+        UserError: if the network does not exist at that size.
+    """
+    entry, program = model_entry(name), network_program(name, image_size)
+    row = {'model': name, 'paper': entry.paper, 'published': entry.published, 'image_size': program.image_size}
+    row |= costs(program)
     return {column: str(row[column]) for column in NETWORK_COLUMNS}
 
 
