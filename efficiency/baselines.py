@@ -94,10 +94,8 @@ def complete_runs(folder: pathlib.Path) -> list[records.Record]:
     Raises:
         UserError: if there are none, or one is not valid.
     """
-    # Checkpoints have JSON of their own.
-    paths = [path for path in sorted(folder.rglob('*.json')) if path.name != 'progress.json']
     try:
-        found = [records.read(path) for path in paths]
+        found = [records.read(path) for path in records.files_below(folder)]
     except records.RecordError as error:
         raise UserError(str(error)) from error
     runs = [run for run in found if run['model'] == BASELINE_MODEL and records.is_finished(run)]

@@ -15,7 +15,7 @@ import os
 import pathlib
 import stat
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from efficiency.errors import UserError, shown
@@ -28,6 +28,8 @@ Record = dict[str, Any]
 
 SCHEMA_VERSION = 1
 FILE_NAME = 'run.json'
+# Folders in a workdir whose JSON files are none.
+_NO_RECORDS = ('checkpoints', 'damaged-checkpoints', 'wandb')
 STATUSES = ('running', 'reached', 'exhausted', 'failed')
 # In a study: what others are compared with, what is compared, and what was there to choose a setting by.
 ROLES = ('baseline', 'compared', 'tuning')
@@ -318,3 +320,15 @@ def is_finished(record: Record) -> bool:
 def task_of(record: Record) -> str:
     """The domain of a record; that of the first records, which do not say it, is images."""
     return record.get('task') or 'images'
+
+
+def files_below(folder: str | os.PathLike) -> Iterator[str]:
+    """What is taken for a run record below a folder: every `*.json`, a folder of such a name too.
+
+    Not what is hidden, nor what a run keeps in folders of its own beside its record: checkpoints, and logs of others.
+    """
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in _NO_RECORDS and not name.startswith('.'))
+        for name in sorted(names + folders):
+            if name.endswith('.json') and not name.startswith('.'):
+                yield os.path.join(parent, name)

@@ -244,3 +244,16 @@ def test_a_writer_takes_no_point_without_its_metric(tmp_path, record):
     with pytest.raises(records.RecordError, match=r'curve\[3\]'):
         writer.write(worse | {'final': worse['curve'][-1]})
     assert records.read(tmp_path) == fell
+
+
+def test_what_a_run_keeps_beside_its_record_is_taken_for_none(tmp_path):
+    taken = ['a/run.json', 'b.json', 'c/folder.json/x.json']
+    for name in (
+        *taken, 'a/checkpoints/5/progress.json', 'a/damaged-checkpoints/5.x/progress.json', 'a/metrics.jsonl',
+        'a/wandb/offline-run-1/files/wandb-summary.json', '.hidden.json', '.hidden/run.json',
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = [os.path.relpath(path, tmp_path) for path in records.files_below(tmp_path)]
+    assert sorted(found) == sorted([*taken, 'c/folder.json'])
+    assert list(records.files_below(tmp_path / 'absent')) == []

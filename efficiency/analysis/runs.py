@@ -121,9 +121,9 @@ def read_runs(
 ) -> tuple[list[MeasuredRun], list[LeftOut]]:
     """The finished runs below a folder, one for each recipe and seed, tuning apart, and every other with its reason.
 
-    Every `*.json` below the folder is taken for a record, but for what checkpoints keep and what is hidden. Of runs of
-    one recipe and seed to several targets, which are one run that was stopped at several points, that which goes on
-    for longest is taken for all of them. A metric's name means one thing on one data set: that of the first record.
+    Of runs of one recipe and seed to several targets, which are one run that was stopped at several points, that which
+    goes on for longest is taken for all of them. A metric's name means one thing on one data set: that of the first
+    record.
 
     Raises:
         UserError: if there is no such folder, or nothing in it is a JSON file.
@@ -133,7 +133,7 @@ def read_runs(
     left_out, files = [], 0
     runs: dict[tuple, MeasuredRun] = {}
     metrics: dict[tuple, tuple[Metric, str]] = {}
-    for path in _record_files(folder):
+    for path in records.files_below(folder):
         if os.path.isdir(path):
             left_out.append(LeftOut(path, 'is a folder; what records are below it are read'))
             continue
@@ -177,15 +177,6 @@ def _longer(a: MeasuredRun, b: MeasuredRun) -> tuple[MeasuredRun, MeasuredRun]:
     longer, shorter = (b, a) if b.curve['train_macs'][-1] > a.curve['train_macs'][-1] else (a, b)
     also = [target for target in shorter.targets if longer.can_be_asked(target)]
     return dataclasses.replace(longer, also=tuple(dict.fromkeys([*longer.also, *also]))), shorter
-
-
-def _record_files(folder) -> Iterator[str]:
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name != 'checkpoints' and not name.startswith('.'))
-        # A folder of such a name may hold records, and is looked into; that it is none itself is said.
-        for name in sorted(names + folders):
-            if name.endswith('.json') and not name.startswith('.'):
-                yield os.path.join(parent, name)
 
 
 def _reason(error: Exception, path: str) -> str:

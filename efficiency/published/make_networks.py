@@ -26,7 +26,7 @@ def network_row(name: str, image_size: int | None = None) -> dict[str, str]:
         UserError: if the network does not exist at that size.
     """
     entry, program = model_entry(name), network_program(name, image_size)
-    row = {'model': name, 'paper': entry.paper, 'published': entry.published, 'image_size': program.image_size}
+    row = {'model': name, 'paper': entry.paper, 'published': entry.published, **program.sizes}
     row |= costs(program)
     return {column: str(row[column]) for column in NETWORK_COLUMNS}
 

@@ -89,10 +89,10 @@ def test_the_answers_that_readme_begins_with_are_the_reports(measured):
         for name in ('trends.csv', 'trend-tests.csv')
     )
     readme = words('README.md')
-    fallen, every = shown(float(fall['factor'])), shown(float(fall['least_squares']))
+    fallen, every = cell_text(float(fall['factor'])), cell_text(float(fall['least_squares']))
     assert (
         f'| **{fallen} x**, to {fall["last"]} (2019) | {every} months '
-        f'| {shown(float(trend["months"]))} {between(trend["interval"])}, p = {float(trend["corrected_p"]):.3f} '
+        f'| {cell_text(float(trend["months"]))} {between(trend["interval"])}, p = {float(trend["corrected_p"]):.3f} '
         f'| {fall["points"]} networks, one run each'
     ) in readme
     systems = {row['system']: row for row in table(measured, 'systems-*')}
@@ -103,9 +103,10 @@ def test_the_answers_that_readme_begins_with_are_the_reports(measured):
     found = {row['what']: row for row in table(measured, 'trend-mnist5k*')}
     ours = found['all 15 points, regression']
     assert (
-        f'| **{shown(float(cheapest["train_factor"]))} x** [{shown(float(cheapest["train_factor_low"]))}, unbounded), '
-        f'to ShuffleNet v1 (2017) | {shown(float(found["frontier, least squares"]["months"]))} months '
-        f'| {shown(float(ours["months"]))} {between(ours["interval"])}, p = {float(ours["corrected_p"]):.3f} '
+        f'| **{cell_text(float(cheapest["train_factor"]))} x** '
+        f'[{cell_text(float(cheapest["train_factor_low"]))}, unbounded), '
+        f'to ShuffleNet v1 (2017) | {cell_text(float(found["frontier, least squares"]["months"]))} months '
+        f'| {cell_text(float(ours["months"]))} {between(ours["interval"])}, p = {float(ours["corrected_p"]):.3f} '
         f'| {len(systems)} networks, {len(table(measured, "runs-*"))} runs, one recipe |'
     ) in readme
 
@@ -116,34 +117,34 @@ def test_the_figures_of_the_results_page_are_the_reports(measured):
     frontier, ours = found['frontier, least squares'], found['all 15 points, regression']
     without = found['all points without alexnet, regression']
     resampled = found['frontier, over resampled frontier points']['interval'].removesuffix(' months')
-    assert f'every {shown(float(frontier["months"]))} months ({resampled} over resampled' in page
+    assert f'every {cell_text(float(frontier["months"]))} months ({resampled} over resampled' in page
     assert f'one as fast comes in {float(frontier["p"]):.0%}'.replace('%', ' % of cases') in page
-    assert f'a doubling in {shown(float(ours["months"]))} months {between(ours["interval"])}' in page
+    assert f'a doubling in {cell_text(float(ours["months"]))} months {between(ours["interval"])}' in page
     assert f'comes in {float(ours["p"]):.1%}'.replace('%', ' % of shuffles') in page
     assert f'(p = {float(ours["corrected_p"]):.3f} after' in page
-    assert f'is the level, {shown(float(without["months"]))} {between(without["interval"])}.' in page
+    assert f'is the level, {cell_text(float(without["months"]))} {between(without["interval"])}.' in page
     draws = found['all 15 points, over points, seeds and dates']['interval']
     together = re.match(r'(.* months) \((.* %) of the draws', draws)
     assert f'it is anything from {together[1]}, as AlexNet\'s median is "never" in {together[2]} of the draws' in page
     trends = [row for row in table(measured, 'trends.csv') if row['last'] == 'EfficientNet-b0']
     of_paper, of_all = (next(row for row in trends if row['points'] == points) for points in ('16', '89'))
-    assert f'the headline is {shown(float(of_paper["factor"]))} x and a doubling' in page
-    assert f'every {shown(float(of_paper["least_squares"]))} months, where' in page
+    assert f'the headline is {cell_text(float(of_paper["factor"]))} x and a doubling' in page
+    assert f'every {cell_text(float(of_paper["least_squares"]))} months, where' in page
     assert f'A frontier as fast comes in {float(of_paper["as_fast_percent"]):.0f} % of cases' in page
     tests = table(measured, 'trend-tests.csv')
     trend, trend_of_all = (
         next(row for row in tests if (row['points'], row['target']) == (each['points'], each['target']))
         for each in (of_paper, of_all)
     )
-    assert f'over all 16 it is {shown(float(trend["months"]))} months {between(trend["interval"])}' in page
+    assert f'over all 16 it is {cell_text(float(trend["months"]))} months {between(trend["interval"])}' in page
     # Of each, one of the line and one of the frontier.
     corrected = f"p = {float(trend['corrected_p']):.3f} after Holm's correction for the ledger's {2 * len(tests)} tests"
     assert corrected in page
     assert f'p = {float(trend_of_all["p"]):.2f} before any correction' in page
     factors = sorted(float(row['factor']) for row in table(measured, 'resnet50-level.csv'))
     (as_it_stands,) = [row['factor'] for row in table(measured, 'resnet50-level.csv')][:1]
-    low, high = shown(factors[0]), shown(factors[-1])
-    assert f'{shown(float(as_it_stands))} x as it stands, {low} to {high} x over all of them' in page
+    low, high = cell_text(factors[0]), cell_text(factors[-1])
+    assert f'{cell_text(float(as_it_stands))} x as it stands, {low} to {high} x over all of them' in page
     assert f'the ledger: {len(points())} points' in words('docs/report.md')
 
 

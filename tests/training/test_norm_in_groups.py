@@ -14,11 +14,11 @@ from efficiency import records
 from efficiency.analysis.runs import read_runs, systems
 from efficiency.baselines import baseline_row, complete_runs
 from efficiency.errors import UserError
-from efficiency.metrics import OF_CLASSES
 from efficiency.models import create_model
 from efficiency.models.layers import NormInGroups
 from efficiency.tasks.images.task import network
 from efficiency.training.loop import train
+from efficiency.training.recipe import opened
 from efficiency.training.settings import check_config, run_name
 from tests.analysis.conftest import saver
 from tests.conftest import ROOT
@@ -139,12 +139,12 @@ def test_a_group_that_does_not_divide_the_batch_is_told_the_nearest_that_would()
     for group, near in ((5, 4), (9, 8), (31, 32), (64, 32)):
         config.batch_norm_group = group
         with pytest.raises(UserError, match=f'batch_norm_group {group} does not divide batch_size 32; {near} would'):
-            check_config(config, OF_CLASSES)
+            opened(config, None)
     config.batch_norm_group = -1
     with pytest.raises(UserError, match='batch_norm_group is -1; it must be a whole number of examples that divides'):
-        check_config(config, OF_CLASSES)
+        check_config(config)
     config.batch_norm_group = 32
-    check_config(config, OF_CLASSES)
+    opened(config, None)
 
 
 def test_the_network_of_a_config_normalises_as_the_config_says():
