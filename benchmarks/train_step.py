@@ -48,7 +48,8 @@ def make_step(
     from efficiency.models import create_model
     from efficiency.models.initializers import initialise
     from efficiency.tasks.images.loss import loss_and_stats
-    from efficiency.training.optimizer import make_optimizer, make_schedule
+    from efficiency.training.optimizer import make_optimizer
+    from efficiency.training.schedules import make_schedule
     from efficiency.training.step import init_state, make_train_step
 
     model = create_model(name, num_classes, image_size)
@@ -59,7 +60,7 @@ def make_step(
         return found, {'batch_stats': stats}
 
     schedule = make_schedule('cosine', LEARNING_RATE, 10**6, 0)
-    optimizer = make_optimizer('sgd', schedule, WEIGHT_DECAY, MOMENTUM, 0.0)
+    optimizer = make_optimizer('sgd', schedule, WEIGHT_DECAY, momentum=MOMENTUM)
     variables = {'batch_stats': {}, **initialise(model, jax.random.key(0), image_size)}
     return make_train_step(loss, optimizer), init_state(variables, optimizer, jax.random.key(0))
 

@@ -45,7 +45,8 @@ def imagenet2012() -> ConfigDict:
             'gradient_clip_norm': 0.0,  # 0: gradients are not clipped
             'weight_decay': 1e-4,
             'schedule': 'exponential',
-            'warmup_epochs': 0.0,  # at most half of the run
+            'schedule_epochs': placeholder(float),  # the epoch at which the schedule ends; nothing: the run's own end
+            'warmup_epochs': 0.0,  # at most half of the schedule
             'augmentation': 'resized_crop_flip',
             'precision': 'float32',
             'seed': 0,

@@ -165,7 +165,14 @@ def _in_one_sentence(error: Exception, argv: list[str]) -> str:
     if isinstance(error, AttributeError | KeyError) and key:
         name = next((name for name in overrides if name.split('.')[-1] == key[1]), key[1])
         near = re.search(r'Did you mean "([^"]+)"', message)
-        return f'the config has no key {name}' + (f'; did you mean {near[1]}?' if near else '')
+        hint = (
+            f'; did you mean {near[1]}?'
+            if near
+            else '; give it one in its file, to set it here'
+            if wanted(name)
+            else ''
+        )
+        return f'the config has no key {name}{hint}'
     # The parser wraps what a config file raises in its whole trace, the message last.
     return re.sub(r'^(\w+Error|FATAL Flags parsing error): ', '', message.splitlines()[-1] if message else repr(error))
 

@@ -96,8 +96,7 @@ class Timetable:
         self.spans: list[Span] = []
         step = example = 0
         for (from_epoch, stage), end in zip(configs, ends, strict=True):
-            # Rounded, as 16.12 epochs of 4,000 are 2,015 steps of 32 and not a hair more.
-            steps = math.ceil(round((end * epoch_examples - example) / stage.batch_size, 6))
+            steps = _steps(end * epoch_examples - example, stage.batch_size)
             if len(configs) > 1 and steps < 1:
                 raise UserError(
                     f'config.stages has a stage from epoch {from_epoch:g} to {end:g}, which is not one step of '
@@ -134,11 +133,22 @@ class Timetable:
         """How many whole parts of an epoch, as the config evaluates after, so many steps take."""
         return math.floor(self.examples_at(steps) / (self._eval_every * self.epoch_examples) + 1e-9)
 
+    def steps_until(self, epochs: float) -> int:
+        """The steps of so many epochs, the last of them in part perhaps; also of more than there are."""
+        examples = epochs * self.epoch_examples
+        span = [span for span in self.spans if span.first_example < examples][-1]
+        return span.first_step + _steps(examples - span.first_example, span.config.batch_size)
+
     def steps_in(self, epochs: float) -> int:
         """The steps that come nearest to so many epochs, at most all."""
         examples = epochs * self.epoch_examples
         span = [span for span in self.spans if span.first_example <= examples][-1]
         return min(self.total_steps, span.first_step + round((examples - span.first_example) / span.config.batch_size))
+
+
+def _steps(examples: float, batch_size: int) -> int:
+    # Rounded, as 16.12 epochs of 4,000 are 2,015 steps of 32 and not a hair more.
+    return math.ceil(round(examples / batch_size, 6))
 
 
 def same_settings(stage: Any) -> Any:

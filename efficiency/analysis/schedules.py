@@ -1,6 +1,6 @@
-"""The learning-rate schedules that configs name, in numpy: a report never imports jax.
+"""The learning-rate schedules of the figures, in numpy: a report never imports jax.
 
-A test holds them equal to those that train, `efficiency.training.optimizer`.
+A test holds them equal to those that train, `efficiency.training.schedules`.
 """
 
 import numpy as np

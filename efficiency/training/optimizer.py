@@ -1,120 +1,137 @@
-"""Optimizers and learning rate schedules by the names that configs use.
+"""Optimizers by the names that configs use, each with keys of its own.
 
-`register_optimizer` and `register_schedule` add one of your own.
+`register_optimizer` adds one of your own; `efficiency.training.parameter_groups` gives parts of a network one each.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-import jax.numpy as jnp
+import jax
 import optax
+import optax.contrib
 
 from efficiency.errors import named
 from efficiency.registration import register
+from efficiency.training.own_keys import check_own_keys, own_keys
+from efficiency.training.schedules import Schedule
 
-Schedule = Callable[[int], float]
+_optimizers: dict[str, Callable[..., optax.GradientTransformation]] = {}
+# What stands beside an optimizer's own keys, in a config or in `make_optimizer`.
+_TAKEN = {'name', 'groups', 'params', 'rank', 'schedule', 'learning_rate', 'weight_decay', 'clip_norm'}
 
-_optimizers: dict[str, Callable[[Schedule, float, float], optax.GradientTransformation]] = {}
-_schedules: dict[str, Callable[[float, int], Schedule]] = {}
 
+def register_optimizer(name: str) -> Callable:
+    """Registers an optimizer; a decorator for a function of (schedule, weight_decay, keys of its own).
 
-def _register(known: dict[str, Callable], kind: str, name: str) -> Callable:
+    The function returns any optax transformation that makes updates of gradients, the learning rate included, which
+    `schedule` gives by step. What its signature has after the first two is what a config may set beside its name:
+    `def lamb(schedule, weight_decay, momentum=0.9, trust=1.0)` is `config.optimizer = {'name': 'lamb', 'trust': 0.5}`.
+    A key without a default must be set. One that another optimizer here has means the same, and has its range; any
+    other must be like its default.
+
+    Raises:
+        ValueError: if the name is taken, or one of a key.
+    """
+
     def add(function):
-        register(known, kind, name, function)
+        taken = _TAKEN.intersection(own_keys(function))
+        if taken:
+            raise ValueError(f'an optimizer cannot have a key named {min(taken)!r}, which means something else')
+        register(_optimizers, 'an optimizer', name, function)
         return function
 
     return add
 
 
-def register_optimizer(name: str) -> Callable:
-    """Registers an optimizer; a decorator for a function of (schedule, weight_decay, momentum).
-
-    The function returns any optax transformation that makes updates of gradients, the learning rate included, which
-    `schedule` gives by step.
-
-    Raises:
-        ValueError: if the name is taken.
-    """
-    return _register(_optimizers, 'an optimizer', name)
-
-
-def register_schedule(name: str) -> Callable:
-    """Registers a learning rate schedule; a decorator for a function of (peak, steps).
-
-    The function returns the rate as a function of the step, from `peak` at 0 on, over that many steps.
-
-    Raises:
-        ValueError: if the name is taken.
-    """
-    return _register(_schedules, 'a schedule', name)
-
-
-@register_schedule('exponential')
-def _exponential(peak: float, steps: int) -> Schedule:
-    """Falls smoothly by 1,000 times over the run (Hernandez & Brown, 2020, section 3: "smoothed", total 1000x)."""
-    return lambda step: peak * 10 ** (-3 * jnp.minimum(step / steps, 1))
-
-
-@register_schedule('steps')
-def _steps(peak: float, steps: int) -> Schedule:
-    """Falls by 10 times after each third of the run: every 30 epochs of 90, as AlexNet's."""
-    return lambda step: peak * 10.0 ** -jnp.floor(3 * jnp.minimum(step / steps, 1 - 1e-6))
-
-
-@register_schedule('cosine')
-def _cosine(peak: float, steps: int) -> Schedule:
-    """Falls to 0 along half a cosine (Loshchilov & Hutter, 2017, arXiv:1608.03983)."""
-    return optax.cosine_decay_schedule(peak, steps)
-
-
-@register_schedule('constant')
-def _constant(peak: float, steps: int) -> Schedule:
-    return optax.constant_schedule(peak)
-
-
-def make_schedule(name: str, peak: float, steps: int, warmup_steps: int = 0) -> Schedule:
-    """The learning rate of every step of a run.
-
-    Args:
-        name: 'exponential', 'steps', 'cosine', 'constant' or a registered one.
-        peak: the learning rate at its highest.
-        steps: length of the run, in optimizer steps; the decay covers what follows the warm-up.
-        warmup_steps: steps in which the rate first rises linearly to `peak`.
-
-    Raises:
-        UserError: if there is no schedule of that name.
-    """
-    decay = named(_schedules, 'schedule', name)(peak, max(1, steps - warmup_steps))
-    if warmup_steps == 0:
-        return decay
-    rise = optax.linear_schedule(peak / warmup_steps, peak, warmup_steps - 1)
-    return optax.join_schedules([rise, decay], [warmup_steps])
-
-
 @register_optimizer('sgd')
-def _sgd(schedule, weight_decay, momentum):
+def _sgd(schedule, weight_decay, momentum=0.9, nesterov=False):
     """SGD with momentum and L2 weight decay on every parameter, as torch's and the paper's."""
-    return optax.chain(optax.add_decayed_weights(weight_decay), optax.sgd(schedule, momentum=momentum))
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay), optax.sgd(schedule, momentum=momentum, nesterov=nesterov)
+    )
 
 
 @register_optimizer('adamw')
-def _adamw(schedule, weight_decay, momentum):
+def _adamw(schedule, weight_decay, momentum=0.9, b2=0.999, eps=1e-8):
     """Adam with decoupled weight decay (Loshchilov & Hutter, 2019, arXiv:1711.05101); momentum is its beta 1."""
-    return optax.adamw(schedule, b1=momentum, weight_decay=weight_decay)
+    return optax.adamw(schedule, b1=momentum, b2=b2, eps=eps, weight_decay=weight_decay)
+
+
+@register_optimizer('lion')
+def _lion(schedule, weight_decay, momentum=0.9, b2=0.99):
+    """The sign of a momentum (Chen et al., 2023, arXiv:2302.06675), with decoupled weight decay.
+
+    A step moves every parameter by the learning rate: a third to a tenth of AdamW's, and as many times its weight
+    decay, is where to begin. `momentum` is its beta 1, between gradient and average; `b2` is the average's own.
+    """
+    return optax.lion(schedule, b1=momentum, b2=b2, weight_decay=weight_decay)
+
+
+@register_optimizer('muon')
+def _muon(schedule, weight_decay, momentum=0.95, nesterov=True, ns_steps=5, output_axes=1):
+    """Momentum orthogonalised by Newton-Schulz (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon).
+
+    A parameter is a matrix if it has more axes than `output_axes`: the last so many are its outputs, all before them
+    its inputs. A convolution's kernel (h, w, in, out) is one of (h * w * in, out), as there; of attention's projections
+    to (in, heads, width), 2 axes are outputs. Its momentum is brought near an orthogonal matrix by `ns_steps`
+    iterations X <- aX + (bA + cAA)X of A = XX^T, and scaled by sqrt(max(1, outputs / inputs)). Of an (m, n) matrix,
+    m <= n, an iteration is 2 m^2 n + m^3 multiply-adds, whatever the batch: they are in the train step's count, and in
+    the optimizer's part of it, once; of several devices each does all of them.
+
+    What is no matrix is AdamW's, as in optax, at the same rate, of Nesterov's momentum (0.9, beta 2 of 0.999) where
+    `nesterov`. Embeddings and a last layer are matrices too, and for most recipes better in a group of another
+    optimizer. Weight decay is decoupled, on every parameter.
+    """
+
+    def matrices(params):
+        return jax.tree.map(as_matrix, params)
+
+    def as_matrix(leaf):
+        axes, inputs = tuple(range(leaf.ndim)), leaf.ndim - output_axes
+        return optax.contrib.MuonDimensionNumbers(axes[:inputs], axes[inputs:]) if inputs > 0 else None
+
+    return optax.contrib.muon(
+        schedule, ns_steps=ns_steps, beta=momentum, nesterov=nesterov, weight_decay=weight_decay,
+        adam_weight_decay=weight_decay, muon_weight_dimension_numbers=matrices,
+    )  # fmt: skip
 
 
 def make_optimizer(
-    name: str, schedule: Schedule, weight_decay: float, momentum: float, clip_norm: float = 0
+    name: str, schedule: Schedule, weight_decay: float, clip_norm: float = 0, **keys: Any
 ) -> optax.GradientTransformation:
-    """The optimizer of that name.
+    """The optimizer of that name, for all parameters alike.
 
     Args:
-        name: 'sgd', 'adamw' or a registered one.
+        name: 'sgd', 'adamw', 'lion', 'muon' or a registered one.
         schedule: learning rate by step.
-        weight_decay, momentum: the optimizer's.
-        clip_norm: the norm that the gradient as a whole is scaled down to where it is larger; 0 for no bound.
+        weight_decay: the optimizer's.
+        clip_norm: see `clipped`.
+        **keys: its own, see `optimizer_with`.
 
     Raises:
-        UserError: if there is no optimizer of that name.
+        UserError: if there is no optimizer of that name, or it has no such keys, or not with such values.
     """
-    optimizer = named(_optimizers, 'optimizer', name)(schedule, weight_decay, momentum)
+    return clipped(optimizer_with(keys, name, schedule, weight_decay), clip_norm)
+
+
+def optimizer_with(
+    keys: Mapping[str, Any], name: str, schedule: Schedule, weight_decay: float, where: str = 'config.optimizer'
+) -> optax.GradientTransformation:
+    """The optimizer of that name with keys of a config.
+
+    Args:
+        keys: the optimizer's own, which its signature names; what is left out has its default there.
+        name, schedule, weight_decay: as in `make_optimizer`.
+        where: the keys stand, for a message.
+
+    Raises:
+        UserError: as `make_optimizer`.
+    """
+    function = named(_optimizers, 'optimizer', name)
+    check_own_keys('optimizer', name, function, keys, where)
+    return function(schedule, weight_decay, **keys)
+
+
+def clipped(optimizer: optax.GradientTransformation, clip_norm: float) -> optax.GradientTransformation:
+    """An optimizer that is given the gradient as a whole scaled down to a norm, where it is larger; 0 for no bound."""
     return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer) if clip_norm else optimizer

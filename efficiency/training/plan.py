@@ -7,9 +7,11 @@ import optax
 from ml_collections import ConfigDict
 
 from efficiency.data.batches import BatchSpan, Host, RunBatches
+from efficiency.errors import UserError
 from efficiency.stages import Timetable
 from efficiency.tasks.task import Task
-from efficiency.training.optimizer import make_optimizer, make_schedule
+from efficiency.training.parameter_groups import grouped_optimizer
+from efficiency.training.schedules import make_schedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,14 +49,20 @@ class Plan(Timetable):
             UserError: if the run, or a stage of it, would have no steps or too many, or there is no such optimizer.
         """
         super().__init__(config, epoch_examples)
-        # Half of the run at the most.
-        warmup_steps = min(self.steps_in(config.warmup_epochs), self.total_steps // 2)
+        epochs = config.schedule_epochs
+        schedule_steps = self.total_steps if epochs is None else self.steps_until(epochs)
+        if schedule_steps >= 2**31:
+            raise UserError(
+                f'config.schedule_epochs of {epochs:g} are {schedule_steps:g} steps; they must be from 1 to 2**31 - 1'
+            )
+        # Half of the schedule at the most.
+        warmup_steps = min(self.steps_in(config.warmup_epochs), schedule_steps // 2)
         self.stages: list[Stage] = []
         began, before = 0, self.spans[0].config.optimizer  # the step at which the optimizer's state was new
         for number, span in enumerate(self.spans):
             renews = span.config.optimizer.to_dict() != before.to_dict()
             began, before = (span.first_step if renews else began), span.config.optimizer
-            optimizer = optimizer_of(span.config, self.total_steps, warmup_steps, began)
+            optimizer = optimizer_of(span.config, schedule_steps, warmup_steps, began)
             self.stages.append(Stage(number, *span, optimizer, renews))
 
     def stage_at(self, step: int) -> Stage:
@@ -74,20 +82,25 @@ class Plan(Timetable):
 
 
 def optimizer_of(
-    config: ConfigDict, total_steps: int = 1, warmup_steps: int = 0, began: int = 0
+    config: ConfigDict, schedule_steps: int = 1, warmup_steps: int = 0, began: int = 0
 ) -> optax.GradientTransformation:
     """The optimizer of a stage's config.
 
     Args:
         config: the stage's.
-        total_steps, warmup_steps: of the run, which the schedule is over.
+        schedule_steps, warmup_steps: of the run.
         began: the step at which the optimizer's own count begins.
+
+    Raises:
+        UserError: for an optimizer, a schedule, or keys of theirs that cannot be.
     """
-    schedule = make_schedule(config.schedule, config.learning_rate, total_steps, warmup_steps)
-    if began:
-        schedule = _later(schedule, began)
-    return make_optimizer(
-        config.optimizer.name, schedule, config.weight_decay, config.optimizer.momentum, config.gradient_clip_norm
+
+    def schedule_of(peak):
+        schedule = make_schedule(config.schedule, peak, schedule_steps, warmup_steps)
+        return _later(schedule, began) if began else schedule
+
+    return grouped_optimizer(
+        config.optimizer.to_dict(), schedule_of, config.learning_rate, config.weight_decay, config.gradient_clip_norm
     )
 
 

@@ -14,7 +14,19 @@ from efficiency.metrics import Metric
 from efficiency.records import LATER_CONFIG_KEYS
 from efficiency.stages import check_stages, same_settings, stages_of
 from efficiency.tasks import own_metrics, own_settings, task_entry
-from efficiency.values import ABOVE_ZERO, AT_LEAST_ZERO, NAME, SECTION, TRUTH, Rule, is_number, number, one_of, whole
+from efficiency.values import (
+    ABOVE_ZERO,
+    AT_LEAST_ZERO,
+    NAME,
+    SECTION,
+    TRUTH,
+    Rule,
+    is_number,
+    number,
+    one_of,
+    or_none,
+    whole,
+)
 
 # Far above what any machine trains at once.
 _MOST_EXAMPLES = 2**20
@@ -30,8 +42,23 @@ _DEFAULTS = {
     'weight_decay': 0.0,
 } | LATER_CONFIG_KEYS
 
+_SHARE_BELOW_1 = Rule(lambda v: is_number(v) and 0 <= v < 1, 'a number, at least 0 and below 1')
+# What begins the names of keys that those whom a config names check themselves.
+_WITH_OWN_KEYS = ('model.', 'optimizer.')
+# Of these the ones that several have, which have defaults for what a config leaves out.
+_OWN_RULES: dict[str, Rule] = {
+    'optimizer.b2': _SHARE_BELOW_1,
+    'optimizer.eps': ABOVE_ZERO,
+    'optimizer.groups': Rule(
+        lambda v: isinstance(v, list | tuple),
+        "a list of groups, as [{'params': 'bias|scale', 'weight_decay': 0.0}]",
+    ),
+    'optimizer.momentum': _SHARE_BELOW_1,
+    'optimizer.nesterov': TRUTH,
+}
 # Of every task; what else a config has is its task's.
 _RULES: dict[str, Rule] = {
+    **_OWN_RULES,
     'batch_size': whole(1, _MOST_EXAMPLES),
     'dataset': NAME,
     'eval_every': number(1e-9, 1e9),
@@ -42,10 +69,10 @@ _RULES: dict[str, Rule] = {
     'model.name': NAME,
     'num_epochs': number(1e-9, 1e9),
     'optimizer': SECTION,
-    'optimizer.momentum': Rule(lambda v: is_number(v) and 0 <= v < 1, 'a number, at least 0 and below 1'),
     'optimizer.name': NAME,
     'precision': one_of(_PRECISIONS),
     'schedule': NAME,
+    'schedule_epochs': or_none(ABOVE_ZERO, "the run's own"),
     'seed': whole(0, 2**31 - 1),
     'stages': Rule(lambda v: isinstance(v, list | tuple), 'a sequence of pairs, (from epoch, {keys}), or empty'),
     'stop_at_target': TRUTH,
@@ -75,8 +102,29 @@ def wanted(key: str) -> str | None:
     return rules[key].words if key in rules else None
 
 
+def check_value(key: str, value: Any, where: str | None = None) -> None:
+    """Checks a value as that of a key that configs of every task may have.
+
+    Args:
+        key: that key.
+        value: anything.
+        where: it stands, for the message; `config.<key>` where None.
+
+    Raises:
+        UserError: if it cannot be, with what would be right.
+    """
+    _check(_RULES[key], value, where or f'config.{key}')
+
+
+def _check(rule: Rule, value: Any, where: str) -> None:
+    if not rule.allows(value):
+        raise UserError(f'{where} is {shown(value)}; it must be {rule.words}')
+
+
 def check_config(config: ConfigDict) -> ConfigDict:
-    """Checks that a config has every key that it needs, no other, and each with a value that can be.
+    """Checks that a config has every key that it needs, each with a value that can be, and no other.
+
+    The keys of its network and optimizer that are their own are for these to check.
 
     Returns:
         The config with what it left out.
@@ -104,7 +152,7 @@ def check_config(config: ConfigDict) -> ConfigDict:
         except UserError as error:
             raise UserError(f'in the stage from epoch {from_epoch:g}, {error}') from error
     try:
-        json.dumps(config.to_dict(), allow_nan=False)
+        json.dumps(config.to_dict(), allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:
         raise UserError(f'the config cannot be kept in a record: {error}; its values must be plain ones') from error
     return config
@@ -118,11 +166,11 @@ def _check_keys(config: ConfigDict, rules: dict[str, Rule]) -> None:
             holder = holder[section]
             if not isinstance(holder, ConfigDict):
                 raise UserError(f'config.{section} is {shown(holder)}; it must be {rules[section].words}')
-        if name not in holder:
+        if name not in holder and key not in _OWN_RULES:
             raise UserError(f'the config has no {key}; configs/common.py shows what a config needs')
     inside = [f'{key}.{name}' for key in config if isinstance(config[key], ConfigDict) for name in config[key]]
     for key in [*config, *inside]:
-        if key not in rules and not key.startswith('model.'):  # those are the network's to check
+        if key not in rules and not key.startswith(_WITH_OWN_KEYS):
             near = difflib.get_close_matches(str(key), rules, n=1)
             hint = f'did you mean {near[0]}?' if near else 'configs/common.py shows those there are'
             raise UserError(f'the config has the key {shown(key)}, which means nothing here; {hint}')
@@ -134,8 +182,8 @@ def _check_values(config: ConfigDict, rules: dict[str, Rule]) -> None:
         holder = config
         for section in sections:
             holder = holder[section]
-        if not rule.allows(holder[name]):
-            raise UserError(f'config.{key} is {shown(holder[name])}; it must be {rule.words}')
+        if name in holder:
+            _check(rule, holder[name], f'config.{key}')
 
 
 def run_name(config: ConfigDict) -> str:
@@ -156,7 +204,8 @@ def run_name(config: ConfigDict) -> str:
 def differing_keys(ours: dict, theirs: dict, prefix: str = '') -> list[str]:
     """Dotted names of the keys in which two configs differ, either lacking one included.
 
-    A value of ours that is None differs from nothing: it stands for what their data set made of it.
+    A value of ours that is None differs from nothing: it stands for what their data set made of it. Of a key that is
+    younger than the first runs it is a value as any other.
     """
     ours, theirs = same_settings(ours), same_settings(theirs)
     names = []
@@ -164,6 +213,6 @@ def differing_keys(ours: dict, theirs: dict, prefix: str = '') -> list[str]:
         mine, other = ours.get(key), theirs.get(key)
         if isinstance(mine, dict) and isinstance(other, dict):
             names += differing_keys(mine, other, f'{prefix}{key}.')
-        elif mine != other and not (key in ours and key in theirs and mine is None):
+        elif mine != other and not (key in ours and key in theirs and mine is None and key not in LATER_CONFIG_KEYS):
             names.append(prefix + key)
     return names

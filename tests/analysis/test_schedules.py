@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from efficiency.analysis.schedules import SCHEDULES, learning_rate
-from efficiency.training.optimizer import make_schedule
+from efficiency.training.schedules import make_schedule
 
 
 @pytest.mark.parametrize('name', SCHEDULES)

@@ -34,7 +34,7 @@ def test_the_tables_of_networks_are_counted(name):
 
 
 def test_every_network_has_both_rows():
-    rows = re.findall(r'^\| (\w+) \| \d{4}-', NETWORKS, re.MULTILINE)
+    rows = re.findall(r'^\| (\w+) \| images \| \d{4}-', NETWORKS, re.MULTILINE)
     assert sorted(rows) == sorted(2 * list_models())
 
 

@@ -1,5 +1,6 @@
 """The programs that the pages show work as they stand there."""
 
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from efficiency import records
 from efficiency.studies.definition import read_study
 from tests.conftest import ROOT
 from tests.docs.pages import PAGES, programs
+from tests.training.test_run import assert_same_run, start, wait_for_checkpoint
 
 DOCS = ROOT / 'docs'
 
@@ -63,9 +65,9 @@ def test_the_studies_shown_are_studies(tmp_path):
 
 
 def config_of_ones_own(folder, what):
-    """The program that uses a decorator, as a config file of 15 lines at the most."""
+    """The program that uses a decorator, as a config file of 15 lines at the most, a task's of 60."""
     (code,) = [program for program in programs(DOCS / 'own.md') if f'@{what}(' in program]
-    assert len([line for line in code.splitlines() if line]) <= 15
+    assert len([line for line in code.splitlines() if line]) <= (60 if what == 'register_task' else 15)
     path = folder / 'mine.py'
     path.write_text(code)
     return path
@@ -108,7 +110,8 @@ def test_an_optimizer_and_a_schedule_of_ones_own(tmp_path, run_main):
     done = run_main(f'--config={config}', f'--workdir={tmp_path / "run"}', '--config.num_epochs=0.024')
     assert done.returncode == 0, done.stderr
     record = records.read(tmp_path / 'run')
-    assert (record['config']['optimizer']['name'], record['config']['schedule']) == ('lion', 'linear')
+    assert record['config']['optimizer'] == {'name': 'novograd', 'b2': 0.5}
+    assert record['config']['schedule'] == 'quadratic'
     assert record['programs'][0]['steps'] == 3
 
 
@@ -126,6 +129,44 @@ def test_a_data_set_of_ones_own(tmp_path, run_main):
     data = record['dataset']
     assert (data['name'], data['num_train'], data['num_eval']) == ('digits', 40, 20)
     assert record['programs'][0]['steps'] == 4
+
+
+def test_a_task_of_ones_own_is_trained_gone_on_with_counted_and_reported(tmp_path, run_main):
+    config, runs = config_of_ones_own(tmp_path, 'register_task'), tmp_path / 'runs'
+    done = run_main(f'--config={config}', f'--workdir={runs / "whole"}')
+    assert done.returncode == 0, done.stderr
+    assert re.search(r'target  mse <= 0\.003 on 400 examples\n +reached  at step', done.stdout)
+    whole = records.read(runs / 'whole')
+    # Two numbers to 32 to one, by hand: in training there are the gradients of both kernels and of what lies between.
+    forward, train = 2 * 32 + 32, 2 * (2 * 32) + 3 * 32
+    assert whole['macs_per_example'] == {
+        'forward_dense': forward, 'forward_real': forward, 'train_dense': train, 'train_real': train,
+    }  # fmt: skip
+    crossing = whole['first_crossing']
+    assert crossing['train_macs'] == train * crossing['examples']
+    assert [point['mse'] <= 0.003 for point in whole['curve']] == [False] * (len(whole['curve']) - 1) + [True]
+    # Killed on the way, it is the run that was not.
+    longer = [f'--config={config}', '--config.stop_at_target=False', '--config.num_epochs=2000.0']
+    process = start([*longer, f'--workdir={tmp_path / "killed"}'])
+    at = wait_for_checkpoint(tmp_path / 'killed', process)
+    process.kill()
+    process.communicate()
+    for name in ('killed', 'unstopped'):
+        done = run_main(*longer, f'--workdir={tmp_path / name}')
+        assert done.returncode == 0, done.stderr
+    assert records.read(tmp_path / 'killed')['resumed_from_steps'][0] >= at
+    assert_same_run(tmp_path / 'unstopped', tmp_path / 'killed')
+    (row,) = json.loads(run_command('efficiency.count', f'--config={config}', '--format=json'))
+    assert (row['task'], row['params'], row['forward_dense_macs']) == ('surface', 3 * 32 + 33, forward)
+    run_command('efficiency.report', f'--runs={runs}', f'--out={tmp_path / "report"}')
+    tables = [path.read_text() for path in (tmp_path / 'report' / 'tables').glob('*mse*.csv')]
+    assert any(str(crossing['train_macs']) in table for table in tables)
+
+
+def run_command(*args):
+    done = subprocess.run([sys.executable, '-m', *args], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.crosscheck

@@ -14,7 +14,7 @@ from efficiency import load_run, records
 from efficiency.count import main
 from efficiency.errors import Stopped, UserError
 from efficiency.metrics import OF_CLASSES
-from efficiency.models import register
+from efficiency.models import register, registry
 from efficiency.models.layers import Conv, Dense
 from efficiency.training.loop import train
 from efficiency.training.plan import Plan
@@ -27,7 +27,6 @@ _CHANNELS = 8
 _STAGES = ((0, {'image_size': 20, 'batch_size': 100}), (0.5, {'image_size': 28, 'batch_size': 200}))
 
 
-@register('of_any_size', paper='none', published='2026-01-01', image_size=28)
 class OfAnySize(nn.Module):
     """One convolution, and what is left of its maps once they are averaged."""
 
@@ -39,6 +38,13 @@ class OfAnySize(nn.Module):
     def __call__(self, images, train):
         maps = nn.relu(Conv(_CHANNELS, 3, padding=1, name='conv')(images))
         return Dense(self.num_classes, name='fc')(maps.mean((1, 2)))
+
+
+@pytest.fixture(scope='module', autouse=True)
+def registered():
+    register('of_any_size', paper='none', published='2026-01-01', image_size=28)(OfAnySize)
+    yield
+    del registry._entries['of_any_size']
 
 
 def config_of(stages=_STAGES, num_epochs=1.0):

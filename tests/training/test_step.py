@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from efficiency.errors import UserError
 from efficiency.tasks.images.loss import label_rank
-from efficiency.training.optimizer import make_optimizer, make_schedule
+from efficiency.training.optimizer import make_optimizer
+from efficiency.training.schedules import make_schedule
 
 
 def test_the_smooth_schedule_falls_a_thousandfold_and_the_stepped_one_tenfold_every_third():
