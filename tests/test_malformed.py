@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import efficiency
 from efficiency import records
 from efficiency.analysis.submission import check
+from efficiency.metrics import OF_CLASSES
 from efficiency.summary import summary
 from tests.commands import Commands
 from tests.conftest import ROOT
@@ -93,10 +94,12 @@ def paths_of(value, path=()):
 
 WHOLE = json.loads(RECORD.read_text())
 WHOLE['code'] = {'initial_sha256': 'a', 'init_from_sha256': None, 'own_files': {'config_config': 'b'}}
+WHOLE['metrics'] = {name: metric.to_dict() for name, metric in OF_CLASSES.items()}
 WHOLE['programs'][-1]['traced'] = dict.fromkeys(('step_sha256', 'forward_sha256', 'traced_by'), 'c')
 PATHS = [path for path in paths_of(WHOLE) if path]
 # Of a network that is quickly counted; what a record says of its curve and of versions is like enough.
 SMALL = json.loads((ROOT / 'results' / 'mnist5k' / 'lenet5' / 'seed0.json').read_text())
+SMALL |= {'task': 'images', 'metrics': WHOLE['metrics']}
 SMALL_PATHS = [path for path in paths_of(SMALL) if path and path[0] not in ('curve', 'versions')]
 
 

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from efficiency import records
 from efficiency.errors import shown
-from efficiency.metrics import OF_CLASSES, of_record
+from efficiency.metrics import OF_CLASSES
 from efficiency.stages import Timetable
 
 # Of what is computed from whole numbers in floats.
@@ -35,7 +35,7 @@ def disagreements(record: records.Record) -> Iterator[str]:
     """What in a valid record is not as other parts of it say, a clause each; of one kind in the curve the first.
 
     Args:
-        record: finished, its config checked (`efficiency.training.settings.check_config`).
+        record: of classification, finished, its config checked (`efficiency.training.settings.check_config`).
     """
     yield from _config(record)
     yield from _programs(record)
@@ -120,7 +120,7 @@ def _curve(record: records.Record) -> Iterator[str]:
             if not _same(point[key], value):
                 unlike.setdefault(key, f'curve[{i}].{key} is {point[key]}, not {value}: {words}')
     yield from unlike.values()
-    found = records.interpolated_crossing(curve, record['target'], of_record(record))
+    found = records.interpolated_crossing(curve, record['target'], OF_CLASSES)
     for key, value in (record['interpolated_crossing'] or {}).items():
         if key in found and not _same(value, found[key]):
             yield f'interpolated_crossing.{key} is {value}, and between the points around it lies {found[key]}'
@@ -153,16 +153,15 @@ def _schedule(steps: Sequence[int], record: records.Record) -> Iterator[str]:
 
 
 def _accuracies(record: records.Record) -> Iterator[str]:
-    num_eval, metrics = record['dataset']['num_eval'], of_record(record)
-    shares = [name for name, metric in OF_CLASSES.items() if metrics.get(name) == metric]
+    num_eval = record['dataset']['num_eval']
     for i, point in enumerate(record['curve']):
         where = f'curve[{i}]'
-        for metric in shares:
+        for metric in OF_CLASSES:
             right = point[metric] * num_eval
             if point[metric] > 1 or not math.isclose(right, round(right), rel_tol=_EXACT, abs_tol=1e-6):
                 yield f'{where}.{metric} is {point[metric]}, no share of {num_eval} examples'
                 return
-        if len(shares) == len(OF_CLASSES) and point['top1'] > point['top5']:
+        if point['top1'] > point['top5']:
             yield f'{where} has a top1 of {point["top1"]}, above its top5 of {point["top5"]}'
             return
         if point['loss'] < 0:

@@ -23,8 +23,6 @@ from efficiency.training.settings import check_config
 if TYPE_CHECKING:
     from efficiency.costs import Program
 
-# What the configs of our first records lack, at the value that those stand for; none of it changes a step.
-_YOUNGER_KEYS = {'init_from': ''}
 # Classes and sizes of splits, by the names of TensorFlow Datasets; 'val' is what trees of ImageNet's files call it.
 _IN_PUBLIC = {
     'cifar10': (10, {'train': 50_000, 'test': 10_000}),
@@ -41,7 +39,7 @@ def checked_config(record: records.Record) -> ConfigDict:
         UserError: if it is none that a run can have.
     """
     try:
-        config = ConfigDict({**_YOUNGER_KEYS, **record['config']})
+        config = ConfigDict(record['config'])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f'its keys are not those of a config: {error}') from error
     config = check_config(config)

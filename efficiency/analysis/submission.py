@@ -11,7 +11,7 @@ from typing import Any
 from efficiency import records
 from efficiency.analysis.agreement import disagreements
 from efficiency.errors import UserError, shown
-from efficiency.metrics import of_record
+from efficiency.metrics import OF_CLASSES, of_record
 from efficiency.published import points as ledger
 
 _KINDS = 'a submission is a run record (.json) or ledger rows (.csv)'
@@ -108,6 +108,8 @@ def _why_not_compared(record: records.Record) -> str | None:
     """Why the figures of a valid record cannot be held against one another; None if they can."""
     if (task := records.task_of(record)) != 'images':
         return f'task is {shown(task)}, and only records of images can be held against what is known of their data'
+    if of_record(record) != OF_CLASSES:
+        return f'metrics are other than those of classification, {" and ".join(OF_CLASSES)}, as shares that rise'
     for key in ('curve', 'programs'):
         if not record[key]:
             return f'{key} is empty'

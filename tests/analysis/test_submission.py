@@ -174,6 +174,13 @@ def test_no_number_that_matters_can_be_ten_times_another():
         ({'git__dirty': True}, 'git does not name the code'),
         ({'programs': []}, 'programs'),
         ({'dataset__num_train': 0}, 'num_train is 0'),
+        ({'dataset__num_train': None}, 'dataset.num_train is missing'),
+        ({'task': 'language'}, "task is 'language', and only records of images"),
+        # Nobody gets around what is asked of accuracies by calling them something else.
+        (
+            {'metrics': {'top1': {'unit': '%', 'rises': True, 'low': 0, 'high': 1}}},
+            'other than those of classification',
+        ),
         ({'evaluation__examples': 10**200}, 'no run comes to'),
     ],
     ids=lambda value: '-'.join(value) if isinstance(value, dict) else '',
