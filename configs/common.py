@@ -48,6 +48,7 @@ def imagenet2012() -> ConfigDict:
             'schedule_epochs': placeholder(float),  # the epoch at which the schedule ends; nothing: the run's own end
             'warmup_epochs': 0.0,  # at most half of the schedule
             'augmentation': 'resized_crop_flip',
+            'averaging': {'name': 'none'},  # of weights, which evaluation then takes
             'precision': 'float32',
             'seed': 0,
             'init_from': '',  # a safetensors file of torchvision's weights to begin with

@@ -39,7 +39,13 @@ _SECONDS_BETWEEN_WAITS = 10
 
 
 # Keys of a config that are younger than the first records, and the value that runs from before them stand for.
-LATER_CONFIG_KEYS = {'batch_norm_group': 0, 'schedule_epochs': None, 'stages': [], 'task': 'images'}
+LATER_CONFIG_KEYS = {
+    'averaging': {'name': 'none'},
+    'batch_norm_group': 0,
+    'schedule_epochs': None,
+    'stages': [],
+    'task': 'images',
+}
 # Keys that configs once had, none of which changes what a run trains or finds.
 FORMER_CONFIG_KEYS = ('eval_only', 'preset', 'tensorboard')
 

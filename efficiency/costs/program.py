@@ -21,9 +21,9 @@ from efficiency.stages import stages_of
 from efficiency.tasks.images.loss import loss_and_stats
 from efficiency.tasks.images.task import forward_pass
 from efficiency.tasks.task import Forward, Task
-from efficiency.training.plan import optimizer_of
-from efficiency.training.recipe import outlined, train_step_of
-from efficiency.training.step import state_shapes
+from efficiency.training.plan import averaging_of, optimizer_of
+from efficiency.training.recipe import outlined
+from efficiency.training.step import make_train_step, state_shapes
 
 Shapes = Any
 
@@ -150,14 +150,14 @@ def stage_programs(
 
 
 def _stage_program(task: Task, from_epoch: float, config: ConfigDict, variables: Shapes, evaluation: Any) -> Program:
-    optimizer = optimizer_of(config)
+    optimizer, averaging = optimizer_of(config), averaging_of(config, 1)
     sizes = task.stage_settings(config)
     same = sizes == task.stage_settings(task.config)
     shapes = task.batch_shapes(config)
     stage = {'from_epoch': from_epoch, 'batch_size': config.batch_size} if config.stages else {}
     return Program(
         task.config.task, task.network, variables, task.forward(config), evaluation if same else None,
-        train_step_of(task, config, optimizer), state_shapes(variables, optimizer),
+        make_train_step(task.loss(config), optimizer, averaging), state_shapes(variables, optimizer, averaging),
         {name: jax.ShapeDtypeStruct(shape, np.dtype(dtype)) for name, (shape, dtype) in shapes.items()},
         config.batch_size, sizes, task.config.precision, trains=True, stage=stage,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from efficiency.data.batches import BatchSpan, Host, RunBatches
 from efficiency.errors import UserError
 from efficiency.stages import Timetable
 from efficiency.tasks.task import Task
+from efficiency.training.averaging import Averaging, make_averaging
 from efficiency.training.parameter_groups import grouped_optimizer
 from efficiency.training.schedules import make_schedule
 
@@ -22,6 +23,7 @@ class Stage:
         number: from 0.
         from_epoch, config, first_step, first_example, steps: see `efficiency.stages.Span`.
         optimizer: of all steps' schedule.
+        averaging: of the weights.
         renews_optimizer: whether it begins with an optimizer of its own, whose state is new.
     """
 
@@ -32,6 +34,7 @@ class Stage:
     first_example: int
     steps: int
     optimizer: optax.GradientTransformation
+    averaging: Averaging
     renews_optimizer: bool
 
 
@@ -63,7 +66,8 @@ class Plan(Timetable):
             renews = span.config.optimizer.to_dict() != before.to_dict()
             began, before = (span.first_step if renews else began), span.config.optimizer
             optimizer = optimizer_of(span.config, schedule_steps, warmup_steps, began)
-            self.stages.append(Stage(number, *span, optimizer, renews))
+            averaging = averaging_of(span.config, epoch_examples)
+            self.stages.append(Stage(number, *span, optimizer, averaging, renews))
 
     def stage_at(self, step: int) -> Stage:
         """The stage of the step that follows so many; of the last step, once there is none."""
@@ -102,6 +106,15 @@ def optimizer_of(
     return grouped_optimizer(
         config.optimizer.to_dict(), schedule_of, config.learning_rate, config.weight_decay, config.gradient_clip_norm
     )
+
+
+def averaging_of(config: ConfigDict, epoch_examples: int) -> Averaging:
+    """The averaging of weights of a stage's config.
+
+    Raises:
+        UserError: if there is none of that name, or its keys cannot be.
+    """
+    return make_averaging(config.averaging.to_dict(), config.batch_size, epoch_examples)
 
 
 def _later(schedule: Callable, began: int) -> Callable:

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from efficiency.tasks.task import Task
 from efficiency.training import hosts
 from efficiency.training.checkpoint import digest
 from efficiency.training.mesh import DataParallel
-from efficiency.training.plan import Plan, Stage, optimizer_of
+from efficiency.training.plan import Plan, Stage, averaging_of, optimizer_of
 from efficiency.training.programs import trace_forward, trace_train_step
 from efficiency.training.settings import check_config
 from efficiency.training.step import TrainState, init_state, make_train_step, state_shapes
@@ -45,7 +45,8 @@ class Recipe:
     def drawn(self) -> TrainState:
         """The state of the values that the seed draws, on the host."""
         init_key, step_key = jax.random.split(jax.random.key(self.config.seed))
-        return init_state(self.task.init(init_key), self.plan.stages[0].optimizer, step_key)
+        first = self.plan.stages[0]
+        return init_state(self.task.init(init_key), first.optimizer, step_key, first.averaging)
 
     @functools.cached_property
     def start(self) -> TrainState:
@@ -53,7 +54,8 @@ class Recipe:
         if not self.config.init_from:
             return self.drawn
         weights = dict(self.task.weights())
-        return self.drawn.replace(params=weights.pop('params'), extra=weights)
+        average = self.plan.stages[0].averaging.init(weights)
+        return self.drawn.replace(params=weights.pop('params'), extra=weights, average=average)
 
     def agree(self, name: str, arrays: Any) -> None:
         """Checks that every host has the same data, and the same arrays, which are called by a name.
@@ -68,7 +70,7 @@ class Recipe:
 
     def state_in(self, stage: Stage) -> TrainState:
         """The shapes of a stage's state, on the devices."""
-        return self.devices.like(state_shapes(self.drawn.variables, stage.optimizer))
+        return self.devices.like(state_shapes(self.drawn.variables, stage.optimizer, stage.averaging))
 
     def trace(self) -> list[Traced]:
         """The programs of each stage."""
@@ -77,8 +79,11 @@ class Recipe:
     def _traced(self, stage: Stage) -> Traced:
         state, precision = self.state_in(stage), self.config.precision
         batch = self.devices.shapes(self.task.batch_shapes(stage.config))
-        step = trace_train_step(train_step_of(self.task, stage.config, stage.optimizer), state, batch, precision)
-        return Traced(step, trace_forward(self.task.forward(stage.config), state.variables, precision))
+        step = make_train_step(self.task.loss(stage.config), stage.optimizer, stage.averaging)
+        return Traced(
+            trace_train_step(step, state, batch, precision),
+            trace_forward(self.task.forward(stage.config), state.variables, precision),
+        )
 
 
 def opened(config: ConfigDict, data_dir: str | os.PathLike | None, trains: bool = True) -> Recipe:
@@ -124,9 +129,5 @@ def _checked(config: ConfigDict) -> ConfigDict:
         if check:
             check(stage)
         optimizer_of(stage)
+        averaging_of(stage, 1)
     return config
-
-
-def train_step_of(task: Task, config: ConfigDict, optimizer: Any) -> Callable:
-    """The train step of a stage's config, (state, batch) -> (state, loss)."""
-    return make_train_step(task.loss(config), optimizer)

@@ -1,7 +1,9 @@
 """A run's model and parameters, back from its workdir."""
 
+import functools
 import os
 import pathlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,7 +13,9 @@ from ml_collections import ConfigDict
 from efficiency import records
 from efficiency.errors import UserError
 from efficiency.training.checkpoint import Checkpoints
+from efficiency.training.plan import averaging_of
 from efficiency.training.recipe import outlined
+from efficiency.training.step import NAMES
 
 
 def load_run(workdir: str | os.PathLike) -> tuple[nn.Module, dict, records.Record]:
@@ -30,5 +34,13 @@ def load_run(workdir: str | os.PathLike) -> tuple[nn.Module, dict, records.Recor
         task = outlined(ConfigDict(record['config']), known=record['dataset'])
     except (AttributeError, KeyError, TypeError, ValueError, UserError) as error:
         raise records.RecordError(f'the config in {workdir} makes no network: {error}') from error
-    variables = {name: found for name, found in state.items() if name not in ('step', 'key', 'opt_state')}
-    return task.network, jax.tree.map(np.asarray, variables), record
+    variables = {name: found for name, found in state.items() if name == 'params' or name not in NAMES}
+    averaging = averaging_of(task.config, 1)
+    like = {'average': jax.eval_shape(averaging.init, variables)}
+    # What has no average has no name among them.
+    average = jax.tree.map_with_path(lambda path, _: functools.reduce(_at, path, state), like)['average']
+    return task.network, jax.tree.map(np.asarray, averaging.weights(average, variables)), record
+
+
+def _at(tree: Any, key: Any) -> Any:
+    return tree[getattr(key, 'key', getattr(key, 'name', None))]

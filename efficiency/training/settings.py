@@ -44,9 +44,12 @@ _DEFAULTS = {
 
 _SHARE_BELOW_1 = Rule(lambda v: is_number(v) and 0 <= v < 1, 'a number, at least 0 and below 1')
 # What begins the names of keys that those whom a config names check themselves.
-_WITH_OWN_KEYS = ('model.', 'optimizer.')
+_WITH_OWN_KEYS = ('averaging.', 'model.', 'optimizer.')
 # Of these the ones that several have, which have defaults for what a config leaves out.
 _OWN_RULES: dict[str, Rule] = {
+    'averaging.count': whole(1, 1000),
+    'averaging.decay': Rule(lambda v: is_number(v) and 0 < v < 1, 'a number above 0 and below 1'),
+    'averaging.every': number(1e-9, 1e9),
     'optimizer.b2': _SHARE_BELOW_1,
     'optimizer.eps': ABOVE_ZERO,
     'optimizer.groups': Rule(
@@ -59,6 +62,8 @@ _OWN_RULES: dict[str, Rule] = {
 # Of every task; what else a config has is its task's.
 _RULES: dict[str, Rule] = {
     **_OWN_RULES,
+    'averaging': SECTION,
+    'averaging.name': NAME,
     'batch_size': whole(1, _MOST_EXAMPLES),
     'dataset': NAME,
     'eval_every': number(1e-9, 1e9),

@@ -14,6 +14,7 @@ from efficiency.data.pipeline import TrainStream
 from efficiency.errors import DataError, RunError, Stopped
 from efficiency.tasks.evaluation import Evaluator
 from efficiency.training import hosts
+from efficiency.training.averaging import NO_AVERAGING
 from efficiency.training.plan import Stage
 from efficiency.training.recipe import Recipe
 from efficiency.training.run import Run
@@ -40,6 +41,8 @@ class Trainer:
         self.task, self.plan, self.devices = recipe.task, recipe.plan, recipe.devices
         self.run, self.writer = run, writer
         self.steps, self.evaluate, self.stream = steps, evaluate, stream
+        averaging = self.plan.stages[0].averaging
+        self._weights = averaging.weights if averaging is NO_AVERAGING else jax.jit(averaging.weights)
         self.clock = run.clock
         # (number, loss) of the steps that may still be under way.
         self.under_way: collections.deque[tuple[int, jax.Array]] = collections.deque()
@@ -166,7 +169,9 @@ class Trainer:
     def _evaluate(self, state: TrainState) -> None:
         self._settle()
         with self.clock.phase('evaluation'):
-            found = self.evaluate(state.variables, stopped=lambda: self.signals.asked_to_stop() is not None)
+            found = self.evaluate(
+                self._weights(state.average, state.variables), stopped=lambda: self.signals.asked_to_stop() is not None
+            )
         self.signals.expect_step()
         if found is None:
             return

@@ -88,6 +88,12 @@ def test_a_killed_run_goes_on_as_the_same_run_with_each_point_once(args, run_mai
     assert points(workdir) == records.read(workdir)['curve']
 
 
+def test_a_run_that_fails_has_failed_there_too(args, run_main):
+    done = run_main(*args, '--config.learning_rate=1e30', '--config.gradient_clip_norm=0.0')
+    assert done.returncode == 1, done.stderr
+    assert [end['exit_code'] for end in kept(workdir_of(args))['exit']] == [1]
+
+
 def test_a_run_outlives_its_log(args, tmp_path):
     """W&B's process is killed after the first evaluation."""
     args[2] = '--config.num_epochs=0.8'  # long enough to be caught in it
