@@ -1,11 +1,15 @@
-"""float32 is multiplied in all of its bits by every program that a command compiles or counts, whatever jax is told."""
+"""float32 is multiplied in all of its bits by every program that a command compiles or counts, whatever jax is told;
+bfloat16 is multiplied in bfloat16, kept in float32, and learns as float32 does.
+"""
 
 import contextlib
 import re
 
 import jax
+import numpy as np
 import pytest
 
+import efficiency
 from configs import lenet5
 from efficiency import costs
 from efficiency.models import create_model
@@ -13,16 +17,28 @@ from efficiency.models.initializers import initialise
 from efficiency.tasks.images import task as images
 from efficiency.training import peak
 from efficiency.training.evaluation import evaluate
+from efficiency.training.loop import train
 from efficiency.training.recipe import opened
 
 pytestmark = pytest.mark.kind('precision')
 
 
+def products(text):
+    """The lines of a StableHLO text that multiply."""
+    found = [line for line in text.splitlines() if re.search(r'stablehlo\.(dot_general|convolution)', line)]
+    assert found
+    return found
+
+
 def precisions(text):
     """What the products of a StableHLO text are asked for."""
-    products = [line for line in text.splitlines() if re.search(r'stablehlo\.(dot_general|convolution)', line)]
-    assert products
-    return {precision for line in products for precision in re.findall('HIGHEST|HIGH|DEFAULT', line) or ['none']}
+    return {found for line in products(text) for found in re.findall('HIGHEST|HIGH|DEFAULT', line) or ['none']}
+
+
+def factors(text):
+    """The types of what the products of a StableHLO text multiply."""
+    operands = [re.search(r' : \((.*)\) -> ', line)[1] for line in products(text)]
+    return {kind for each in operands for kind in re.findall(r'x([a-z]+[0-9]+)>', each)}
 
 
 class _EnoughError(Exception):
@@ -48,8 +64,10 @@ def train_step(config):
     return opened(config, None).trace()[0].step.lower().as_text()
 
 
-@pytest.mark.parametrize(('precision', 'asked'), [('float32', 'HIGHEST'), ('bfloat16', 'DEFAULT')])
-def test_what_trains_evaluates_and_is_counted_is_lowered_alike(lowered, monkeypatch, precision, asked):
+@pytest.mark.parametrize(
+    ('precision', 'asked', 'kind'), [('float32', 'HIGHEST', 'f32'), ('bfloat16', 'DEFAULT', 'bf16')]
+)
+def test_what_trains_evaluates_and_is_counted_is_lowered_alike(lowered, monkeypatch, precision, asked, kind):
     config = lenet5.get_config()
     config.precision, config.init_from = precision, 'weights'
     variables = initialise(create_model('lenet5', 10, 28), jax.random.key(0), 28)
@@ -64,6 +82,34 @@ def test_what_trains_evaluates_and_is_counted_is_lowered_alike(lowered, monkeypa
             costs.compiled_costs(program)
     texts += lowered
     assert [precisions(text) for text in texts] == [{asked}] * 5
+    assert [factors(text) for text in texts] == [{kind}] * 5
+
+
+def test_bfloat16_learns_as_float32_does_and_is_billed_alike(tmp_path):
+    runs = {}
+    for precision in ('float32', 'bfloat16'):
+        config = lenet5.get_config()
+        config.precision, config.target.value = precision, 1.0
+        config.num_epochs, config.eval_every = 1.0, 0.25
+        runs[precision] = train(config, tmp_path / precision)
+        assert runs[precision]['precision'] == precision
+        # What is trained is kept in float32: a step of bfloat16 is too small to be added to it.
+        kept = jax.tree.leaves(efficiency.load_run(tmp_path / precision).variables)
+        assert {leaf.dtype.name for leaf in kept} == {'float32'}
+    full, half = runs.values()
+    losses = [[point['loss'] for point in run['curve']] for run in (full, half)]
+    assert losses[0] != losses[1]
+    # Half of what is learned in these steps would be 0.5.
+    assert losses[0][-1] < losses[0][0] - 0.5
+    np.testing.assert_allclose(*losses, rtol=0.02)
+    assert full['macs_per_example'] == half['macs_per_example']
+    for each in (full, half):
+        each['steps_and_macs'] = [
+            {key: value for key, value in program.items() if key == 'steps' or 'macs' in key}
+            for program in each['programs']
+        ]
+    assert full['steps_and_macs'] == half['steps_and_macs']
+    assert [point['train_macs'] for point in full['curve']] == [point['train_macs'] for point in half['curve']]
 
 
 def test_a_network_counted_by_itself_and_the_peak_that_is_compared_with_are_of_full_precision(lowered):
