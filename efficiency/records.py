@@ -46,6 +46,8 @@ LATER_CONFIG_KEYS = {
     'stages': [],
     'task': 'images',
 }
+# Of these, keys that other tasks than images have not.
+_KEYS_OF_IMAGES = ('batch_norm_group',)
 # Keys that configs once had, none of which changes what a run trains or finds.
 FORMER_CONFIG_KEYS = ('eval_only', 'preset', 'tensorboard')
 
@@ -236,7 +238,9 @@ def _text(path: pathlib.Path) -> str:
 
 def completed_config(config: Mapping) -> dict:
     """The config of a run that may be older than some keys, with those, and without what is none any more."""
-    return {**LATER_CONFIG_KEYS, **{key: value for key, value in config.items() if key not in FORMER_CONFIG_KEYS}}
+    of_images = config.get('task', LATER_CONFIG_KEYS['task']) == LATER_CONFIG_KEYS['task']
+    later = {key: value for key, value in LATER_CONFIG_KEYS.items() if of_images or key not in _KEYS_OF_IMAGES}
+    return {**later, **{key: value for key, value in config.items() if key not in FORMER_CONFIG_KEYS}}
 
 
 class Writer:

@@ -100,7 +100,7 @@ def _counted(stage: 'Program') -> dict[str, Any]:
         'train_dense_macs_per_step': step.dense_macs,
         'train_real_macs_per_step': step.real_macs,
         'optimizer_dense_macs_per_step': step.dense_macs - network.dense_macs,
-        'train_dense_macs_per_step_by_kind': {kind: part.dense_macs for kind, part in step.by_kind().items()},
+        'train_dense_macs_per_step_by_operation': {kind: part.dense_macs for kind, part in step.by_kind().items()},
     }
 
 

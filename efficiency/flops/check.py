@@ -49,7 +49,7 @@ def check_against_xla(count: Count, cache_dir: str | os.PathLike | None = None) 
         flops = lowered_flops(op) * real_products(*op.eqn.invars)
         if abs(flops - 2 * op.real_macs) > 2 * op.real_macs * _RELATIVE_TOLERANCE:
             raise DisagreementError(
-                f'two counts of {op.eqn.primitive.name} ({op.kind}) in {op.layer} differ: '
+                f'two counts of {op.eqn.primitive.name} ({op.conv_pass or op.kind}) in {op.layer} differ: '
                 f'{op.real_macs} multiply-adds here, {flops / 2:.0f} by XLA'
             )
     if agreed:

@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 Shape = Sequence[int]
-Kind = Literal['forward', 'input_gradient', 'weight_gradient']
+Pass = Literal['forward', 'input_gradient', 'weight_gradient']
+PASSES: tuple[Pass, ...] = ('forward', 'input_gradient', 'weight_gradient')
 # Of left operand, right operand and result, which is the image (I), the kernel (K) and the output (O).
 Roles = Literal['IKO', 'OKI', 'IOK', 'OIK', 'KOI', 'KIO']
 ROLES: tuple[Roles, ...] = ('IKO', 'OKI', 'IOK', 'OIK', 'KOI', 'KIO')
 
 
 # By the role of its result, the pass that a convolution belongs to.
-KIND_OF_RESULT: Mapping[str, Kind] = {'O': 'forward', 'I': 'input_gradient', 'K': 'weight_gradient'}
+PASS_OF_RESULT: Mapping[str, Pass] = {'O': 'forward', 'I': 'input_gradient', 'K': 'weight_gradient'}
 
 
 def roles(gradients: Sequence[Literal['lhs', 'rhs']]) -> Roles:

@@ -6,8 +6,9 @@ import operator
 from collections.abc import Mapping
 from typing import Any, Literal
 
-Kind = Literal['forward', 'input_gradient', 'weight_gradient', 'matmul', 'rule']
-KINDS: tuple[Kind, ...] = ('forward', 'input_gradient', 'weight_gradient', 'matmul', 'rule')
+from efficiency.flops.convolution import PASSES, Pass
+
+Kind = Literal['convolution', 'matmul', 'rule']
 
 
 def whole(value: object) -> int | None:
@@ -48,13 +49,14 @@ class Operation:
     """One operation of a program that multiplies.
 
     Attributes:
-        kind: of a convolution the pass it belongs to, else 'matmul', or 'rule' where a rule says what it costs.
+        kind: 'convolution', 'matmul', or 'rule' where a rule says what it costs.
         layer: names of the scopes around it, joined by '/'.
         times: how often the program runs it.
         dense_macs, real_macs: of running it once (`efficiency.flops.convolution`; the same for all others).
         eqn: the jaxpr equation.
         rule: the rule that was used, in words; None for matrix multiplies and convolutions.
         kernel: the kernel that it is part of, if it is.
+        conv_pass: the pass that a convolution belongs to; None for others, whose passes are all alike.
     """
 
     kind: Kind
@@ -65,6 +67,7 @@ class Operation:
     eqn: Any = dataclasses.field(repr=False)
     rule: str | None = None
     kernel: Kernel | None = None
+    conv_pass: Pass | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,9 +93,13 @@ class Count:
         return {op.eqn.primitive.name: op.rule for op in self.operations if op.rule is not None}
 
     def by_kind(self) -> dict[Kind, 'Count']:
-        """Split into convolutions' three passes, matrix multiplies, and 'rule' where one is used."""
-        kinds = [kind for kind in KINDS if kind != 'rule' or self.rules]
+        """Split into 'convolution' and 'matmul', each with all of its passes, and 'rule' where one is used."""
+        kinds: list[Kind] = ['convolution', 'matmul', *(['rule'] if self.rules else [])]
         return {kind: Count(tuple(op for op in self.operations if op.kind == kind)) for kind in kinds}
+
+    def by_conv_pass(self) -> dict[Pass, 'Count']:
+        """The convolutions alone, split into 'forward', 'input_gradient' and 'weight_gradient'."""
+        return {each: Count(tuple(op for op in self.operations if op.conv_pass == each)) for each in PASSES}
 
     def by_layer(self) -> dict[str, 'Count']:
         """Split by the name of the layer, in the order of the program."""

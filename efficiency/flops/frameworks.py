@@ -108,7 +108,7 @@ def _grouped(train: Count) -> int:
     """What counting every grouped convolution's weight gradient as if each group saw all channels adds."""
     return sum(
         op.times * op.dense_macs * (max(op.eqn.params['feature_group_count'], op.eqn.params['batch_group_count']) - 1)
-        for op in train.by_kind()['weight_gradient'].operations
+        for op in train.by_conv_pass()['weight_gradient'].operations
     )
 
 

@@ -109,8 +109,9 @@ class _Walk:
             def fail(why, layer=layer, name=name):
                 return CountError(f'cannot count {name!r} in {layer or "the program"}: {why}')
 
-            def operation(kind, dense, real=None, rule=None, layer=layer, eqn=eqn):
-                return Operation(kind, layer, times, dense, dense if real is None else real, eqn, rule, self.kernel)
+            def operation(kind, dense, real=None, rule=None, conv_pass=None, layer=layer, eqn=eqn):
+                real = dense if real is None else real
+                return Operation(kind, layer, times, dense, real, eqn, rule, self.kernel, conv_pass)
 
             if name in self.rules:
                 yield operation('rule', macs_by(self.rules[name], eqn), rule='given with the call')
@@ -118,7 +119,8 @@ class _Walk:
                 if macs := _matmul(eqn, place):
                     yield operation('matmul', macs)
             elif name == 'conv_general_dilated':
-                yield operation(*_convolution(eqn, place, fail))
+                conv_pass, dense, real = _convolution(eqn, place, fail)
+                yield operation('convolution', dense, real, conv_pass=conv_pass)
             elif name == 'ragged_dot_general':
                 yield operation('matmul', _ragged(eqn))
             elif name in _SCALED:
@@ -273,4 +275,4 @@ def _convolution(eqn, place: Place, fail) -> tuple[Any, int, int]:
             'jaxpr within efficiency.flops.tracing()'
         )
     roles = convolution.roles(place.gradients)
-    return convolution.KIND_OF_RESULT[roles[2]], dense(roles), real
+    return convolution.PASS_OF_RESULT[roles[2]], dense(roles), real

@@ -76,7 +76,9 @@ class Run:
             'train_dense_macs_per_step': cost.step.dense_macs,
             'train_real_macs_per_step': cost.step.real_macs,
             'optimizer_dense_macs_per_step': cost.optimizer.dense_macs,
-            'train_dense_macs_per_step_by_kind': {kind: part.dense_macs for kind, part in cost.step.by_kind().items()},
+            'train_dense_macs_per_step_by_operation': {
+                kind: part.dense_macs for kind, part in cost.step.by_kind().items()
+            },
             'compiled_flops_per_step': cost.compiled_flops,
             'traced': self.code.steps[stage.number]._asdict(),
         }

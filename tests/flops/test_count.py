@@ -125,7 +125,7 @@ def test_vmap_of_a_convolutions_gradients_counts_every_example():
     three = count(jax.vmap(both, (None, 0)), f32(2, 3, 9, 9), f32(3, 4, 3, 3, 3))
     assert three.dense_macs == 3 * one.dense_macs
     assert three.real_macs == 3 * one.real_macs
-    assert three.by_kind()['input_gradient'].dense_macs == 3 * one.by_kind()['input_gradient'].dense_macs > 0
+    assert three.by_conv_pass()['input_gradient'].dense_macs == 3 * one.by_conv_pass()['input_gradient'].dense_macs > 0
 
 
 def test_the_condition_of_a_while_runs_once_more_than_its_body():
@@ -157,7 +157,7 @@ def test_layers_are_named_and_add_up():
     for split in (layers, counted.by_kind()):
         assert sum(part.dense_macs for part in split.values()) == counted.dense_macs
         assert sum(part.real_macs for part in split.values()) == counted.real_macs
-    kinds = counted.by_kind()
+    kinds = counted.by_conv_pass()
     assert kinds['forward'].dense_macs == kinds['weight_gradient'].dense_macs > kinds['input_gradient'].dense_macs > 0
 
 

@@ -71,7 +71,7 @@ def all_cost(program, conv, number=None, times=1):
     operations = count(program, *conv.shapes).operations
     assert number in (None, len(operations))
     assert {op.dense_macs * op.times for op in operations} == {times * conv.dense_macs}
-    return [op.kind for op in operations]
+    return [op.conv_pass for op in operations]
 
 
 def gradients(function):
@@ -180,7 +180,7 @@ def test_every_layout_of_one_dimension(image_layout):
         x = f32(*map({'N': 2, 'C': 3, 'H': 6}.get, image_layout))
         w = f32(*map({'O': 5, 'I': 3, 'H': 3}.get, kernel_layout))
         for program, kinds in ((gradients(conv), 1), (jax.grad(penalty(conv), (0, 1)), None)):
-            parts = count(program, x, w).by_kind()
+            parts = count(program, x, w).by_conv_pass()
             for kind in PASSES:
                 # Two images, three channels to five, four results of three taps.
                 assert {op.dense_macs for op in parts[kind].operations} == {2 * 3 * 5 * 4 * 3}, numbers
