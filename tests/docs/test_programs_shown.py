@@ -1,6 +1,7 @@
 """The programs that the pages show work as they stand there."""
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+import efficiency
 from efficiency import records
 from efficiency.studies.definition import read_study
 from tests.conftest import ROOT
@@ -33,7 +35,7 @@ def run_program(page, program):
 
 
 def test_no_page_has_programs_that_are_not_run_here():
-    pages = {'counting.md', 'frameworks.md', 'networks.md', 'own.md', 'records.md', 'studies.md'}
+    pages = {'counting.md', 'frameworks.md', 'networks.md', 'optimizers.md', 'own.md', 'records.md', 'studies.md'}
     assert {path.name for path in PAGES if programs(path)} == pages
 
 
@@ -113,6 +115,31 @@ def test_an_optimizer_and_a_schedule_of_ones_own(tmp_path, run_main):
     assert record['config']['optimizer'] == {'name': 'novograd', 'b2': 0.5}
     assert record['config']['schedule'] == 'quadratic'
     assert record['programs'][0]['steps'] == 3
+
+
+def test_groups_of_parameters(tmp_path, run_main):
+    (program,) = programs(DOCS / 'optimizers.md')
+    (tmp_path / 'grouped.py').write_text(program)
+    done = run_main(f'--config={tmp_path / "grouped.py"}', f'--workdir={tmp_path / "run"}', '--config.num_epochs=0.024')
+    assert done.returncode == 0, done.stderr
+    record = records.read(tmp_path / 'run')
+    assert record['programs'][0]['steps'] == 3
+    # By hand: five iterations on each kernel of the stages, as an (m, n) matrix of the smaller side times the larger.
+    by_hand = 0
+    for shape in [leaf.shape for leaf in kernels_of_stages(efficiency.load_run(tmp_path / 'run').variables['params'])]:
+        m, n = sorted((math.prod(shape[:-1]), shape[-1]))
+        by_hand += 5 * (2 * m * m * n + m**3)
+    assert record['programs'][0]['optimizer_dense_macs_per_step'] == by_hand
+
+
+def kernels_of_stages(params):
+    return [
+        each['kernel']
+        for name, stage in params.items()
+        if name.startswith('stage')
+        for each in stage.values()
+        if 'kernel' in each
+    ]
 
 
 def test_a_data_set_of_ones_own(tmp_path, run_main):
