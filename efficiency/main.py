@@ -62,7 +62,8 @@ def main(argv: list[str]) -> int:
     from efficiency.summary import summary
     from efficiency.training.code import begin, changed_files, check_finished
     from efficiency.training.evaluation_log import check_logs
-    from efficiency.training.settings import check_config, run_name
+    from efficiency.training.identity import run_name
+    from efficiency.training.settings import check_config
     from efficiency.training.workdir import existing_record
 
     config = check_config(config)

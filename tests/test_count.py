@@ -360,7 +360,7 @@ def test_every_parameter_and_product_is_a_layers_however_it_is_made():
     for _ in range(2):  # what jax remembers of the first time makes no difference to the sums
         layers = {row['layer']: row for row in layer_costs(program)}
         assert {name: row['params'] for name, row in layers.items()} == {
-            '(top)': 4,
+            'the network itself': 4,
             'embedding/dense': 3 * 4 + 4,
             'affine': 16 + 4 + 3,
             'twice/Dense_0': 20,

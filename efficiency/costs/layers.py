@@ -36,7 +36,7 @@ def layer_costs(program: Program) -> list[dict[str, Any]]:
         once, step = forward.get(path, none), train.get(path, none)
         if params[path] or step.dense_macs:
             rows.append({
-                'layer': path or '(top)',
+                'layer': path or 'the network itself',
                 'output_shape': shapes.get(path),
                 'params': params[path],
                 'forward_dense_macs': once.dense_macs,

@@ -18,7 +18,7 @@ from efficiency.errors import UserError
 from efficiency.studies.choice import RULES
 from efficiency.studies.definition import PlannedRun, Study, System
 from efficiency.training.code import GO_ON, Beginning, begin, check_finished
-from efficiency.training.settings import differing_keys
+from efficiency.training.identity import differing_keys
 
 _STOPPED = (143, 130, -15, -2)
 OF_OTHER_CODE = 'of other code'

@@ -18,11 +18,12 @@ from efficiency.training import code, hosts
 from efficiency.training.cache import cache_dir, use_compilation_cache
 from efficiency.training.checkpoint import Checkpoints, from_bytes, to_bytes
 from efficiency.training.clock import Clock
+from efficiency.training.identity import check_identity
 from efficiency.training.memory import give_back_free_memory
 from efficiency.training.peak import matmul_peak
 from efficiency.training.programs import compile_train_step, multiplying
 from efficiency.training.recipe import Recipe, opened
-from efficiency.training.run import Run, check_identity, steps_of
+from efficiency.training.run import Run, steps_of
 from efficiency.training.step import TrainState
 from efficiency.training.trainer import Trainer
 from efficiency.training.workdir import NO_ROOM, existing_record, locked, log_file

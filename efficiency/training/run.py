@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from efficiency import records
-from efficiency.errors import UserError
 from efficiency.tasks import task_entry
 from efficiency.tasks.evaluation import Evaluated
-from efficiency.tasks.task import Task
 from efficiency.training import provenance
 from efficiency.training.clock import Clock
 from efficiency.training.code import Code
+from efficiency.training.identity import identity
 from efficiency.training.plan import Stage
 from efficiency.training.programs import Cost, macs_per_example
 from efficiency.training.recipe import Recipe
-from efficiency.training.settings import differing_keys
 
 _log = logging.getLogger('efficiency')
 _FORWARD = 'forward_dense_macs_per_example'
@@ -236,30 +234,6 @@ class Run:
             'resumed_from_steps': self.resumed_from,
             'failure': failure,
         }
-
-
-def identity(task: Task) -> dict[str, Any]:
-    """What a checkpoint must share with the run that goes on from it."""
-    return {'config': task.config.to_dict(), 'fingerprint': task.description['fingerprint']}
-
-
-def check_identity(progress: dict[str, Any], task: Task) -> None:
-    """Checks that a checkpoint's progress is of this run.
-
-    Raises:
-        UserError: if it is of another config, or of other data.
-    """
-    ours = identity(task)
-    theirs = {key: progress[key] for key in ours}
-    theirs['config'] = records.completed_config(theirs['config'])
-    if task.is_of(progress):
-        theirs['fingerprint'] = ours['fingerprint']
-    keys = differing_keys(ours, theirs)
-    if keys:
-        raise UserError(
-            f'the checkpoints in the workdir are of another run, which differs in {", ".join(keys)}; '
-            'take another --workdir'
-        )
 
 
 def steps_of(progress: dict[str, Any]) -> int:

@@ -1,9 +1,7 @@
 """What a config must hold, checked before anything is made or compiled."""
 
 import difflib
-import hashlib
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +10,7 @@ from ml_collections import ConfigDict
 from efficiency.errors import UserError, shown
 from efficiency.metrics import Metric
 from efficiency.records import LATER_CONFIG_KEYS
-from efficiency.stages import check_stages, same_settings, stages_of
+from efficiency.stages import check_stages, stages_of
 from efficiency.tasks import own_metrics, own_settings, task_entry
 from efficiency.values import (
     ABOVE_ZERO,
@@ -189,35 +187,3 @@ def _check_values(config: ConfigDict, rules: dict[str, Rule]) -> None:
             holder = holder[section]
         if name in holder:
             _check(rule, holder[name], f'config.{key}')
-
-
-def run_name(config: ConfigDict) -> str:
-    """'<model>-<dataset>-<hash of the config>-s<seed>': the same for every seed but for its end.
-
-    A key that is younger than the first runs changes nothing at the value that they stand for, and those that configs
-    have no more still count as they were.
-    """
-    settings = same_settings(config.to_dict())
-    settings = dict(item for item in settings.items() if item not in LATER_CONFIG_KEYS.items())
-    settings |= {'eval_only': False, 'preset': config.dataset, 'tensorboard': False}
-    del settings['seed']
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-    name = re.sub(r'[^\w.+-]', '_', f'{config.model.name}-{config.dataset}')
-    return f'{name}-{digest}-s{config.seed}'
-
-
-def differing_keys(ours: dict, theirs: dict, prefix: str = '') -> list[str]:
-    """Dotted names of the keys in which two configs differ, either lacking one included.
-
-    A value of ours that is None differs from nothing: it stands for what their data set made of it. Of a key that is
-    younger than the first runs it is a value as any other.
-    """
-    ours, theirs = same_settings(ours), same_settings(theirs)
-    names = []
-    for key in sorted(ours.keys() | theirs.keys()):
-        mine, other = ours.get(key), theirs.get(key)
-        if isinstance(mine, dict) and isinstance(other, dict):
-            names += differing_keys(mine, other, f'{prefix}{key}.')
-        elif mine != other and not (key in ours and key in theirs and mine is None and key not in LATER_CONFIG_KEYS):
-            names.append(prefix + key)
-    return names

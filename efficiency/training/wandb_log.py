@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from efficiency.errors import UserError
 from efficiency.files import write_atomically
-from efficiency.training.settings import run_name
+from efficiency.training.identity import run_name
 
 _log = logging.getLogger('efficiency')
 # For its server, at the run's beginning and at its end: other hosts wait meanwhile, or a machine is being taken away.

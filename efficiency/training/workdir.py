@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from efficiency import console, records
 from efficiency.errors import RunError, Stopped, UserError
-from efficiency.training.settings import differing_keys
+from efficiency.training.identity import differing_keys
 
 
 def existing_record(workdir: pathlib.Path, config: ConfigDict) -> records.Record | None:

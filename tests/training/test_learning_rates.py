@@ -13,9 +13,10 @@ from ml_collections import ConfigDict
 from configs import lenet5
 from efficiency import records
 from efficiency.errors import UserError
+from efficiency.training.identity import differing_keys, run_name
 from efficiency.training.recipe import opened, optimizer_of
 from efficiency.training.schedules import make_schedule, register_schedule
-from efficiency.training.settings import check_config, differing_keys, run_name
+from efficiency.training.settings import check_config
 
 PEAK = 0.1
 # By the share of the schedule that is over, in float64.

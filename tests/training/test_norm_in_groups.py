@@ -17,9 +17,10 @@ from efficiency.errors import UserError
 from efficiency.models import create_model
 from efficiency.models.layers import NormInGroups
 from efficiency.tasks.images.task import network
+from efficiency.training.identity import run_name
 from efficiency.training.loop import train
 from efficiency.training.recipe import opened
-from efficiency.training.settings import check_config, run_name
+from efficiency.training.settings import check_config
 from tests.analysis.conftest import saver
 from tests.conftest import ROOT
 from tests.training.test_run import assert_same_run, start, wait_for_checkpoint, workdir_of

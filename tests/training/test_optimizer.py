@@ -11,9 +11,10 @@ from ml_collections import ConfigDict
 from configs import lenet5
 from efficiency.config_file import read_config
 from efficiency.errors import UserError
+from efficiency.training.identity import run_name
 from efficiency.training.optimizer import clipped, make_optimizer, optimizer_with, register_optimizer
 from efficiency.training.recipe import opened, optimizer_of
-from efficiency.training.settings import check_config, run_name
+from efficiency.training.settings import check_config
 
 RATE, DECAY = 0.1, 0.01
 # Two parameters, and three gradients of each.

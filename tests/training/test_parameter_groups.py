@@ -16,11 +16,12 @@ from configs import lenet5
 from efficiency.config_file import read_config
 from efficiency.errors import UserError
 from efficiency.training.checkpoint import Checkpoints
+from efficiency.training.identity import differing_keys, run_name
 from efficiency.training.optimizer import make_optimizer
 from efficiency.training.parameter_groups import grouped_optimizer, parameters_by_group
 from efficiency.training.recipe import opened, optimizer_of
 from efficiency.training.schedules import make_schedule
-from efficiency.training.settings import check_config, differing_keys, run_name
+from efficiency.training.settings import check_config
 from tests.conftest import ROOT
 
 SHAPES = {

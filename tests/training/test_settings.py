@@ -9,7 +9,8 @@ from ml_collections import ConfigDict
 from efficiency import records
 from efficiency.config_file import read_config
 from efficiency.errors import UserError
-from efficiency.training.settings import check_config, differing_keys, run_name
+from efficiency.training.identity import differing_keys, run_name
+from efficiency.training.settings import check_config
 from tests.conftest import ROOT
 
 # A record of when configs still held modes of the command, and the folder that its run had by default.
