@@ -215,8 +215,8 @@ def _counted(arguments: argparse.Namespace, overrides: list[str]) -> list[_Row]:
     programs = _programs(arguments, overrides)
     if arguments.by_layer:
         if len(programs) != 1:
-            named = 'the config has stages' if arguments.config else '--models names'
-            raise UserError(f'--by_layer is of one network at a time, and {named} {len(programs)}')
+            named = '--models names' if arguments.config is None else 'the stages of --config are'
+            raise UserError(f'--by_layer is of one network, and {named} {len(programs)}')
         return costs.layer_costs(programs[0][1]())
     more: list[Callable] = []
     if arguments.xla:

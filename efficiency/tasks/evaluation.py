@@ -1,6 +1,6 @@
 """Evaluation: every example of the split exactly once, and what that took."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -9,6 +9,7 @@ import numpy as np
 
 from efficiency.data.batches import EvalBatches, Split
 from efficiency.data.pipeline import eval_stream
+from efficiency.errors import UserError, shown
 from efficiency.flops import count_jaxpr, tracing
 
 Scores = Callable[[dict[str, Any], dict[str, jax.Array]], dict[str, jax.Array]]
@@ -42,16 +43,17 @@ class Evaluator(Protocol):
 class ScoresEvaluator:
     """Evaluates a network by the mean of what each example gets, once `compile` has been called."""
 
-    def __init__(self, scores: Scores, split: Split, batch_size: int, devices: Any):
+    def __init__(self, scores: Scores, names: Iterable[str], split: Split, batch_size: int, devices: Any):
         """`batch_size` is rounded up to a multiple of the devices, and down to what the split needs.
 
         Args:
             scores: see `efficiency.tasks.task.DataTask.scores`.
+            names: what they must be, beside 'loss'.
             split: what is evaluated on.
             batch_size: examples that are evaluated together.
             devices: see `efficiency.training.mesh.DataParallel`.
         """
-        self._devices = devices
+        self._devices, self._names = devices, {'loss', *names}
         count = devices.mesh.size
         self._batches = EvalBatches(split, -(-min(batch_size, len(split)) // count) * count, devices.host)
         # What comes out is whole on every host.
@@ -65,8 +67,16 @@ class ScoresEvaluator:
         batch = self._devices.shapes({**shapes, 'mask': ((size,), bool)})
         with tracing():
             traced = self._totals.trace(variables, batch)
+        self._check(traced.out_info)
         self._macs_per_example = count_jaxpr(traced.jaxpr).dense_macs // size
         self._compiled = traced.lower().compile()
+
+    def _check(self, totals: dict[str, Any]) -> None:
+        names = totals.keys() - {'examples'}
+        if names != self._names or any(total.shape for total in totals.values()):
+            shapes = {name: ('n', *total.shape) for name, total in totals.items() if name in names}
+            wanted = ', '.join(sorted(self._names))
+            raise UserError(f'the scores of an example are {shown(shapes)}; they must be {wanted}, (n,) each')
 
     def __call__(self, variables: Any, stopped: Callable[[], bool] = lambda: False) -> Evaluated | None:
         totals = None
@@ -91,7 +101,12 @@ def _totals_of(scores: Scores) -> Callable[[Any, dict[str, jax.Array]], dict[str
         mask = batch['mask']
         found = scores(variables, {name: array for name, array in batch.items() if name != 'mask'})
         whole = {name: each.astype(jnp.int32) if each.dtype == bool else each for name, each in found.items()}
-        sums = {name: jnp.sum(jnp.where(mask, each, 0)) for name, each in whole.items()}
+        # Over the examples alone, so that what is no number each keeps its shape, and is told.
+        sums = {name: jnp.sum(jnp.where(_along(mask, each), each, 0), axis=0) for name, each in whole.items()}
         return {'examples': jnp.sum(mask.astype(jnp.int32)), **sums}
 
     return totals
+
+
+def _along(mask: jax.Array, values: jax.Array) -> jax.Array:
+    return mask.reshape(len(mask), *(1,) * (values.ndim - 1))

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from efficiency.data.batches import ONLY_HOST, Arrays, Batch, Host, Split, TrainBatches
 from efficiency.errors import UserError
+from efficiency.tasks import task_entry
 from efficiency.tasks.evaluation import Evaluator, ScoresEvaluator
 
 __all__ = ['Arrays', 'DataTask', 'Forward', 'Task']
@@ -193,7 +194,8 @@ class DataTask(Task):
 
     def evaluator(self, devices: Any) -> Evaluator:
         size = self.config.get('eval_batch_size') or self.config.batch_size
-        return ScoresEvaluator(self.scores, self.eval, size, devices)
+        names = task_entry(self.config.task).metrics
+        return ScoresEvaluator(self.scores, names, self.eval, size, devices)
 
 
 def fingerprint(*splits: Arrays) -> str:

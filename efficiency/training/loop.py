@@ -99,10 +99,16 @@ def train(
         with contextlib.closing(TrainStream(batches, first, plan.total_steps, data_workers)) as stream:
             with clock.phase('compile'):
                 compiled = [compile_train_step(*each, cache_dir() / 'checked') for each in traced]
+                if any(cost.step.dense_macs == 0 for _, cost in compiled):
+                    raise UserError(
+                        f'the train step of {config.model.name} multiplies no matrices and convolves nothing, so that '
+                        'there is no compute to count'
+                    )
                 evaluate = task.evaluator(devices)
                 with multiplying(config.precision):
                     evaluate.compile(recipe.state_in(plan.stages[0]).variables)
             state = devices.put_state(restored[0] if restored else recipe.start)
+            recipe.let_go()
             give_back_free_memory()
             _log.info('compiled in %.1f s', clock.seconds['compile'])
             run = Run(recipe, [cost for _, cost in compiled], of_code, clock, peak)

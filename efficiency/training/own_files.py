@@ -41,6 +41,8 @@ def own_files(
         elif file is not None and (path := _own_path(file)):
             found[name] = digest_of(path)
     for each in defined_by:
+        if each.__module__.startswith('efficiency.') and not is_of_networks(each.__module__):
+            continue  # as images
         more = {*more, *_of_networks(each.__module__)}
         # By where its code is, as a module that was loaded by its path alone is not among those of Python.
         file, _ = place_of(each)

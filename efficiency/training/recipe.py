@@ -57,6 +57,11 @@ class Recipe:
         average = self.plan.stages[0].averaging.init(weights)
         return self.drawn.replace(params=weights.pop('params'), extra=weights, average=average)
 
+    def let_go(self) -> None:
+        """Frees the state before the first step, once the devices have it."""
+        for name in ('drawn', 'start'):
+            self.__dict__.pop(name, None)
+
     def agree(self, name: str, arrays: Any) -> None:
         """Checks that every host has the same data, and the same arrays, which are called by a name.
 

@@ -56,6 +56,8 @@ _OWN_RULES: dict[str, Rule] = {
     ),
     'optimizer.momentum': _SHARE_BELOW_1,
     'optimizer.nesterov': TRUTH,
+    'optimizer.ns_steps': whole(1, 100),
+    'optimizer.output_axes': whole(1, 8),
 }
 # Of every task; what else a config has is its task's.
 _RULES: dict[str, Rule] = {

@@ -16,7 +16,7 @@ from efficiency import records
 from efficiency.studies.definition import read_study
 from tests.conftest import ROOT
 from tests.docs.pages import PAGES, programs
-from tests.training.test_run import assert_same_run, start, wait_for_checkpoint
+from tests.training.test_run import start, wait_for_checkpoint, without_times
 
 DOCS = ROOT / 'docs'
 
@@ -182,7 +182,11 @@ def test_a_task_of_ones_own_is_trained_gone_on_with_counted_and_reported(tmp_pat
         done = run_main(*longer, f'--workdir={tmp_path / name}')
         assert done.returncode == 0, done.stderr
     assert records.read(tmp_path / 'killed')['resumed_from_steps'][0] >= at
-    assert_same_run(tmp_path / 'unstopped', tmp_path / 'killed')
+    ended = [records.read(tmp_path / name) for name in ('killed', 'unstopped')]
+    assert without_times(ended[0]['curve']) == without_times(ended[1]['curve'])
+    step = ended[0]['final']['step']
+    states = [tmp_path / name / 'checkpoints' / str(step) / 'state.safetensors' for name in ('killed', 'unstopped')]
+    assert states[0].read_bytes() == states[1].read_bytes()
     (row,) = json.loads(run_command('efficiency.count', f'--config={config}', '--format=json'))
     assert (row['task'], row['params'], row['forward_dense_macs']) == ('surface', 3 * 32 + 33, forward)
     run_command('efficiency.report', f'--runs={runs}', f'--out={tmp_path / "report"}')

@@ -266,7 +266,7 @@ _IMPORTED = 'from efficiency.training.own_files import own_files'
 def test_files_are_found_wherever_they_are_imported():
     from efficiency.models.shufflenet import ShuffleNetV1
 
-    found = own_files(network=ShuffleNetV1)
+    found = own_files(defined_by=[ShuffleNetV1])
     networks = {name for name in found if name.startswith('efficiency.')}
     assert {'efficiency.models.shufflenet', 'efficiency.models.layers', 'efficiency.models.registry'} <= networks
     assert 'efficiency.models.resnet' not in networks

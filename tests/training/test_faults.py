@@ -71,7 +71,7 @@ def test_a_record_that_does_not_decode_is_named_and_once_mended_the_run_goes_on(
     other.write_bytes(whole)
     done = run_main(*args)
     assert done.returncode == 2
-    assert 'holds a run on other images' in done.stderr
+    assert 'holds a run on other data' in done.stderr
     other.write_bytes(content)
     done = run_main(*args)
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,8 @@ from configs import lenet5
 from efficiency import records
 from efficiency.errors import UserError
 from efficiency.training.identity import differing_keys, run_name
-from efficiency.training.recipe import opened, optimizer_of
+from efficiency.training.plan import Plan
+from efficiency.training.recipe import opened
 from efficiency.training.schedules import make_schedule, register_schedule
 from efficiency.training.settings import check_config
 
@@ -102,7 +103,8 @@ def config_with(**keys):
 
 def rates_of_sgd(config, total_steps, num_train):
     """The learning rate of each step, as what becomes of a gradient of 1."""
-    optimizer, gradient = optimizer_of(config, total_steps, num_train), jnp.ones(())
+    config.num_epochs = total_steps * config.batch_size / num_train
+    optimizer, gradient = Plan(check_config(config), num_train).stages[0].optimizer, jnp.ones(())
     state, found = optimizer.init(gradient), []
     for _ in range(total_steps):
         update, state = optimizer.update(gradient, state, gradient)
@@ -141,9 +143,9 @@ def test_a_schedule_of_too_many_steps_is_one_sentence():
 
 
 def test_runs_from_before_the_key_are_those_whose_schedule_ends_with_them():
-    config, before = config_with(), config_with().to_dict()
+    config, longer = check_config(config_with()), check_config(config_with(schedule_epochs=40.0))
+    before = config.to_dict()
     del before['schedule_epochs']
-    longer = config_with(schedule_epochs=40.0)
     completed = records.completed_config(before)
     assert run_name(ConfigDict(before)) == run_name(config) != run_name(longer)
     assert differing_keys(config.to_dict(), completed) == []

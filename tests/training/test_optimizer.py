@@ -13,7 +13,8 @@ from efficiency.config_file import read_config
 from efficiency.errors import UserError
 from efficiency.training.identity import run_name
 from efficiency.training.optimizer import clipped, make_optimizer, optimizer_with, register_optimizer
-from efficiency.training.recipe import opened, optimizer_of
+from efficiency.training.plan import optimizer_of
+from efficiency.training.recipe import opened
 from efficiency.training.settings import check_config
 
 RATE, DECAY = 0.1, 0.01
@@ -102,7 +103,7 @@ def config_with(optimizer):
 def test_what_committed_configs_say_is_what_the_defaults_say():
     committed = lenet5.get_config()
     assert committed.optimizer.to_dict() == {'name': 'sgd', 'momentum': 0.9}
-    found = [trained(optimizer_of(config, 10, 32)) for config in (committed, config_with({'name': 'sgd'}))]
+    found = [trained(optimizer_of(config, 10)) for config in (committed, config_with({'name': 'sgd'}))]
     np.testing.assert_array_equal(*found)
     # Its runs have the name that they had when that was all an optimizer had.
     assert run_name(committed) == 'lenet5-mnist5k-c87c9b23-s0'
@@ -112,7 +113,7 @@ def test_an_optimizer_on_the_command_line():
     adam = read_config('configs/lenet5.py', ['--config.optimizer.name=adamw', '--config.optimizer.momentum=0.8'])
     adam.learning_rate, adam.schedule, adam.warmup_epochs, adam.weight_decay = RATE, 'constant', 0.0, DECAY
     adam.gradient_clip_norm = 0.0
-    np.testing.assert_allclose(trained(optimizer_of(adam, 10, 32)), list(adamw(momentum=0.8)), rtol=1e-5)
+    np.testing.assert_allclose(trained(optimizer_of(adam, 10)), list(adamw(momentum=0.8)), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_a_value_that_cannot_be_is_found_when_the_config_is_checked(optimizer, s
 )
 def test_a_key_that_is_another_optimizers_is_found_before_there_are_data(optimizer, sentence):
     config = config_with(optimizer)
-    config.dataset = config.preset = 'no_such_data_set'
+    config.dataset = 'no_such_data_set'
     check_config(config)
     with pytest.raises(UserError) as error:
         opened(config, None)

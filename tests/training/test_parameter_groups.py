@@ -19,7 +19,8 @@ from efficiency.training.checkpoint import Checkpoints
 from efficiency.training.identity import differing_keys, run_name
 from efficiency.training.optimizer import make_optimizer
 from efficiency.training.parameter_groups import grouped_optimizer, parameters_by_group
-from efficiency.training.recipe import opened, optimizer_of
+from efficiency.training.plan import optimizer_of
+from efficiency.training.recipe import opened
 from efficiency.training.schedules import make_schedule
 from efficiency.training.settings import check_config
 from tests.conftest import ROOT
@@ -127,7 +128,7 @@ def test_a_state_in_groups_comes_back_from_a_checkpoint_bit_for_bit(tmp_path):
     checkpoints.save(1, (params, state), {})
     checkpoints.wait()
     like = jax.tree.map(np.zeros_like, (arrays(5), jax.jit(optimizer.init)(arrays(5))))
-    (params_read, state_read), _ = checkpoints.restore(like)
+    (params_read, state_read), _ = checkpoints.restore(lambda _: like)
     checkpoints.close()
     assert jax.tree.structure(state_read) == jax.tree.structure(state)
     jitted = jax.jit(lambda params, state: step(optimizer, params, state, 2))
@@ -148,7 +149,7 @@ def test_groups_are_the_same_in_a_config_file_in_a_record_and_from_the_command_l
     assert isinstance(kept['optimizer']['groups'], list)
     assert differing_keys(config.to_dict(), kept) == []
     assert run_name(config) == run_name(ConfigDict(kept)) != run_name(lenet5.get_config())
-    one, other = (trained(optimizer_of(each, 10, 32)) for each in (config, ConfigDict(kept)))
+    one, other = (trained(optimizer_of(each, 10)) for each in (config, ConfigDict(kept)))
     jax.tree.map(np.testing.assert_array_equal, one, other)
     faster = read_config(str(tmp_path / 'grouped.py'), ['--config.optimizer.groups[0].learning_rate=0.5'])
     assert [group.get('learning_rate') for group in faster.optimizer.groups] == [0.5, None]
@@ -179,7 +180,7 @@ def test_groups_are_the_same_in_a_config_file_in_a_record_and_from_the_command_l
 )
 def test_a_group_that_cannot_be_is_found_before_there_are_data(groups, sentence):
     config = config_with({'name': 'sgd', 'groups': groups})
-    config.dataset = config.preset = 'no_such_data_set'
+    config.dataset = 'no_such_data_set'
     with pytest.raises(UserError) as error:
         opened(config, None)
     assert sentence in str(error.value)

@@ -108,9 +108,9 @@ def test_what_is_read_of_a_run_says_of_every_image_what_its_record_says_of_all(w
     model, variables, record = efficiency.load_run(whole)
     data = load('mnist5k', ('train', 'test'), 28)
     known = {image.tobytes(): label for image, label in zip(*mnist_data(), strict=True)}
-    labels = np.array([known[image.astype(float).tobytes()] for image in data.eval.images])
-    pixels = data.train.images / 255
-    images = np.broadcast_to((data.eval.images / 255 - pixels.mean()) / pixels.std(), (1000, 28, 28, 3))
+    labels = np.array([known[image.astype(float).tobytes()] for image in data.eval.arrays['image']])
+    pixels = data.train.arrays['image'] / 255
+    images = np.broadcast_to((data.eval.arrays['image'] / 255 - pixels.mean()) / pixels.std(), (1000, 28, 28, 3))
     logits = np.asarray(jax.jit(partial(model.apply, train=False))(variables, images.astype(np.float32)), np.float64)
     chosen = logits[np.arange(1000), labels]
     losses = np.log(np.exp(logits - chosen[:, None]).sum(1))
