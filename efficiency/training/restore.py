@@ -12,9 +12,10 @@ from ml_collections import ConfigDict
 
 from efficiency import records
 from efficiency.errors import UserError
+from efficiency.tasks import outline_task
 from efficiency.training.checkpoint import Checkpoints
 from efficiency.training.plan import averaging_of
-from efficiency.training.recipe import outlined
+from efficiency.training.settings import check_config
 from efficiency.training.step import NAMES
 
 
@@ -31,7 +32,8 @@ def load_run(workdir: str | os.PathLike) -> tuple[nn.Module, dict, records.Recor
     finally:
         checkpoints.close()
     try:
-        task = outlined(ConfigDict(record['config']), known=record['dataset'])
+        # Its optimizer and schedule, which may be of one's own, need not be there.
+        task = outline_task(check_config(ConfigDict(record['config'])), known=record['dataset'])
     except (AttributeError, KeyError, TypeError, ValueError, UserError) as error:
         raise records.RecordError(f'the config in {workdir} makes no network: {error}') from error
     variables = {name: found for name, found in state.items() if name == 'params' or name not in NAMES}
