@@ -117,29 +117,23 @@ def test_an_optimizer_and_a_schedule_of_ones_own(tmp_path, run_main):
     assert record['programs'][0]['steps'] == 3
 
 
-def test_groups_of_parameters(tmp_path, run_main):
-    (program,) = programs(DOCS / 'optimizers.md')
-    (tmp_path / 'grouped.py').write_text(program)
-    done = run_main(f'--config={tmp_path / "grouped.py"}', f'--workdir={tmp_path / "run"}', '--config.num_epochs=0.024')
+@pytest.mark.parametrize('number', range(len(programs(DOCS / 'optimizers.md'))))
+def test_optimizers_that_a_config_asks_for(tmp_path, run_main, number):
+    program = programs(DOCS / 'optimizers.md')[number]
+    (tmp_path / 'asked.py').write_text(program)
+    done = run_main(f'--config={tmp_path / "asked.py"}', f'--workdir={tmp_path / "run"}', '--config.num_epochs=0.024')
     assert done.returncode == 0, done.stderr
     record = records.read(tmp_path / 'run')
     assert record['programs'][0]['steps'] == 3
-    # By hand: five iterations on each kernel of the stages, as an (m, n) matrix of the smaller side times the larger.
-    by_hand = 0
-    for shape in [leaf.shape for leaf in kernels_of_stages(efficiency.load_run(tmp_path / 'run').variables['params'])]:
-        m, n = sorted((math.prod(shape[:-1]), shape[-1]))
-        by_hand += 5 * (2 * m * m * n + m**3)
+    # By hand: Muon's iterations on each kernel that is its, as a matrix of m by n, m the smaller side.
+    iterations = 3 if "'ns_steps': 3" in program else 5
+    layers = [] if 'muon' not in program else ['conv1', 'conv2', 'fc1', 'fc2'] + ['fc3'] * ('groups' not in program)
+    params, by_hand = efficiency.load_run(tmp_path / 'run').variables['params'], 0
+    for layer in layers:
+        *inputs, outputs = params[layer]['kernel'].shape
+        m, n = sorted((math.prod(inputs), outputs))
+        by_hand += iterations * (2 * m * m * n + m**3)
     assert record['programs'][0]['optimizer_dense_macs_per_step'] == by_hand
-
-
-def kernels_of_stages(params):
-    return [
-        each['kernel']
-        for name, stage in params.items()
-        if name.startswith('stage')
-        for each in stage.values()
-        if 'kernel' in each
-    ]
 
 
 def test_a_data_set_of_ones_own(tmp_path, run_main):

@@ -1,5 +1,6 @@
 """Runs in Weights & Biases, offline, read back by W&B's own reader of its files."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -47,6 +48,17 @@ def points(workdir):
     rows = [row['item'] for row in kept(workdir)['history']]
     assert [row['_step'] for row in rows] == [row['step'] for row in rows]
     return [{name: value for name, value in row.items() if not name.startswith('_')} for row in rows]
+
+
+def services_of(pid):
+    """The processes of W&B that serve a process, which they are told by its number."""
+    found = []
+    for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+        with contextlib.suppress(OSError):  # of a process that has ended meanwhile
+            words = path.read_bytes().split(b'\0')
+            if words[0].endswith(b'wandb-core') and str(pid).encode() in words:
+                found.append(int(path.parent.name))
+    return found
 
 
 def test_a_run_is_kept_offline_where_nobody_is_logged_in(args, run_main, tmp_path):
@@ -99,9 +111,8 @@ def test_a_run_outlives_its_log(args, tmp_path):
     args[2] = '--config.num_epochs=0.8'  # long enough to be caught in it
     process = start(args)
     wait_for_checkpoint(workdir_of(args), process)
-    words = {path.parent.name: path.read_bytes().split(b'\0') for path in pathlib.Path('/proc').glob('[0-9]*/cmdline')}
-    (service,) = [pid for pid, each in words.items() if str(process.pid).encode() in each and each[0].endswith(b'core')]
-    os.kill(int(service), signal.SIGKILL)
+    (service,) = services_of(process.pid)
+    os.kill(service, signal.SIGKILL)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert errors.decode().count('the run goes on without its log wandb, which failed: ') == 1
