@@ -44,21 +44,16 @@ def make_step(
     """Our train step, and the state before the first."""
     import jax
 
-    from efficiency.data.augment import normalise
+    from efficiency.data.augment import augmentation
     from efficiency.models import create_model
     from efficiency.models.initializers import initialise
-    from efficiency.tasks.images.loss import loss_and_stats
+    from efficiency.tasks.images.loss import loss_of
     from efficiency.training.optimizer import make_optimizer
     from efficiency.training.schedules import make_schedule
     from efficiency.training.step import init_state, make_train_step
 
     model = create_model(name, num_classes, image_size)
-
-    def loss(params, extra, batch, key):
-        images = normalise(batch['image'], mean, std)
-        found, stats = loss_and_stats(model, params, extra['batch_stats'], images, batch['label'], key)
-        return found, {'batch_stats': stats}
-
+    loss = loss_of(model, augmentation('none'), mean, std)
     schedule = make_schedule('cosine', LEARNING_RATE, 10**6, 0)
     optimizer = make_optimizer('sgd', schedule, WEIGHT_DECAY, momentum=MOMENTUM)
     variables = {'batch_stats': {}, **initialise(model, jax.random.key(0), image_size)}

@@ -2,7 +2,10 @@
 
 import functools
 import inspect
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Made = TypeVar('Made')
 
 _places: dict[tuple[str, str], Any] = {}
 
@@ -26,6 +29,16 @@ def register(known: dict[str, Any], kind: str, name: str, made: Any, entry: Any 
         raise ValueError(f'{kind} named {name!r} is registered already')
     known[name] = made if entry is None else entry
     _places[kind, name] = place
+
+
+def registers(known: dict[str, Any], kind: str, name: str) -> Callable[[Made], Made]:
+    """A decorator that adds what it decorates under a name; arguments and errors as of `register`."""
+
+    def add(made):
+        register(known, kind, name, made)
+        return made
+
+    return add
 
 
 def place_of(made: Any) -> tuple[str | None, str]:

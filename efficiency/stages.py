@@ -3,7 +3,7 @@
 import bisect
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -30,14 +30,12 @@ def stages_of(config: ConfigDict) -> list[tuple[float, ConfigDict]]:
 
 
 def check_stages(config: ConfigDict, keys: Iterable[str]) -> None:
-    """Checks that `config.stages` is a sequence of stages, each later than the one before, that change these keys.
+    """Checks that the sequence `config.stages` is of stages, each later than the one before, that change these keys.
 
     Raises:
         UserError: if not.
     """
     stages, keys = config.stages, (*KEYS, *keys)
-    if not isinstance(stages, list | tuple):
-        raise UserError(f'config.stages is {shown(stages)}; {_FORM}')
     before = -1.0
     for stage in stages:
         if not (isinstance(stage, list | tuple) and len(stage) == 2 and isinstance(stage[1], Mapping | ConfigDict)):
@@ -149,10 +147,3 @@ class Timetable:
 def _steps(examples: float, batch_size: int) -> int:
     # Rounded, as 16.12 epochs of 4,000 are 2,015 steps of 32 and not a hair more.
     return math.ceil(round(examples / batch_size, 6))
-
-
-def same_settings(stage: Any) -> Any:
-    """A config's value with lists for tuples, as JSON gives them back."""
-    if isinstance(stage, Mapping):
-        return {key: same_settings(value) for key, value in stage.items()}
-    return [same_settings(value) for value in stage] if isinstance(stage, list | tuple) else stage

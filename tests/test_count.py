@@ -14,7 +14,6 @@ from flax import linen as nn
 
 from efficiency import count
 from efficiency.costs import Program, costs, layer_costs, network_program, recipe_program
-from efficiency.costs.program import forward_count
 from efficiency.flops import count as count_program
 from efficiency.models import list_models, ops
 from efficiency.models.initializers import shapes_and_forward
@@ -23,6 +22,7 @@ from efficiency.tasks.images.task import forward_pass
 from efficiency.tasks.task import Forward
 from efficiency.training.programs import without_optimizer
 from tests.conftest import ROOT
+from tests.models.forward import forward_count
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from efficiency.data.batches import shapes_of_batch
 from efficiency.data.splits import shapes_of_images
 from efficiency.flops import Count, count, count_jaxpr
 from efficiency.models import create_model, ops
@@ -118,8 +118,8 @@ def network_program(
 
         return jax.value_and_grad(loss, has_aux=True)(state['params'])
 
-    shapes = shapes_of_images((size, size, 3))
-    batch = {name: jax.ShapeDtypeStruct((batch_size, *shape), dtype) for name, (shape, dtype) in shapes.items()}
+    shapes = shapes_of_batch(shapes_of_images((size, size, 3)), batch_size)
+    batch = {name: jax.ShapeDtypeStruct(*each) for name, each in shapes.items()}
     batch['image'] = jax.ShapeDtypeStruct(batch['image'].shape, jnp.float32)  # normalised already
     one = Forward(forward_pass(model), (jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32),))
     sizes = {'image_size': size}
@@ -151,19 +151,10 @@ def stage_programs(
 
 def _stage_program(task: Task, from_epoch: float, config: ConfigDict, variables: Shapes, evaluation: Any) -> Program:
     optimizer, averaging = optimizer_of(config), averaging_of(config, 1)
-    sizes = task.stage_settings(config)
-    same = sizes == task.stage_settings(task.config)
-    shapes = task.batch_shapes(config)
     stage = {'from_epoch': from_epoch, 'batch_size': config.batch_size} if config.stages else {}
     return Program(
-        task.config.task, task.network, variables, task.forward(config), evaluation if same else None,
+        task.config.task, task.network, variables, task.forward(config), None if stage else evaluation,
         make_train_step(task.loss(config), optimizer, averaging), state_shapes(variables, optimizer, averaging),
-        {name: jax.ShapeDtypeStruct(shape, np.dtype(dtype)) for name, (shape, dtype) in shapes.items()},
-        config.batch_size, sizes, task.config.precision, trains=True, stage=stage,
+        {name: jax.ShapeDtypeStruct(*each) for name, each in task.batch_shapes(config).items()},
+        config.batch_size, task.stage_settings(config), task.config.precision, trains=True, stage=stage,
     )  # fmt: skip
-
-
-def forward_count(model: nn.Module, variables: Shapes, image_size: int) -> Count:
-    """What a network's forward pass over one image costs, as in evaluation; `variables` may be shapes."""
-    image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-    return count(forward_pass(model), variables, image)

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 Batch = dict[str, np.ndarray]
+# By the names of some arrays, the shape and dtype of each.
+Shapes = Mapping[str, tuple[tuple[int, ...], Any]]
 
 
 class Split(Protocol):
@@ -19,7 +21,7 @@ class Split(Protocol):
     """
 
     in_memory: bool
-    shapes: Mapping[str, tuple[tuple[int, ...], Any]]
+    shapes: Shapes
 
     def __len__(self) -> int: ...
 
@@ -39,11 +41,16 @@ class Arrays:
         return len(next(iter(self.arrays.values())))
 
     @property
-    def shapes(self) -> dict[str, tuple[tuple[int, ...], Any]]:
+    def shapes(self) -> Shapes:
         return {name: (array.shape[1:], array.dtype) for name, array in self.arrays.items()}
 
     def take(self, indices: np.ndarray, draws: Any = None) -> Batch:
         return {name: array[indices] for name, array in self.arrays.items()}
+
+
+def shapes_of_batch(shapes: Shapes, batch_size: int) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """The shapes of a batch of examples that have those shapes each."""
+    return {name: ((batch_size, *shape), dtype) for name, (shape, dtype) in shapes.items()}
 
 
 class Host(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from efficiency.errors import UserError, shown
-from efficiency.registration import register
+from efficiency.registration import registers
 
 # An encoded file's bytes, the path of one, or (h, w, 1 or 3) uint8 pixels.
 Image = bytes | os.PathLike | np.ndarray
@@ -121,12 +121,7 @@ def register_dataset(name: str) -> Callable:
     Raises:
         ValueError: if the name is taken.
     """
-
-    def add(function):
-        register(_registered, 'a data set', name, function)
-        return function
-
-    return add
+    return registers(_registered, 'a data set', name)
 
 
 def registered() -> dict[str, Callable[[str | None], Source]]:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from efficiency.data import images
+from efficiency.data.batches import Shapes
 from efficiency.data.sources import ExampleSource, Image, Source
 from efficiency.errors import DataError
 
@@ -23,7 +24,7 @@ class WrongLabel(DamagedExample):
     """An example whose label is no class."""
 
 
-def shapes_of_images(image_shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], type]]:
+def shapes_of_images(image_shape: tuple[int, ...]) -> Shapes:
     """Of one example, whose image is (size, size, c) uint8, and its label a whole number."""
     return {'image': (image_shape, np.uint8), 'label': ((), np.int32)}
 

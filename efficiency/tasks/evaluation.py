@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from efficiency.data.batches import EvalBatches, Split
+from efficiency.data.batches import EvalBatches, Split, shapes_of_batch
 from efficiency.data.pipeline import eval_stream
 from efficiency.errors import UserError, shown
 from efficiency.flops import count_jaxpr, tracing
@@ -63,7 +63,7 @@ class ScoresEvaluator:
 
     def compile(self, variables: Any) -> None:
         size = self._batches.batch_size
-        shapes = {name: ((size, *shape), dtype) for name, (shape, dtype) in self._batches.split.shapes.items()}
+        shapes = shapes_of_batch(self._batches.split.shapes, size)
         batch = self._devices.shapes({**shapes, 'mask': ((size,), bool)})
         with tracing():
             traced = self._totals.trace(variables, batch)

@@ -1,6 +1,7 @@
 """The contract between a domain and its training: what a task answers, and what most tasks share of the answers."""
 
 import abc
+import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
@@ -10,7 +11,7 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from efficiency.data.batches import ONLY_HOST, Arrays, Batch, Host, Split, TrainBatches
+from efficiency.data.batches import ONLY_HOST, Arrays, Batch, Host, Shapes, Split, TrainBatches, shapes_of_batch
 from efficiency.errors import UserError
 from efficiency.tasks import task_entry
 from efficiency.tasks.evaluation import Evaluator, ScoresEvaluator
@@ -21,8 +22,6 @@ __all__ = ['Arrays', 'DataTask', 'Forward', 'Task']
 Tree = Any
 # (params, extra, batch, key) -> (loss, extra): the loss is a float32 scalar, `key` a jax key of this step alone.
 Loss = Callable[[Tree, dict[str, Tree], dict[str, jax.Array], jax.Array], tuple[jax.Array, dict[str, Tree]]]
-# By the names of a batch, the shape and dtype of an array: (batch_size, ...).
-Shapes = dict[str, tuple[tuple[int, ...], Any]]
 
 
 class Forward(NamedTuple):
@@ -181,16 +180,20 @@ class DataTask(Task):
         return {
             'name': self.config.dataset,
             'version': '1',
-            'fingerprint': fingerprint(self.train, self.eval),
+            'fingerprint': self._fingerprint,
             'num_train': len(self.train),
             'num_eval': len(self.eval),
         }
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:  # asked for at each save
+        return fingerprint(self.train, self.eval)
 
     def batches(self, config: ConfigDict, host: Host = ONLY_HOST) -> Batches:
         return TrainBatches(self.train, config.batch_size, config.seed, host=host)
 
     def batch_shapes(self, config: ConfigDict) -> Shapes:
-        return {name: ((config.batch_size, *shape), dtype) for name, (shape, dtype) in self.train.shapes.items()}
+        return shapes_of_batch(self.train.shapes, config.batch_size)
 
     def evaluator(self, devices: Any) -> Evaluator:
         size = self.config.get('eval_batch_size') or self.config.batch_size

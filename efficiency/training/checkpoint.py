@@ -7,7 +7,7 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -160,7 +160,7 @@ def _read_state(path: pathlib.Path, digest: str, like: Any) -> Any:
             f'{path} holds arrays of other names or shapes than network and optimizer have now, and nothing can go on '
             'from them; take another --workdir'
         )
-    return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in wanted])
+    return filled(like, arrays)
 
 
 def to_bytes(state: Any, progress: dict) -> bytes:
@@ -176,7 +176,12 @@ def from_bytes(content: bytes, like: Callable[[dict], Any]) -> tuple[Any, dict]:
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], 'little')])
     progress = json.loads(header['__metadata__'][_PROGRESS])
     wanted = like(progress)
-    return jax.tree.unflatten(jax.tree.structure(wanted), [arrays[name] for name in _by_name(wanted)]), progress
+    return filled(wanted, arrays), progress
+
+
+def filled(like: Any, arrays: Mapping[str, Any]) -> Any:
+    """Arrays by the names that they have in a file, in the structure of `like`."""
+    return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in _by_name(like)])
 
 
 def digest(state: Any) -> str:

@@ -11,14 +11,13 @@ import json
 import logging
 import os
 import pathlib
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from efficiency import backend
+from efficiency import backend, console
 from efficiency.errors import RunError, UserError
 from efficiency.training import hosts
 from efficiency.training.cache import cache_dir
@@ -164,7 +163,7 @@ def check_step(kept: Mapping[str, Any] | None, now: Step, whose: str, advice: st
 def _say(message: str) -> None:
     _log.info(message)
     if hosts.leads():
-        print(f'efficiency: {message}', file=sys.stderr)
+        console.say(message)
 
 
 def check_weights(kept: Mapping[str, Any], config: Mapping[str, Any], whose: str, advice: str = GO_ON) -> None:

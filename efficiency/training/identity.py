@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
@@ -10,7 +11,6 @@ from ml_collections import ConfigDict
 from efficiency import records
 from efficiency.errors import UserError
 from efficiency.records import LATER_CONFIG_KEYS
-from efficiency.stages import same_settings
 
 if TYPE_CHECKING:
     from efficiency.tasks.task import Task
@@ -22,8 +22,7 @@ def run_name(config: ConfigDict) -> str:
     A key that is younger than the first runs changes nothing at the value that they stand for, and those that configs
     have no more still count as they were.
     """
-    settings = same_settings(config.to_dict())
-    settings = dict(item for item in settings.items() if item not in LATER_CONFIG_KEYS.items())
+    settings = dict(item for item in _as_kept(config.to_dict()).items() if item not in LATER_CONFIG_KEYS.items())
     settings |= {'eval_only': False, 'preset': config.dataset, 'tensorboard': False}
     del settings['seed']
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
@@ -37,15 +36,23 @@ def differing_keys(ours: dict, theirs: dict, prefix: str = '') -> list[str]:
     A value of ours that is None differs from nothing: it stands for what their data set made of it. Of a key that is
     younger than the first runs it is a value as any other.
     """
-    ours, theirs = same_settings(ours), same_settings(theirs)
     names = []
     for key in sorted(ours.keys() | theirs.keys()):
         mine, other = ours.get(key), theirs.get(key)
         if isinstance(mine, dict) and isinstance(other, dict):
             names += differing_keys(mine, other, f'{prefix}{key}.')
-        elif mine != other and not (key in ours and key in theirs and mine is None and key not in LATER_CONFIG_KEYS):
+        elif _as_kept(mine) != _as_kept(other) and not (
+            key in ours and key in theirs and mine is None and key not in LATER_CONFIG_KEYS
+        ):
             names.append(prefix + key)
     return names
+
+
+def _as_kept(value: Any) -> Any:
+    """A config's value as a record's JSON gives it back, which has lists for tuples."""
+    if isinstance(value, Mapping):
+        return {key: _as_kept(each) for key, each in value.items()}
+    return [_as_kept(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def identity(task: 'Task') -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The devices as a mesh: the batch is split over all of them, everything else is on each."""
 
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from efficiency.data.batches import Host
+from efficiency.data.batches import Host, Shapes
 from efficiency.errors import UserError
 from efficiency.training import hosts
 
@@ -59,7 +59,7 @@ class DataParallel:
         """A batch of which each host has its part, each device given its own."""
         return {name: jax.make_array_from_process_local_data(self.split, value) for name, value in batch.items()}
 
-    def shapes(self, arrays: Mapping[str, tuple[tuple[int, ...], Any]]) -> dict[str, jax.ShapeDtypeStruct]:
+    def shapes(self, arrays: Shapes) -> dict[str, jax.ShapeDtypeStruct]:
         """What `put_batch` makes of a batch of such arrays, each a shape and a dtype, without one."""
         return {
             name: jax.ShapeDtypeStruct(shape, dtype, sharding=self.split) for name, (shape, dtype) in arrays.items()

@@ -1,19 +1,18 @@
 """A run's model and parameters, back from its workdir."""
 
-import functools
 import os
 import pathlib
-from typing import Any
 
 import jax
 import numpy as np
 from flax import linen as nn
+from flax import traverse_util
 from ml_collections import ConfigDict
 
 from efficiency import records
 from efficiency.errors import UserError
 from efficiency.tasks import outline_task
-from efficiency.training.checkpoint import Checkpoints
+from efficiency.training.checkpoint import Checkpoints, filled
 from efficiency.training.plan import averaging_of
 from efficiency.training.settings import check_config
 from efficiency.training.step import NAMES
@@ -39,10 +38,6 @@ def load_run(workdir: str | os.PathLike) -> tuple[nn.Module, dict, records.Recor
     variables = {name: found for name, found in state.items() if name == 'params' or name not in NAMES}
     averaging = averaging_of(task.config, 1)
     like = {'average': jax.eval_shape(averaging.init, variables)}
-    # What has no average has no name among them.
-    average = jax.tree.map_with_path(lambda path, _: functools.reduce(_at, path, state), like)['average']
+    # By names, as what has no average has none.
+    average = filled(like, traverse_util.flatten_dict(state, sep='/'))['average']
     return task.network, jax.tree.map(np.asarray, averaging.weights(average, variables)), record
-
-
-def _at(tree: Any, key: Any) -> Any:
-    return tree[getattr(key, 'key', getattr(key, 'name', None))]

@@ -57,6 +57,10 @@ class Run:
         self.config, self.task, self.plan = self.recipe.config, self.recipe.task, self.recipe.plan
         self.metrics = task_entry(self.config.task).metrics
         self._planned = [self._program(stage) for stage in self.plan.stages]
+        self._macs_per_example = macs_per_example(
+            (stage.steps, stage.config.batch_size, cost.forward, cost.step)
+            for stage, cost in zip(self.plan.stages, self.costs, strict=True)
+        )
         self.programs.append(dict(self._planned[0]))
         self._find_crossing()
         self.saved_place = self.place
@@ -207,10 +211,7 @@ class Run:
             'interpolated_crossing': self._interpolated_crossing,
             'final': self.curve[-1] if self.curve else None,
             'curve': self.curve,
-            'macs_per_example': macs_per_example(
-                (stage.steps, stage.config.batch_size, cost.forward, cost.step)
-                for stage, cost in zip(self.plan.stages, self.costs, strict=True)
-            ),
+            'macs_per_example': self._macs_per_example,
             'programs': self.programs,
             'xla': {
                 'lowered_flops_per_step': cost.lowered_flops,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from efficiency.errors import named
-from efficiency.registration import register
+from efficiency.registration import registers
 
 # The learning rate of a step; steps are counted from 0.
 Schedule = Callable[[int], float]
@@ -26,12 +26,7 @@ def register_schedule(name: str) -> Callable:
     Raises:
         ValueError: if the name is taken.
     """
-
-    def add(function):
-        register(_schedules, 'a schedule', name, function)
-        return function
-
-    return add
+    return registers(_schedules, 'a schedule', name)
 
 
 @register_schedule('exponential')

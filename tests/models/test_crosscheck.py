@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from efficiency.costs.program import forward_count
 from efficiency.count import count_network
 from efficiency.errors import UserError
 from efficiency.models import create_model, list_models, model_entry
@@ -29,6 +28,7 @@ from tests.models.crosscheck import (
     seeded_state,
     unlike_initial_values,
 )
+from tests.models.forward import forward_count
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden_logits.npz'
 GOLDEN_SIZE = 96

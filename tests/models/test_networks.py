@@ -9,13 +9,13 @@ import optax
 import pytest
 from flax import linen as nn
 
-from efficiency.costs.program import forward_count
 from efficiency.count import count_network
 from efficiency.errors import UserError
 from efficiency.models import create_model, list_models, model_entry, ops
 from efficiency.models.initializers import initialise, variable_shapes
 from efficiency.models.layers import BatchNorm, Conv, StochasticDepth, adaptive_avg_pool
 from efficiency.tasks.images.loss import loss_and_stats
+from tests.models.forward import forward_count
 
 # Parameters with 1000 classes, and dense forward multiply-adds at the native size. Those of torchvision 0.29.1's and
 # (mobilenet_v1) timm 1.0.31's networks by torch's FlopCounterMode; shufflenet_v1: parameters as osmr/imgclsmob lists

@@ -30,11 +30,11 @@ _STEPS = """
 import json
 import jax, jax.flatten_util, numpy as np, optax
 from flax import linen as nn
-from efficiency.data.augment import normalise
+from efficiency.data.augment import augmentation
 from efficiency.flops.ahead import collectives
 from efficiency.models.initializers import initialise
 from efficiency.models.layers import BatchNorm, Conv, Dense, NormInGroups
-from efficiency.tasks.images.loss import loss_and_stats
+from efficiency.tasks.images.loss import loss_of
 from efficiency.training.mesh import DataParallel
 from efficiency.training.step import init_state, make_train_step
 
@@ -51,16 +51,9 @@ class Small(nn.Module):
 optimizer = optax.sgd(0.001, momentum=0.9)
 first = init_state(initialise(Small(), jax.random.key(0), 12), optimizer, jax.random.key(0))
 
-def loss_of(model):
-    def loss(params, extra, batch, key):
-        images = normalise(batch['image'], (0.5,) * 3, (0.25,) * 3)
-        found, stats = loss_and_stats(model, params, extra['batch_stats'], images, batch['label'], key)
-        return found, {'batch_stats': stats}
-    return loss
-
 def trained(batch_size, group, count):
     model = NormInGroups(Small(), group) if group else Small()
-    step = make_train_step(loss_of(model), optimizer)
+    step = make_train_step(loss_of(model, augmentation('none'), (0.5,) * 3, (0.25,) * 3), optimizer)
     devices = DataParallel(batch_size, jax.devices()[:count])
     random = np.random.RandomState(0)
     state = devices.put_state(first)

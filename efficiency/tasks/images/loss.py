@@ -1,11 +1,14 @@
 """What networks are trained on, and how right they are."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
+
+from efficiency.data.augment import Augmentation, normalise
 
 # GoogLeNet's auxiliary heads count three tenths each (Szegedy et al., 2015, arXiv:1409.4842, section 5).
 _AUXILIARY_WEIGHT = 0.3
@@ -30,6 +33,26 @@ def loss_and_stats(
 
     loss = cross_entropy(logits) + _AUXILIARY_WEIGHT * sum(map(cross_entropy, auxiliary))
     return loss, updated.get('batch_stats', {})
+
+
+def loss_of(
+    model: nn.Module, augment: Augmentation, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Callable[[Any, dict, dict, jax.Array], tuple[jax.Array, dict]]:
+    """The loss that a train step is made of (`efficiency.tasks.task.Loss`), of batches {'image', 'label'}.
+
+    Args:
+        model: see `loss_and_stats`.
+        augment: of the uint8 images, inside the step.
+        mean, std: that they are normalised by.
+    """
+
+    def loss(params, extra, batch, key):
+        augment_key, dropout_key = jax.random.split(key)
+        images = normalise(augment(augment_key, batch['image']), mean, std)
+        found, stats = loss_and_stats(model, params, extra['batch_stats'], images, batch['label'], dropout_key)
+        return found, {'batch_stats': stats}
+
+    return loss
 
 
 def label_rank(logits: jax.Array, labels: jax.Array) -> jax.Array:

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from efficiency import console
 from efficiency.data import datasets
 from efficiency.data.augment import ON_HOST, augmentation, normalise
-from efficiency.data.batches import Host, Split, TrainBatches
+from efficiency.data.batches import Host, Shapes, Split, TrainBatches, shapes_of_batch
 from efficiency.data.catalogue import open_source
 from efficiency.data.splits import shapes_of_images
 from efficiency.errors import UserError
@@ -23,8 +23,8 @@ from efficiency.models.initializers import initialise, shapes_and_forward, varia
 from efficiency.models.layers import NormInGroups
 from efficiency.models.torch_weights import load_torch_weights
 from efficiency.stages import stages_of
-from efficiency.tasks.images.loss import label_rank, loss_and_stats
-from efficiency.tasks.task import DataTask, Forward, Loss, Shapes
+from efficiency.tasks.images.loss import label_rank, loss_of
+from efficiency.tasks.task import DataTask, Forward, Loss
 
 
 class _Looks(NamedTuple):
@@ -75,19 +75,13 @@ class Images(DataTask):
         return TrainBatches(self._train_at(config.image_size), config.batch_size, config.seed, on_host, host)
 
     def batch_shapes(self, config: ConfigDict) -> Shapes:
-        shapes = shapes_of_images((config.image_size, config.image_size, self._looks.channels))
-        return {name: ((config.batch_size, *shape), dtype) for name, (shape, dtype) in shapes.items()}
+        return shapes_of_batch(
+            shapes_of_images((config.image_size, config.image_size, self._looks.channels)), config.batch_size
+        )
 
     def loss(self, config: ConfigDict) -> Loss:
         model, augment = network(config, self._looks.num_classes), augmentation(config.augmentation)
-
-        def loss(params, extra, batch, key):
-            augment_key, dropout_key = jax.random.split(key)
-            images = normalise(augment(augment_key, batch['image']), self._looks.mean, self._looks.std)
-            found, stats = loss_and_stats(model, params, extra['batch_stats'], images, batch['label'], dropout_key)
-            return found, {'batch_stats': stats}
-
-        return loss
+        return loss_of(model, augment, self._looks.mean, self._looks.std)
 
     def forward(self, config: ConfigDict) -> Forward:
         image = jax.ShapeDtypeStruct((1, config.image_size, config.image_size, 3), jnp.float32)
@@ -104,6 +98,8 @@ class Images(DataTask):
         return {'image_size': config.image_size}
 
     def check_stage(self, config: ConfigDict) -> None:
+        if config.image_size == self.config.image_size:
+            return
         ours, theirs = (
             jax.tree.map(lambda leaf: leaf.shape, variable_shapes(network(each, self._looks.num_classes), size))
             for each, size in ((self.config, self.config.image_size), (config, config.image_size))
@@ -156,8 +152,7 @@ def opened(config: ConfigDict, data_dir: str | os.PathLike | None) -> Images:
         _source(config, data_dir)  # whether it is there at all is the first question
         raise UserError(f'which target on {config.dataset}? It has no preset, so pass --config.target.value')
     data = _load(config, data_dir)
-    looks = _Looks(data.num_classes, data.train.shapes['image'][0][2], data.mean, data.std)
-    return Images(_settled(config, data), looks, data)
+    return Images(_settled(config, data), _looks_of(data), data)
 
 
 def outlined(config: ConfigDict, data_dir: str | os.PathLike | None, known: Mapping[str, Any]) -> Images:
@@ -168,7 +163,7 @@ def outlined(config: ConfigDict, data_dir: str | os.PathLike | None, known: Mapp
         num_classes, channels = source.num_classes, source.image_shape[2] if source.image_shape else 3
     elif num_classes is None:
         data = _load(config, data_dir)
-        config, num_classes, channels = _settled(config, data), data.num_classes, data.train.shapes['image'][0][2]
+        return Images(_settled(config, data), _looks_of(data))
     missing = next((key for key in ('image_size', 'augmentation') if config[key] is None), None)
     if missing:
         raise UserError(f'config.{missing} is left to the data, which is not asked here; pass --config.{missing}')
@@ -186,6 +181,10 @@ def _load(config, data_dir):
             config.dataset, (config.train_split, config.eval_split), config.image_size, data_dir,
             as_stored=any(stage.augmentation in ON_HOST for _, stage in stages_of(config)),
         )  # fmt: skip
+
+
+def _looks_of(data: datasets.Dataset) -> _Looks:
+    return _Looks(data.num_classes, data.train.shapes['image'][0][2], data.mean, data.std)
 
 
 def _settled(config: ConfigDict, data: datasets.Dataset) -> ConfigDict:
