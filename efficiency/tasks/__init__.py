@@ -35,7 +35,8 @@ class Entry:
         settings: the keys of a config that are the task's own, and what their values may be.
         defaults: of those keys of `settings` that a config may leave out.
         stage_keys: those of `settings` that a stage may change.
-        check: checks a config as far as that can be without its data.
+        check: checks what keys of a config say of one another; jax is not imported for it.
+        check_names: checks that what a config names is there, as its network; before its data are opened.
         outline: makes the task of a config as far as its shapes go, for counting: of the config, a --data_dir, and what
             is known of the data in place of that, as 'num_classes'. None where only the data tell.
     """
@@ -46,7 +47,8 @@ class Entry:
     settings: Mapping[str, Rule]
     defaults: Mapping[str, Any]
     stage_keys: Sequence[str]
-    check: Callable[[ConfigDict], None] | None
+    check: Callable[[ConfigDict], None]
+    check_names: Callable[[ConfigDict], None]
     outline: Callable[[ConfigDict, str | os.PathLike | None, Mapping[str, Any]], 'Task'] | None
 
 
@@ -60,7 +62,8 @@ def register_task(
     settings: Mapping[str, Rule] = MappingProxyType({}),
     defaults: Mapping[str, Any] = MappingProxyType({}),
     stage_keys: Sequence[str] = (),
-    check: Callable[[ConfigDict], None] | None = None,
+    check: Callable[[ConfigDict], None] = lambda config: None,
+    check_names: Callable[[ConfigDict], None] = lambda config: None,
     outline: Callable | None = None,
 ) -> Callable:
     """Registers a task under a name that configs can use as `config.task`; a decorator for what opens it.
@@ -70,7 +73,7 @@ def register_task(
 
     Args:
         name: unique among the tasks.
-        metrics, settings, defaults, stage_keys, check, outline: see `Entry`.
+        metrics, settings, defaults, stage_keys, check, check_names, outline: see `Entry`.
 
     Raises:
         ValueError: if the name is taken.
@@ -78,7 +81,7 @@ def register_task(
 
     def add(opens):
         by_name = {metric.name: metric for metric in metrics}
-        entry = Entry(name, opens, by_name, settings, defaults, stage_keys, check, outline)
+        entry = Entry(name, opens, by_name, settings, defaults, stage_keys, check, check_names, outline)
         registration.register(_entries, 'a task', name, opens, entry)
         return opens
 
@@ -96,18 +99,11 @@ def task_entry(name: str) -> Entry:
     return named({**dict.fromkeys(_OWN), **_entries}, 'task', name)
 
 
-def own_settings() -> dict[str, Rule]:
-    """The keys of a config that are those of any task known so far, and what their values may be."""
+def known_tasks() -> list[Entry]:
+    """Those of this package, and those that were registered so far."""
     for name in _OWN:
         task_entry(name)
-    return {key: rule for entry in _entries.values() for key, rule in entry.settings.items()}
-
-
-def own_metrics() -> dict[str, Metric]:
-    """The metrics of any task known so far, by name."""
-    for name in _OWN:
-        task_entry(name)
-    return {name: metric for entry in _entries.values() for name, metric in entry.metrics.items()}
+    return list(_entries.values())
 
 
 def open_task(config: ConfigDict, data_dir: str | os.PathLike | None) -> 'Task':

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from efficiency.errors import UserError, shown
-from efficiency.training.settings import check_value, wanted
+from efficiency.training.settings import OWN_RULES, check_value
 
 _ANY = (inspect.Parameter.empty, None)
 
@@ -35,7 +35,7 @@ def check_own_keys(section: str, name: str, function: Callable, keys: Mapping[st
         if key not in own:
             there_are = f'it takes {", ".join(own)}' if own else 'it takes none'
             raise UserError(f'{where} has the key {shown(key)}, which {name} does not take; {there_are}')
-        if wanted(f'{section}.{key}'):
+        if f'{section}.{key}' in OWN_RULES:
             check_value(f'{section}.{key}', value, f'{where}.{key}')
         elif own[key] not in _ANY and not _is_like(value, own[key]):
             raise UserError(f'{where}.{key} is {shown(value)}; it must be like {own[key]!r}')

@@ -129,10 +129,9 @@ def outlined(
 
 def _checked(config: ConfigDict) -> ConfigDict:
     config = check_config(config)
-    check = task_entry(config.task).check
+    check_names = task_entry(config.task).check_names
     for _, stage in stages_of(config):
-        if check:
-            check(stage)
+        check_names(stage)
         optimizer_of(stage)
         averaging_of(stage, 1)
     return config

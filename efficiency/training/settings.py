@@ -11,7 +11,7 @@ from efficiency.errors import UserError, shown
 from efficiency.metrics import Metric
 from efficiency.records import LATER_CONFIG_KEYS
 from efficiency.stages import check_stages, stages_of
-from efficiency.tasks import own_metrics, own_settings, task_entry
+from efficiency.tasks import known_tasks, task_entry
 from efficiency.values import (
     ABOVE_ZERO,
     AT_LEAST_ZERO,
@@ -44,7 +44,7 @@ _SHARE_BELOW_1 = Rule(lambda v: is_number(v) and 0 <= v < 1, 'a number, at least
 # What begins the names of keys that those whom a config names check themselves.
 _WITH_OWN_KEYS = ('averaging.', 'model.', 'optimizer.')
 # Of these the ones that several have, which have defaults for what a config leaves out.
-_OWN_RULES: dict[str, Rule] = {
+OWN_RULES: dict[str, Rule] = {
     'averaging.count': whole(1, 1000),
     'averaging.decay': Rule(lambda v: is_number(v) and 0 < v < 1, 'a number above 0 and below 1'),
     'averaging.every': number(1e-9, 1e9),
@@ -61,7 +61,7 @@ _OWN_RULES: dict[str, Rule] = {
 }
 # Of every task; what else a config has is its task's.
 _RULES: dict[str, Rule] = {
-    **_OWN_RULES,
+    **OWN_RULES,
     'averaging': SECTION,
     'averaging.name': NAME,
     'batch_size': whole(1, _MOST_EXAMPLES),
@@ -103,7 +103,11 @@ def _of_target(metrics: Mapping[str, Metric], target: Any = None) -> dict[str, R
 
 def wanted(key: str) -> str | None:
     """What the value of a key must be, in words; None where no task has such a key."""
-    rules = own_settings() | _RULES | _of_target(own_metrics())
+    rules, metrics = {}, {}
+    for entry in known_tasks():
+        rules |= entry.settings
+        metrics |= entry.metrics
+    rules |= _RULES | _of_target(metrics)
     return rules[key].words if key in rules else None
 
 
@@ -151,9 +155,11 @@ def check_config(config: ConfigDict) -> ConfigDict:
     _check_keys(config, rules)
     _check_values(config, rules)
     check_stages(config, entry.stage_keys)
+    entry.check(config)
     for from_epoch, stage in stages_of(config) if config.stages else ():
         try:
             _check_values(stage, rules)
+            entry.check(stage)
         except UserError as error:
             raise UserError(f'in the stage from epoch {from_epoch:g}, {error}') from error
     try:
@@ -171,7 +177,7 @@ def _check_keys(config: ConfigDict, rules: dict[str, Rule]) -> None:
             holder = holder[section]
             if not isinstance(holder, ConfigDict):
                 raise UserError(f'config.{section} is {shown(holder)}; it must be {rules[section].words}')
-        if name not in holder and key not in _OWN_RULES:
+        if name not in holder and key not in OWN_RULES:
             raise UserError(f'the config has no {key}; configs/common.py shows what a config needs')
     inside = [f'{key}.{name}' for key in config if isinstance(config[key], ConfigDict) for name in config[key]]
     for key in [*config, *inside]:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
@@ -32,21 +31,22 @@ _SETTINGS = {
 
 
 def _check(config: ConfigDict) -> None:
-    from efficiency.data.augment import augmentation
-    from efficiency.tasks.images.task import network
-
     batch, group = config.batch_size, config.batch_norm_group
     if group and batch % group:
         near = min((size for size in range(1, batch + 1) if batch % size == 0), key=lambda size: abs(size - group))
         raise UserError(f'config.batch_norm_group {group} does not divide batch_size {batch}; {near} would')
+
+
+def _check_names(config: ConfigDict) -> None:
+    from efficiency.data.augment import augmentation
+    from efficiency.tasks.images.task import network
+
     network(config, 1)  # for its name and options
     if config.augmentation:
         augmentation(config.augmentation)
 
 
-def _outline(
-    config: ConfigDict, data_dir: str | os.PathLike | None, known: Mapping[str, Any] = MappingProxyType({})
-) -> 'Images':
+def _outline(config: ConfigDict, data_dir: str | os.PathLike | None, known: Mapping[str, Any]) -> 'Images':
     from efficiency.tasks.images.task import outlined
 
     return outlined(config, data_dir, known)
@@ -54,7 +54,8 @@ def _outline(
 
 @register_task(
     'images', metrics=OF_CLASSES.values(), settings=_SETTINGS,
-    stage_keys=('augmentation', 'batch_norm_group', 'image_size'), check=_check, outline=_outline,
+    stage_keys=('augmentation', 'batch_norm_group', 'image_size'), check=_check, check_names=_check_names,
+    outline=_outline,
 )  # fmt: skip
 def _open(config: ConfigDict, data_dir: str | os.PathLike | None) -> 'Images':
     from efficiency.tasks.images.task import opened
