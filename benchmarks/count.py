@@ -29,7 +29,7 @@ if __name__ == '__main__':
 _TORCHS = """
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from efficiency.models.torch_networks import published
+from efficiency.tasks.images.networks.torch_networks import published
 SIZES = dict(zip(NAMES, IMAGE_SIZES))
 for name in NAMES:
     with torch.device('meta'):
@@ -59,8 +59,8 @@ def _run(program: str, names: list[str], sizes: list[int]) -> tuple[float, float
 def main() -> None:
     """The command."""
     from efficiency.errors import UserError
-    from efficiency.models import list_models, model_entry
-    from efficiency.models.torch_networks import check_published
+    from efficiency.tasks.images.networks import list_models, model_entry
+    from efficiency.tasks.images.networks.torch_networks import check_published
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--models', default='*', help='a shell pattern of names')

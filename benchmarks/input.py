@@ -16,10 +16,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks import machine
-from efficiency.data import Examples, Source, catalogue
 from efficiency.data.batches import BatchSpan, RunBatches, TrainBatches
 from efficiency.data.pipeline import TrainStream, default_workers
-from efficiency.data.splits import StoredSplit
+from efficiency.tasks.images.data import Examples, Source, catalogue
+from efficiency.tasks.images.data.splits import StoredSplit
 
 SIZE, BATCH = 224, 50
 

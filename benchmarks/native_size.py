@@ -34,8 +34,8 @@ def train(name: str, image_size: int, batch_size: int, steps: int, data_dir: str
     """Takes the steps in this process, and returns what they gave."""
     import jax
 
-    from efficiency.data import datasets
     from efficiency.data.batches import TrainBatches
+    from efficiency.tasks.images.data import datasets
 
     data = datasets.load(DATASET, (SPLIT, SPLIT), image_size, data_dir, as_stored=True)
     batches = TrainBatches(data.train, batch_size, 0, augmented_on_host=True)
@@ -104,9 +104,9 @@ def _line(row):
 
 def main() -> None:
     """The command."""
-    from efficiency.data import catalogue
     from efficiency.errors import UserError
-    from efficiency.models import list_models, model_entry
+    from efficiency.tasks.images.data import catalogue
+    from efficiency.tasks.images.networks import list_models, model_entry
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--models', default='*', help='names or shell patterns, with commas between')

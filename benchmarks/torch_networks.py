@@ -8,7 +8,7 @@ takes the smaller map. ShuffleNet v1, which neither has, is written out.
 import torch
 from torch import nn
 
-from efficiency.models.torch_networks import published
+from efficiency.tasks.images.networks.torch_networks import published
 
 # Module paths: convolutions whose stride becomes 1, pools that go away.
 SMALL_FORMS = {

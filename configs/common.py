@@ -12,7 +12,7 @@ def paper_recipe(model: str, dataset: str | None, learning_rate: float) -> Confi
     """The recipe for a network on a data set.
 
     Args:
-        model: a name of `efficiency.models.list_models()`.
+        model: a name of `efficiency.tasks.images.networks.list_models()`.
         dataset: what follows the colon in `--config=configs/shufflenet.py:cifar10`: a preset below, or any other
             data set's name; mnist5k where nothing does. 'imagenet2012:5.0.0' is a preset's data set in another version.
         learning_rate: the peak. The paper's rule: 0.01 for networks without batch norm, 0.1 for those with it.

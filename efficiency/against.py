@@ -6,9 +6,9 @@ from typing import Any
 from efficiency.costs import network_program
 from efficiency.errors import UserError
 from efficiency.flops.frameworks import check_frameworks, compare
-from efficiency.models import model_entry
-from efficiency.models.small import LARGEST_SMALL_IMAGE
-from efficiency.models.torch_networks import check_published, published
+from efficiency.tasks.images.networks import model_entry
+from efficiency.tasks.images.networks.small import LARGEST_SMALL_IMAGE
+from efficiency.tasks.images.networks.torch_networks import check_published, published
 
 COLUMNS = ('model', 'image_size', 'framework', 'pass', 'our_dense_macs', 'their_macs', 'difference', 'reason')
 
@@ -19,7 +19,7 @@ def compare_networks(
     """Every network's counts beside those of other frameworks, for one example.
 
     Args:
-        names: see `efficiency.models.list_models`.
+        names: see `efficiency.tasks.images.networks.list_models`.
         frameworks: names of `efficiency.flops.frameworks.FRAMEWORKS`.
         image_size: pixels a side, above 64; each network's own where None.
         num_classes: width of the last layer.

@@ -52,10 +52,10 @@ def count_network(
     """What a network costs for one example.
 
     Args:
-        name: see `efficiency.models.list_models`.
+        name: see `efficiency.tasks.images.networks.list_models`.
         image_size: pixels a side; the network's own where None.
         num_classes: width of the last layer.
-        options: of the network, see `efficiency.models.create_model`.
+        options: of the network, see `efficiency.tasks.images.networks.create_model`.
 
     Returns:
         By the names of `COLUMNS`: whole numbers, `train_over_forward` a ratio of dense ones; for a network that does
@@ -100,7 +100,7 @@ def _row(
 ) -> _Row:
     """The row of a program, with columns that `more` adds; where it cannot be made, what it can be told of without."""
     from efficiency.costs import costs
-    from efficiency.models import list_models, model_entry
+    from efficiency.tasks.images.networks import list_models, model_entry
 
     row = dict.fromkeys(COLUMNS) | {'model': name}
     entry = model_entry(name) if name in list_models() else None  # a task of one's own has networks of its own
@@ -164,7 +164,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _names(arguments: argparse.Namespace) -> list[str]:
-    from efficiency.models import list_models, model_entry
+    from efficiency.tasks.images.networks import list_models, model_entry
 
     patterns = '*' if arguments.models is None else arguments.models
     # One that matches none is taken for a name, whose error tells the nearest.

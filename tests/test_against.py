@@ -6,7 +6,7 @@ import pytest
 
 from efficiency import count
 from efficiency.against import compare_networks
-from efficiency.models import list_models
+from efficiency.tasks.images.networks import list_models
 
 QUICK = ('alexnet', 'densenet121', 'googlenet', 'mobilenet_v1_x0_25', 'shufflenet_v2_x0_5')
 # Neither torchvision nor timm has these.

@@ -10,9 +10,9 @@ import pytest
 
 from efficiency import records
 from efficiency.data.batches import BatchSpan, RunBatches, TrainBatches
-from efficiency.data.datasets import load
 from efficiency.data.pipeline import TrainStream
 from efficiency.errors import DataError
+from efficiency.tasks.images.data.datasets import load
 from tests.conftest import ROOT
 from tests.training.several import image_tree
 

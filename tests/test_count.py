@@ -15,14 +15,15 @@ from flax import linen as nn
 from efficiency import count
 from efficiency.costs import Program, costs, layer_costs, network_program, recipe_program
 from efficiency.flops import count as count_program
-from efficiency.models import list_models, ops
-from efficiency.models.initializers import shapes_and_forward
+from efficiency.layers import ops
+from efficiency.layers.initializers import shapes_and_forward
 from efficiency.tables import render
+from efficiency.tasks.images.networks import list_models
 from efficiency.tasks.images.task import forward_pass
 from efficiency.tasks.task import Forward
 from efficiency.training.programs import without_optimizer
 from tests.conftest import ROOT
-from tests.models.forward import forward_count
+from tests.tasks.images.networks.forward import forward_count
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from jax.experimental import topologies
 from benchmarks.train_step import make_step
 from efficiency.flops import count_jaxpr
 from efficiency.flops.ahead import leave_tpus_alone
-from efficiency.models import ops
+from efficiency.layers import ops
 
 # Depthwise and grouped convolutions, whose gradients compilers are apt to turn into dense ones.
 NETWORKS = ('shufflenet_v2_x1_0', 'efficientnet_b0')

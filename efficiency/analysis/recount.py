@@ -11,13 +11,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from efficiency import records
-from efficiency.data import datasets, sources
-from efficiency.data.augment import ON_HOST
-from efficiency.data.parts import split_of
-from efficiency.data.sources import Examples, Source
 from efficiency.errors import UserError, shown
-from efficiency.models import list_models
 from efficiency.stages import Timetable
+from efficiency.tasks.images.data import datasets, sources
+from efficiency.tasks.images.data.augment import ON_HOST
+from efficiency.tasks.images.data.parts import split_of
+from efficiency.tasks.images.data.sources import Examples, Source
+from efficiency.tasks.images.networks import list_models
 from efficiency.training.settings import check_config
 
 if TYPE_CHECKING:

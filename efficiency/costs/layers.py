@@ -11,7 +11,7 @@ from flax import linen as nn
 from efficiency.costs.program import Program
 from efficiency.costs.tables import ratio
 from efficiency.flops import Count
-from efficiency.models import ops
+from efficiency.layers import ops
 from efficiency.training.programs import per_example, without_optimizer
 
 

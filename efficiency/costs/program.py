@@ -13,12 +13,13 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from efficiency.data.batches import shapes_of_batch
-from efficiency.data.splits import shapes_of_images
 from efficiency.flops import Count, count, count_jaxpr
-from efficiency.models import create_model, ops
-from efficiency.models.initializers import shapes_and_forward
+from efficiency.layers import ops
+from efficiency.layers.initializers import shapes_and_forward
 from efficiency.stages import stages_of
+from efficiency.tasks.images.data.splits import shapes_of_images
 from efficiency.tasks.images.loss import loss_and_stats
+from efficiency.tasks.images.networks import create_model
 from efficiency.tasks.images.task import forward_pass
 from efficiency.tasks.task import Forward, Task
 from efficiency.training.plan import averaging_of, optimizer_of
@@ -92,10 +93,10 @@ def network_program(
     """A network of images and a step without an optimizer: forward and backward of the network and its loss.
 
     Args:
-        name: see `efficiency.models.list_models`.
+        name: see `efficiency.tasks.images.networks.list_models`.
         image_size: pixels a side; the network's own where None.
         num_classes: width of the last layer.
-        options: of the network, see `efficiency.models.create_model`.
+        options: of the network, see `efficiency.tasks.images.networks.create_model`.
         batch_size: examples of a step.
 
     Raises:

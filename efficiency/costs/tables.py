@@ -8,7 +8,7 @@ import jax
 from efficiency.costs.program import Program
 from efficiency.flops.ahead import Ahead, compile_ahead, topology_devices
 from efficiency.flops.xla import flops_when_lowered
-from efficiency.models import ops
+from efficiency.layers import ops
 from efficiency.training.mesh import DataParallel
 from efficiency.training.programs import multiplying, per_example, without_optimizer
 

@@ -1,5 +1,1 @@
-"""What networks are trained on. `register_dataset`, `Source` and `Examples` are for data sets of your own."""
-
-from efficiency.data.sources import Examples as Examples
-from efficiency.data.sources import Source as Source
-from efficiency.data.sources import register_dataset as register_dataset
+"""How examples become batches, whatever is in them, and are made ahead of the step that needs them."""

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from efficiency.costs import costs, network_program
 from efficiency.files import write_atomically
-from efficiency.models import list_models, model_entry
 from efficiency.published.points import NETWORK_COLUMNS, NETWORKS_FILE
+from efficiency.tasks.images.networks import list_models, model_entry
 
 # DAWNBench and FFCV train ResNet-50 on small images first.
 OTHER_SIZES = {'resnet50': (96, 128, 160, 176, 192, 256, 288, 299)}

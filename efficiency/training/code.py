@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from efficiency import backend, console
+from efficiency.data.sample import are_but_mended
 from efficiency.errors import RunError, UserError
 from efficiency.training import hosts
 from efficiency.training.cache import cache_dir
-from efficiency.training.own_files import NO_FILE, UNREADABLE, digest_of, is_of_networks, own_files
+from efficiency.training.own_files import NO_FILE, PACKAGE, UNREADABLE, digest_of, own_files
 
 _log = logging.getLogger('efficiency')
 _HASHES = ('step_sha256', 'forward_sha256')
@@ -242,8 +243,6 @@ def check_finished(
     Raises:
         UserError: if it is of other code, or that cannot be told.
     """
-    from efficiency.data.sample import are_but_mended
-
     kept, traced = record.get('code'), _traced(record['programs'])
     if kept:
         check_weights(kept, config, whose, advice)
@@ -261,7 +260,9 @@ def check_finished(
     try:
         now = begun()
     except (UserError, RunError) as error:
-        if all(map(is_of_networks, changed)):  # where there is no data set, another version of this package may be
+        if all(
+            name.startswith(PACKAGE) for name in changed
+        ):  # where there is no data set, another version of this package may be
             _say(
                 f'{whose} was trained before {", ".join(changed)} changed, and whether that makes another run of it '
                 f'cannot be told: {error}'

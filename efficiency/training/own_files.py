@@ -14,9 +14,11 @@ from collections.abc import Iterable
 from efficiency.config_file import CONFIG_FILE
 from efficiency.registration import place_of
 
-_NETWORKS = 'efficiency.models.'
-_PACKAGE = str(pathlib.Path(__file__).parents[1])
-_NOT_OWN = tuple(f'{folder}{os.sep}' for folder in (_PACKAGE, sysconfig.get_path('stdlib')))
+# How the names of this package's modules begin, and those that networks are made of.
+PACKAGE = 'efficiency.'
+_OF_NETWORKS = re.compile(r'efficiency\.(layers|tasks\.\w+\.networks)\.')
+_FOLDER = str(pathlib.Path(__file__).parents[1])
+_NOT_OWN = tuple(f'{folder}{os.sep}' for folder in (_FOLDER, sysconfig.get_path('stdlib')))
 _INSTALLED = {'site-packages', 'dist-packages'}
 NO_FILE, UNREADABLE = 'has no file', 'cannot be read'
 
@@ -31,7 +33,7 @@ def own_files(
     Args:
         config_file: taken for the config's.
         more: names of modules that are asked for though they may not be loaded; those with no file are left out.
-        defined_by: what a run is of, as its network, whose own modules of `efficiency.models` are added.
+        defined_by: what a run is of, as its network, whose own modules of this package are added.
     """
     found = {}
     for name, module in list(sys.modules.items()):
@@ -41,7 +43,7 @@ def own_files(
         elif file is not None and (path := _own_path(file)):
             found[name] = digest_of(path)
     for each in defined_by:
-        if each.__module__.startswith('efficiency.') and not is_of_networks(each.__module__):
+        if each.__module__.startswith(PACKAGE) and not _is_of_networks(each.__module__):
             continue  # as images
         more = {*more, *_of_networks(each.__module__)}
         # By where its code is, as a module that was loaded by its path alone is not among those of Python.
@@ -64,28 +66,28 @@ def _own_path(file: str) -> pathlib.Path | None:
     return path if own else None
 
 
-def is_of_networks(module: str) -> bool:
-    """Whether a module is one of this package's networks."""
-    return module.startswith(_NETWORKS)
+def _is_of_networks(module: str) -> bool:
+    """Whether a module of this package is a network's, or layers'."""
+    return bool(_OF_NETWORKS.match(module))
 
 
 def _of_networks(module: str) -> set[str]:
-    """The modules of `efficiency.models` that a module is one of, or uses what is defined in."""
+    """The modules of networks and layers that a module is one of, or uses what is defined in."""
     found, left = set(), [module]
     while left:
         name = left.pop()
         found.add(name)
         for value in vars(sys.modules.get(name, object)).values():
             used = value.__name__ if inspect.ismodule(value) else getattr(value, '__module__', None)
-            if isinstance(used, str) and is_of_networks(used) and used in sys.modules and used not in found:
+            if isinstance(used, str) and _is_of_networks(used) and used in sys.modules and used not in found:
                 left.append(used)
-    return set(filter(is_of_networks, found))
+    return set(filter(_is_of_networks, found))
 
 
 def _file_of(module: str) -> pathlib.Path | None:
     """Where a module would be loaded from; None if it has no file."""
-    if is_of_networks(module):  # found without the whole of flax
-        path = pathlib.Path(_PACKAGE).parent.joinpath(*module.split('.')).with_suffix('.py')
+    if _is_of_networks(module):  # found without the whole of flax
+        path = pathlib.Path(_FOLDER).parent.joinpath(*module.split('.')).with_suffix('.py')
         return path if path.is_file() else None
     places = None
     for end in (match.end() for match in re.finditer(r'[^.]+', module)):  # nothing is run, as by importlib's find_spec

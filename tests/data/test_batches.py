@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from efficiency.data.augment import augmentation, normalise
 from efficiency.data.batches import Arrays, BatchSpan, EvalBatches, Host, RunBatches, TrainBatches
 from efficiency.errors import UserError
+from efficiency.tasks.images.data.augment import augmentation, normalise
 
 
 def split(n):

@@ -16,12 +16,12 @@ from multiprocessing import shared_memory
 import numpy as np
 import pytest
 
-from efficiency.data import Examples, Source
 from efficiency.data.batches import BatchSpan, EvalBatches, RunBatches, TrainBatches
-from efficiency.data.datasets import load
 from efficiency.data.pipeline import TrainStream, eval_stream
-from efficiency.data.splits import DamagedExample, StoredSplit
 from efficiency.errors import RunError
+from efficiency.tasks.images.data import Examples, Source
+from efficiency.tasks.images.data.datasets import load
+from efficiency.tasks.images.data.splits import DamagedExample, StoredSplit
 from tests.conftest import ROOT
 
 
@@ -70,7 +70,7 @@ def test_an_evaluation_streams_each_example_once(photographs):
 _WORKING = """
 import time
 from efficiency.data.batches import BatchSpan, RunBatches, TrainBatches
-from efficiency.data.datasets import load
+from efficiency.tasks.images.data.datasets import load
 from efficiency.data.pipeline import TrainStream
 
 if __name__ == '__main__':

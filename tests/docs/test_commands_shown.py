@@ -11,8 +11,8 @@ import pytest
 
 from efficiency import baselines, count, published, report, study
 from efficiency.engines import ENGINES
-from efficiency.models import list_models
 from efficiency.studies.definition import read_study
+from efficiency.tasks.images.networks import list_models
 from tests.commands import is_taken_by_the_main_command
 from tests.conftest import ROOT
 from tests.docs.pages import PAGES, commands, programs

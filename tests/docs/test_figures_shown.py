@@ -10,10 +10,10 @@ import pytest
 from benchmarks.train_step import markdown as train_steps
 from efficiency import records
 from efficiency.count import count_network
-from efficiency.models import list_models
 from efficiency.study import main as study_command
 from efficiency.summary import summary
 from efficiency.tables import render
+from efficiency.tasks.images.networks import list_models
 from tests.conftest import ROOT
 from tests.docs.pages import README
 

@@ -22,7 +22,8 @@ from efficiency.flops import (
     tracing,
 )  # fmt: skip
 from efficiency.flops.check import lowered_flops
-from efficiency.models import create_model, list_models, ops
+from efficiency.layers import ops
+from efficiency.tasks.images.networks import create_model, list_models
 
 
 def f32(*shape):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from efficiency.costs import network_program
-from efficiency.models import list_models, ops
+from efficiency.layers import ops
+from efficiency.tasks.images.networks import list_models
 from tests.flops import stablehlo_text
 
 # The smallest of each family.

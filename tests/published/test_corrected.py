@@ -7,8 +7,8 @@ from collections import defaultdict
 
 import pytest
 
-from efficiency.models import list_models, model_entry
 from efficiency.published import points as ledger
+from efficiency.tasks.images.networks import list_models, model_entry
 from tests.conftest import ROOT
 
 POINTS = {point.id: point for point in ledger.points()}

@@ -9,9 +9,9 @@ import pytest
 
 from efficiency.count import count_network
 from efficiency.errors import UserError
-from efficiency.models import list_models
 from efficiency.published import points as ledger
 from efficiency.published.make_networks import OTHER_SIZES, network_row
+from efficiency.tasks.images.networks import list_models
 
 ALEXNET = 'hb2020-table3-alexnet'
 QUICK = (('alexnet', 224), ('squeezenet1_1', 224), ('resnet50', 96))

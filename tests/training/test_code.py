@@ -22,7 +22,7 @@ NETWORK = """
 import flax.linen as nn
 import jax.numpy as jnp
 from configs import common
-from efficiency.models import register
+from efficiency.tasks.images.networks import register
 import own_layers
 
 
@@ -115,7 +115,12 @@ def test_the_record_says_which_code_it_is_of(own):
     record = records.read(own / 'run')
     # Those of the network's own package are added, where it uses any.
     kept = record['code']
-    assert list(kept['own_files']) == ['config_config', 'configs.common', 'efficiency.models.registry', 'own_layers']
+    assert list(kept['own_files']) == [
+        'config_config',
+        'configs.common',
+        'efficiency.tasks.images.networks.registry',
+        'own_layers',
+    ]
     traced = record['programs'][0]['traced']
     assert traced['traced_by'].startswith(f'jax {jax.__version__}, flax ')
     assert len(traced['step_sha256']) == len(traced['forward_sha256']) == len(kept['initial_sha256']) == 64
@@ -146,7 +151,7 @@ def test_a_finished_run_is_given_back_under_the_same_code_alone(own, layers):
 
 DATA = """
 import numpy as np
-from efficiency.data import Examples, Source, register_dataset
+from efficiency.tasks.images.data import Examples, Source, register_dataset
 
 
 def split(count):
@@ -264,12 +269,16 @@ _IMPORTED = 'from efficiency.training.own_files import own_files'
 
 
 def test_files_are_found_wherever_they_are_imported():
-    from efficiency.models.shufflenet import ShuffleNetV1
+    from efficiency.tasks.images.networks.shufflenet import ShuffleNetV1
 
     found = own_files(defined_by=[ShuffleNetV1])
     networks = {name for name in found if name.startswith('efficiency.')}
-    assert {'efficiency.models.shufflenet', 'efficiency.models.layers', 'efficiency.models.registry'} <= networks
-    assert 'efficiency.models.resnet' not in networks
+    assert {
+        'efficiency.tasks.images.networks.shufflenet',
+        'efficiency.layers.modules',
+        'efficiency.tasks.images.networks.registry',
+    } <= networks
+    assert 'efficiency.tasks.images.networks.resnet' not in networks
     later = subprocess.run(
         [sys.executable, '-c', f'{_IMPORTED}; print(own_files(more={sorted(networks)}))'],
         cwd=ROOT, capture_output=True, text=True, check=True,

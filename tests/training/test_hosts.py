@@ -143,9 +143,9 @@ def test_hosts_evaluate_weights_together(tmp_path):
     import jax
     from safetensors.numpy import save_file
 
-    from efficiency.models import create_model
-    from efficiency.models.initializers import initialise
-    from tests.models.crosscheck import seeded_state
+    from efficiency.layers.initializers import initialise
+    from efficiency.tasks.images.networks import create_model
+    from tests.tasks.images.networks.crosscheck import seeded_state
 
     state = seeded_state('lenet5', initialise(create_model('lenet5', 10, 28), jax.random.key(0), 28))
     save_file(state, tmp_path / 'weights.safetensors')

@@ -14,8 +14,8 @@ from efficiency import records
 from efficiency.analysis.runs import read_runs, systems
 from efficiency.baselines import baseline_row, complete_runs
 from efficiency.errors import UserError
-from efficiency.models import create_model
-from efficiency.models.layers import NormInGroups
+from efficiency.layers.modules import NormInGroups
+from efficiency.tasks.images.networks import create_model
 from efficiency.tasks.images.task import network
 from efficiency.training.identity import run_name
 from efficiency.training.loop import train
@@ -29,10 +29,10 @@ _STEPS = """
 import json
 import jax, jax.flatten_util, numpy as np, optax
 from flax import linen as nn
-from efficiency.data.augment import augmentation
+from efficiency.tasks.images.data.augment import augmentation
 from efficiency.flops.ahead import collectives
-from efficiency.models.initializers import initialise
-from efficiency.models.layers import BatchNorm, Conv, Dense, NormInGroups
+from efficiency.layers.initializers import initialise
+from efficiency.layers.modules import BatchNorm, Conv, Dense, NormInGroups
 from efficiency.tasks.images.loss import loss_of
 from efficiency.training.mesh import DataParallel
 from efficiency.training.step import init_state, make_train_step

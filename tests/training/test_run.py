@@ -17,12 +17,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import efficiency
 from configs import shufflenet
 from efficiency import records
-from efficiency.data.datasets import load
 from efficiency.errors import Stopped, UserError
-from efficiency.models import create_model
-from efficiency.models.initializers import initialise
+from efficiency.layers.initializers import initialise
 from efficiency.summary import summary
 from efficiency.tasks.evaluation import ScoresEvaluator
+from efficiency.tasks.images.data.datasets import load
+from efficiency.tasks.images.networks import create_model
 from efficiency.training.loop import train
 from efficiency.training.workdir import locked
 from tests.conftest import ROOT
@@ -204,7 +204,7 @@ def test_a_signal_during_the_last_evaluation_does_not_lose_it(tmp_path, monkeypa
 def test_weights_from_a_file_are_evaluated_and_trained_on(tmp_path, run_main):
     from safetensors.numpy import save_file
 
-    from tests.models.crosscheck import seeded_state
+    from tests.tasks.images.networks.crosscheck import seeded_state
 
     model = create_model('squeezenet1_1', 10, 28)
     state = seeded_state('squeezenet1_1', initialise(model, jax.random.key(0), 28))

@@ -13,9 +13,9 @@ from configs import common, lenet5
 from efficiency import load_run, records
 from efficiency.count import main
 from efficiency.errors import Stopped, UserError
+from efficiency.layers.modules import Conv, Dense
 from efficiency.metrics import OF_CLASSES
-from efficiency.models import register, registry
-from efficiency.models.layers import Conv, Dense
+from efficiency.tasks.images.networks import register, registry
 from efficiency.training.loop import train
 from efficiency.training.plan import Plan
 from efficiency.training.settings import check_config

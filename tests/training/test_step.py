@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from configs import lenet5
 from efficiency.errors import UserError
-from efficiency.models.initializers import initialise
-from efficiency.models.layers import BatchNorm, NormInGroups
+from efficiency.layers.initializers import initialise
+from efficiency.layers.modules import BatchNorm, NormInGroups
 from efficiency.tasks.evaluation import _totals_of
 from efficiency.tasks.images import task as images
 from efficiency.tasks.images.loss import label_rank

@@ -38,7 +38,7 @@ def _check(config: ConfigDict) -> None:
 
 
 def _check_names(config: ConfigDict) -> None:
-    from efficiency.data.augment import augmentation
+    from efficiency.tasks.images.data.augment import augmentation
     from efficiency.tasks.images.task import network
 
     network(config, 1)  # for its name and options

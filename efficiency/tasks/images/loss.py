@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from efficiency.data.augment import Augmentation, normalise
+from efficiency.tasks.images.data.augment import Augmentation, normalise
 
 # GoogLeNet's auxiliary heads count three tenths each (Szegedy et al., 2015, arXiv:1409.4842, section 5).
 _AUXILIARY_WEIGHT = 0.3
@@ -20,7 +20,7 @@ def loss_and_stats(
     """Mean cross entropy of a batch as in training, and the batch statistics after it.
 
     Args:
-        model: see `efficiency.models.create_model`; where it returns auxiliary logits too, their losses are added.
+        model: see `networks.create_model`; where it returns auxiliary logits too, their losses are added.
         images, labels: (n, size, size, 3) normalised, (n,) whole numbers.
         dropout_key: what dropout and stochastic depth draw from.
     """

@@ -12,18 +12,18 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from efficiency import console
-from efficiency.data import datasets
-from efficiency.data.augment import ON_HOST, augmentation, normalise
 from efficiency.data.batches import Host, Shapes, Split, TrainBatches, shapes_of_batch
-from efficiency.data.catalogue import open_source
-from efficiency.data.splits import shapes_of_images
 from efficiency.errors import UserError
-from efficiency.models import create_model
-from efficiency.models.initializers import initialise, shapes_and_forward, variable_shapes
-from efficiency.models.layers import NormInGroups
-from efficiency.models.torch_weights import load_torch_weights
+from efficiency.layers.initializers import initialise, shapes_and_forward, variable_shapes
+from efficiency.layers.modules import NormInGroups
 from efficiency.stages import stages_of
+from efficiency.tasks.images.data import datasets
+from efficiency.tasks.images.data.augment import ON_HOST, augmentation, normalise
+from efficiency.tasks.images.data.catalogue import open_source
+from efficiency.tasks.images.data.splits import shapes_of_images
 from efficiency.tasks.images.loss import label_rank, loss_of
+from efficiency.tasks.images.networks import create_model
+from efficiency.tasks.images.networks.torch_weights import load_torch_weights
 from efficiency.tasks.task import DataTask, Forward, Loss
 
 
