@@ -65,33 +65,33 @@ def compile_step(settings: Settings) -> Row:
     import jax
 
     from efficiency.config_file import read_config
-    from efficiency.costs import recipe_program
+    from efficiency.costs import counted_recipe
     from efficiency.training.mesh import DataParallel
 
     there, chips = topology_devices(settings.topology)
     batch = f'--config.batch_size={settings.batch_per_chip * chips}'
     path = f'{CONFIGS / RECIPES[settings.network]}:imagenet2012'
     config = read_config(path, [batch, *settings.overrides.split()])
-    program = recipe_program(config, {'num_classes': NUM_CLASSES})
-    devices = DataParallel(program.batch_size, there)
+    counted = counted_recipe(config, {'num_classes': NUM_CLASSES})
+    devices = DataParallel(counted.batch_size, there)
     with jax.default_matmul_precision(settings.matmul_precision):
-        step = compile_ahead(program.step, program.state, program.batch, devices.replicated, devices.split, donate=True)
+        step = compile_ahead(counted.step, counted.state, counted.batch, devices.replicated, devices.split, donate=True)
     all_reduces, all_reduce_bytes = step.collectives.pop('all-reduce', (0, 0))
     sends, send_bytes = step.collectives.pop('send', (0, 0))
     return {
         'chips': chips,
         'flops': step.flops / chips,
-        'real_flops': 2 * program.train.real_macs / chips,
+        'real_flops': 2 * counted.train.real_macs / chips,
         'mib_held': step.bytes_per_device / 2**20,
         'gb_moved': step.bytes_moved / 1e9,
         'all_reduces': all_reduces,
         'all_reduce_bytes': int(all_reduce_bytes),
-        'gradient_bytes': _gradient_bytes(program, config.precision),
-        'statistics_bytes': _statistics_bytes(program, config.batch_norm_group),
+        'gradient_bytes': _gradient_bytes(counted, config.precision),
+        'statistics_bytes': _statistics_bytes(counted, config.batch_norm_group),
         'sends': sends,
         'send_bytes': int(send_bytes),
         'other_collectives': ', '.join(f'{number} {kind}' for kind, (number, _) in step.collectives.items()) or 'none',
-        'state_bytes': _bytes(program.state),
+        'state_bytes': _bytes(counted.state),
         'compile_cpu_seconds': round(time.process_time()),
         'compile_mib': round(machine.peak_memory()),
     }
@@ -103,23 +103,23 @@ def _bytes(shapes: Any) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
 
 
-def _statistics_bytes(program: Any, batch_norm_group: int) -> int:
+def _statistics_bytes(counted: Any, batch_norm_group: int) -> int:
     """What batch norm exchanges.
 
     Over the whole batch means and variances forward, and what is owed to them backward; over groups no larger than a
     chip's share those that are kept for evaluation alone.
     """
-    return (1 if batch_norm_group else 2) * _bytes(program.state.extra['batch_stats'])
+    return (1 if batch_norm_group else 2) * _bytes(counted.state.extra['batch_stats'])
 
 
-def _gradient_bytes(program: Any, precision: str) -> int:
+def _gradient_bytes(counted: Any, precision: str) -> int:
     """Of all gradients: batch norm's own are float32, the others what is multiplied."""
     import jax
     import jax.numpy as jnp
 
-    norms = {path[:-1] for path, _ in jax.tree.leaves_with_path(program.state.extra['batch_stats'])}
+    norms = {path[:-1] for path, _ in jax.tree.leaves_with_path(counted.state.extra['batch_stats'])}
     width = jnp.dtype(precision).itemsize
-    leaves = jax.tree.leaves_with_path(program.state.params)
+    leaves = jax.tree.leaves_with_path(counted.state.params)
     return sum(leaf.size * (leaf.dtype.itemsize if path[:-1] in norms else width) for path, leaf in leaves)
 
 

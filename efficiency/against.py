@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from efficiency.costs import network_program
+from efficiency.costs import counted_network
 from efficiency.errors import UserError
 from efficiency.flops.frameworks import check_frameworks, compare
 from efficiency.tasks.images.networks import model_entry
@@ -40,12 +40,12 @@ def compare_networks(
             check_published(name)
             if size <= LARGEST_SMALL_IMAGE:
                 raise UserError(f'up to {LARGEST_SMALL_IMAGE} pixels ours is the small-image form, which is not theirs')
-            program = network_program(name, size, num_classes)
+            counted = counted_network(name, size, num_classes)
         except UserError as error:
             rows.append(row | {'reason': str(error)})
             continue
         compared = compare(
-            lambda name=name: published(name, num_classes), size, program.forward, program.train, frameworks
+            lambda name=name: published(name, num_classes), size, counted.forward, counted.train, frameworks
         )
         rows += [row | found for found in compared]
     return rows

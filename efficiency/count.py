@@ -32,7 +32,7 @@ from efficiency.errors import UserError
 from efficiency.tables import FORMATS, render
 
 if TYPE_CHECKING:
-    from efficiency.costs import Program
+    from efficiency.costs import Counted
 
 COLUMNS = (
     'model', 'task', 'published', 'params', 'image_size', 'forward_dense_macs', 'forward_real_macs', 'train_dense_macs',
@@ -61,9 +61,9 @@ def count_network(
         By the names of `COLUMNS`: whole numbers, `train_over_forward` a ratio of dense ones; for a network that does
         not exist at that size nulls, and the reason.
     """
-    from efficiency.costs import network_program
+    from efficiency.costs import counted_network
 
-    return _row(name, image_size, lambda: network_program(name, image_size, num_classes, options))
+    return _row(name, image_size, lambda: counted_network(name, image_size, num_classes, options))
 
 
 def count_networks(names: Sequence[str], image_size: int | None = None, num_classes: int = 1000) -> list[_Row]:
@@ -95,10 +95,10 @@ def _with_progress(items: Iterable, total: int | None = None) -> Iterable:
 def _row(
     name: str,
     image_size: int | None,
-    program: Callable[[], 'Program'],
-    more: Sequence[Callable[['Program'], _Row]] = (),
+    make: Callable[[], 'Counted'],
+    more: Sequence[Callable[['Counted'], _Row]] = (),
 ) -> _Row:
-    """The row of a program, with columns that `more` adds; where it cannot be made, what it can be told of without."""
+    """A row with columns that `more` adds; where what is to be counted cannot be made, what can be told without it."""
     from efficiency.costs import costs
     from efficiency.tasks.images.networks import list_models, model_entry
 
@@ -107,7 +107,7 @@ def _row(
     if entry:
         row |= {'task': 'images', 'published': entry.published.isoformat()}
     try:
-        made = program()
+        made = make()
     except UserError as error:
         if entry is None:
             raise
@@ -185,19 +185,19 @@ def _devices(arguments: argparse.Namespace) -> int:
     return 1
 
 
-def _programs(arguments: argparse.Namespace, overrides: list[str]) -> list[tuple[str, Callable[[], 'Program']]]:
-    """The names of the networks to be counted, and what makes the program of each."""
-    from efficiency.costs import network_program, stage_programs
+def _to_be_counted(arguments: argparse.Namespace, overrides: list[str]) -> list[tuple[str, Callable[[], 'Counted']]]:
+    """The names of the networks to be counted, and what makes of each what is counted."""
+    from efficiency.costs import counted_network, counted_stages
 
     if arguments.config is not None:
         from efficiency.config_file import read_config
 
         config = read_config(arguments.config, overrides)
         known = {} if arguments.num_classes is None else {'num_classes': arguments.num_classes}
-        programs = stage_programs(config, arguments.data_dir, known)
-        return [(config.model.name, lambda program=program: program) for program in programs]
+        stages = counted_stages(config, arguments.data_dir, known)
+        return [(config.model.name, lambda stage=stage: stage) for stage in stages]
     settings = arguments.image_size, arguments.num_classes or 1000, {}, arguments.batch_size or _devices(arguments)
-    return [(name, lambda name=name: network_program(name, *settings)) for name in _names(arguments)]
+    return [(name, lambda name=name: counted_network(name, *settings)) for name in _names(arguments)]
 
 
 def _counted(arguments: argparse.Namespace, overrides: list[str]) -> list[_Row]:
@@ -212,20 +212,20 @@ def _counted(arguments: argparse.Namespace, overrides: list[str]) -> list[_Row]:
     compilers = arguments.xla or arguments.compiled or arguments.topology is not None
     if not (compilers or arguments.by_layer or arguments.config is not None):
         return count_networks(_names(arguments), arguments.image_size, arguments.num_classes or 1000)
-    programs = _programs(arguments, overrides)
+    found = _to_be_counted(arguments, overrides)
     if arguments.by_layer:
-        if len(programs) != 1:
+        if len(found) != 1:
             named = '--models names' if arguments.config is None else 'the stages of --config are'
-            raise UserError(f'--by_layer is of one network, and {named} {len(programs)}')
-        return costs.layer_costs(programs[0][1]())
+            raise UserError(f'--by_layer is of one network, and {named} {len(found)}')
+        return costs.layer_costs(found[0][1]())
     more: list[Callable] = []
     if arguments.xla:
         more.append(costs.xla_costs)
     if arguments.compiled:
         more.append(costs.compiled_costs)
     if arguments.topology is not None:
-        more.append(lambda program: costs.topology_costs(program, arguments.topology))
-    rows = [_row(name, arguments.image_size, program, more) for name, program in _with_progress(programs)]
+        more.append(lambda counted: costs.topology_costs(counted, arguments.topology))
+    rows = [_row(name, arguments.image_size, make, more) for name, make in _with_progress(found)]
     columns = dict.fromkeys(column for row in rows for column in row)
     return [dict.fromkeys(columns) | row for row in rows]
 

@@ -13,7 +13,7 @@ import pytest
 from flax import linen as nn
 
 from efficiency import count
-from efficiency.costs import Program, costs, layer_costs, network_program, recipe_program
+from efficiency.costs import Counted, costs, counted_network, counted_recipe, layer_costs
 from efficiency.flops import count as count_program
 from efficiency.layers import ops
 from efficiency.layers.initializers import shapes_and_forward
@@ -145,16 +145,16 @@ def test_the_table_is_for_reading(run):
     [('shufflenet_v1_x1_0', {}), ('googlenet', {'auxiliary_heads': True}), ('resnet50_fixup', {}), ('densenet121', {})],
 )
 def test_layers_add_up_to_their_network(name, options):
-    program = network_program(name, 32, 10, options, batch_size=2)
-    layers = layer_costs(program)
+    counted = counted_network(name, 32, 10, options, batch_size=2)
+    layers = layer_costs(counted)
     assert len({row['layer'] for row in layers}) == len(layers)
     for column, total in {
-        'params': program.params,
-        'forward_dense_macs': program.forward.dense_macs,
-        'forward_real_macs': program.forward.real_macs,
+        'params': counted.params,
+        'forward_dense_macs': counted.forward.dense_macs,
+        'forward_real_macs': counted.forward.real_macs,
         'share': pytest.approx(1),
-        'train_dense_macs': program.train.dense_macs / 2,
-        'train_real_macs': program.train.real_macs / 2,
+        'train_dense_macs': counted.train.dense_macs / 2,
+        'train_real_macs': counted.train.real_macs / 2,
     }.items():
         assert sum(row[column] for row in layers) == total
     # Whatever multiplies has parameters of its own, as every convolution and linear layer has.
@@ -248,11 +248,11 @@ def test_optimizers_that_multiply_are_in_no_layer_as_in_no_recipes_row():
 
     config = shufflenet.get_config()
     config.optimizer = {'name': 'muon'}
-    program = recipe_program(config, {'num_classes': 10})
-    layers = {row['layer']: row for row in layer_costs(program)}
+    counted = counted_recipe(config, {'num_classes': 10})
+    layers = {row['layer']: row for row in layer_costs(counted)}
     assert 'optimizer' not in layers
     total = sum(row['train_dense_macs'] for row in layers.values())
-    assert total == costs(program)['train_dense_macs'] < program.train.dense_macs / config.batch_size
+    assert total == costs(counted)['train_dense_macs'] < counted.train.dense_macs / config.batch_size
 
 
 @pytest.mark.parametrize(
@@ -263,12 +263,12 @@ def test_optimizers_that_multiply_are_in_no_layer_as_in_no_recipes_row():
     ],
 )
 def test_the_forward_pass_is_that_of_a_trace_of_its_own(name):
-    program = network_program(name)
+    counted = counted_network(name)
     with ops.override('stock'):
-        own = forward_count(program.network, program.variables, program.sizes['image_size'])
+        own = forward_count(counted.network, counted.variables, counted.sizes['image_size'])
     found, expected = (
         [(op.kind, op.conv_pass, op.layer, op.times, op.dense_macs, op.real_macs) for op in each.operations]
-        for each in (program.forward, own)
+        for each in (counted.forward, own)
     )
     assert found == expected
 
@@ -298,10 +298,10 @@ class Parts(nn.Module):
 
 
 def test_every_parameter_is_of_one_layer():
-    program = program_of(Parts())
-    params = {row['layer']: row['params'] for row in layer_costs(program)}
+    counted = counted_of(Parts())
+    params = {row['layer']: row['params'] for row in layer_costs(counted)}
     assert params == {'head': 9 + 5, 'head/inner': 6 * 4 + 4, 'twice': 3 * 3 + 3, 'fc': 3 * 10 + 10}
-    assert sum(params.values()) == program.params
+    assert sum(params.values()) == counted.params
 
 
 class Embedding(nn.Module):
@@ -343,7 +343,7 @@ class Odd(nn.Module):
             return self.again(self.twice(self.twice(self.affine(x))))
 
 
-def program_of(model):
+def counted_of(model):
     variables, evaluation = shapes_and_forward(model, 8)
 
     def step(state, batch):
@@ -355,13 +355,13 @@ def program_of(model):
     batch = {'image': jnp.ones((2, 8, 8, 3)), 'label': jnp.ones(2)}
     variables = {'params': {}} | variables
     one = Forward(forward_pass(model), (jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32),))
-    return Program('images', model, variables, one, evaluation, step, variables, batch, 2, {'image_size': 8})
+    return Counted('images', model, variables, one, evaluation, step, variables, batch, 2, {'image_size': 8})
 
 
 def test_every_parameter_and_product_is_a_layers_however_it_is_made():
-    program = program_of(Odd())
+    counted = counted_of(Odd())
     for _ in range(2):  # what jax remembers of the first time makes no difference to the sums
-        layers = {row['layer']: row for row in layer_costs(program)}
+        layers = {row['layer']: row for row in layer_costs(counted)}
         assert {name: row['params'] for name, row in layers.items()} == {
             'the network itself': 4,
             'embedding/dense': 3 * 4 + 4,
@@ -371,12 +371,12 @@ def test_every_parameter_and_product_is_a_layers_however_it_is_made():
             'again/Dense_0': 20,
             'again/LayerNorm_0': 8,
         }
-        assert sum(row['params'] for row in layers.values()) == program.params
+        assert sum(row['params'] for row in layers.values()) == counted.params
         # Each for one example, the layer that is used twice twice.
         assert {name: row['forward_dense_macs'] for name, row in layers.items() if row['forward_dense_macs']} == {
             'embedding/dense': 3 * 4, 'affine': 16, 'twice/Dense_0': 2 * 16, 'again/Dense_0': 16,
         }  # fmt: skip
-        assert sum(row['train_dense_macs'] for row in layers.values()) == program.train.dense_macs / 2
+        assert sum(row['train_dense_macs'] for row in layers.values()) == counted.train.dense_macs / 2
 
 
 def test_a_table_of_nothing_is_no_crash():

@@ -21,7 +21,7 @@ from efficiency.tasks.images.networks import list_models
 from efficiency.training.settings import check_config
 
 if TYPE_CHECKING:
-    from efficiency.costs import Program
+    from efficiency.costs import Counted
 
 # Classes and sizes of splits, by the names of TensorFlow Datasets; 'val' is what trees of ImageNet's files call it.
 _IN_PUBLIC = {
@@ -64,11 +64,11 @@ def miscounts(record: records.Record, config: ConfigDict, progress: Callable[[st
         )
         return
     # jax takes seconds, which a record that is refused for another reason need not wait for.
-    from efficiency.costs import stage_programs
+    from efficiency.costs import counted_stages
     from efficiency.training.programs import macs_per_example
 
     try:
-        stages = stage_programs(config, known={'num_classes': record['dataset']['num_classes']})
+        stages = counted_stages(config, known={'num_classes': record['dataset']['num_classes']})
         counted = []
         for stage in stages:
             progress(f'counting {name} at {stage.sizes["image_size"]} pixels, {stage.batch_size} examples a step')
@@ -89,7 +89,7 @@ def miscounts(record: records.Record, config: ConfigDict, progress: Callable[[st
             yield f'macs_per_example.{key} is {record["macs_per_example"][key]}, and {name} takes {value}'
 
 
-def _counted(stage: 'Program') -> dict[str, Any]:
+def _counted(stage: 'Counted') -> dict[str, Any]:
     """What a record says of a program."""
     from efficiency.training.programs import without_optimizer
 
@@ -110,7 +110,7 @@ def forward_macs(name: str, image_size: int, dataset: str) -> int | None:
     Raises:
         UserError: if there is no such network, or not at that size.
     """
-    from efficiency.costs import network_program
+    from efficiency.costs import counted_network
 
     if dataset in sources.registered():
         num_classes = sources.registered()[dataset](None).num_classes
@@ -118,7 +118,7 @@ def forward_macs(name: str, image_size: int, dataset: str) -> int | None:
         num_classes, _ = _IN_PUBLIC[dataset]
     else:
         return None
-    return network_program(name, image_size, num_classes).forward.dense_macs
+    return counted_network(name, image_size, num_classes).forward.dense_macs
 
 
 def other_data(record: records.Record, config: ConfigDict, progress: Callable[[str], None]) -> Iterator[str]:

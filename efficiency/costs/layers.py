@@ -1,4 +1,4 @@
-"""What each layer of a program costs."""
+"""What each layer costs."""
 
 import collections
 import functools
@@ -8,14 +8,14 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from efficiency.costs.program import Program
+from efficiency.costs.counted import Counted
 from efficiency.costs.tables import ratio
 from efficiency.flops import Count
 from efficiency.layers import ops
 from efficiency.training.programs import per_example, without_optimizer
 
 
-def layer_costs(program: Program) -> list[dict[str, Any]]:
+def layer_costs(counted: Counted) -> list[dict[str, Any]]:
     """What each layer costs: all that have parameters of their own or multiply, in the order in which they run.
 
     Returns:
@@ -24,12 +24,12 @@ def layer_costs(program: Program) -> list[dict[str, Any]]:
         example}. Their sums are those of `costs`, without an optimizer as there. What is multiplied outside the network
         is a layer of its scope's name; output_shape is None where it is not known.
     """
-    shapes = _output_shapes(program)
-    folders = _folders(program.variables['params'])
-    forward = _by_path(program.forward, shapes.keys() | folders, program.network)
-    train = _by_path(without_optimizer(program.train), shapes.keys() | folders, program.network)
+    shapes = _output_shapes(counted)
+    folders = _folders(counted.variables['params'])
+    forward = _by_path(counted.forward, shapes.keys() | folders, counted.network)
+    train = _by_path(without_optimizer(counted.train), shapes.keys() | folders, counted.network)
     modules = dict.fromkeys([*shapes, *forward, *train, ''])
-    params = _params_by_path(program.variables['params'], modules)
+    params = _params_by_path(counted.variables['params'], modules)
     none = Count(())
     rows = []
     for path in modules:
@@ -41,14 +41,14 @@ def layer_costs(program: Program) -> list[dict[str, Any]]:
                 'params': params[path],
                 'forward_dense_macs': once.dense_macs,
                 'forward_real_macs': once.real_macs,
-                'share': ratio(once.dense_macs, program.forward.dense_macs),
-                'train_dense_macs': per_example(step.dense_macs, program.batch_size),
-                'train_real_macs': per_example(step.real_macs, program.batch_size),
+                'share': ratio(once.dense_macs, counted.forward.dense_macs),
+                'train_dense_macs': per_example(step.dense_macs, counted.batch_size),
+                'train_real_macs': per_example(step.real_macs, counted.batch_size),
             })  # fmt: skip
     return rows
 
 
-def _output_shapes(program: Program) -> dict[str, str | None]:
+def _output_shapes(counted: Counted) -> dict[str, str | None]:
     """What each module gives for one example in training, by its path: '56x56x64'."""
     shapes = {}
 
@@ -62,7 +62,7 @@ def _output_shapes(program: Program) -> dict[str, str | None]:
 
     # Another function than the one that was counted, as jax remembers what it traced of that.
     with nn.intercept_methods(note), ops.override('stock'):
-        jax.eval_shape(functools.partial(program.step), program.state, program.batch)
+        jax.eval_shape(functools.partial(counted.step), counted.state, counted.batch)
     return shapes
 
 
@@ -74,10 +74,10 @@ def _folders(params: Any, path: str = '') -> set[str]:
     return {path}.union(*within)
 
 
-def _by_path(counted: Count, paths: Set[str], network: nn.Module | None) -> dict[str, Count]:
+def _by_path(count: Count, paths: Set[str], network: nn.Module | None) -> dict[str, Count]:
     """A count by modules' paths; what runs in none of them by the outermost scope's name."""
     found: dict[str, tuple] = {}
-    for name, part in counted.by_layer().items():
+    for name, part in count.by_layer().items():
         top, *scopes = name.split('/')
         path = top
         if top.partition('.')[0] == (getattr(network, 'name', None) or type(network).__name__):

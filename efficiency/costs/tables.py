@@ -1,11 +1,11 @@
-"""What programs cost: by our count, by XLA's of what is lowered, and by what compilers make of them."""
+"""What steps and passes cost: by our count, by XLA's of what is lowered, and by what compilers make of them."""
 
 import functools
 from typing import Any
 
 import jax
 
-from efficiency.costs.program import Program
+from efficiency.costs.counted import Counted
 from efficiency.flops.ahead import Ahead, compile_ahead, topology_devices
 from efficiency.flops.xla import flops_when_lowered
 from efficiency.layers import ops
@@ -13,18 +13,18 @@ from efficiency.training.mesh import DataParallel
 from efficiency.training.programs import multiplying, per_example, without_optimizer
 
 
-def costs(program: Program) -> dict[str, Any]:
-    """What a program costs for one example, in multiply-adds.
+def costs(counted: Counted) -> dict[str, Any]:
+    """What a network or recipe costs for one example, in multiply-adds.
 
     Returns:
         'params', 'forward_dense_macs', 'forward_real_macs', 'train_dense_macs', 'train_real_macs', and
         'train_over_forward', a ratio of dense ones. What the optimizer multiplies is left out: it does not grow with
         the batch.
     """
-    forward, train = program.forward, without_optimizer(program.train)
-    train_dense, train_real = (per_example(macs, program.batch_size) for macs in (train.dense_macs, train.real_macs))
+    forward, train = counted.forward, without_optimizer(counted.train)
+    train_dense, train_real = (per_example(macs, counted.batch_size) for macs in (train.dense_macs, train.real_macs))
     return {
-        'params': program.params,
+        'params': counted.params,
         'forward_dense_macs': forward.dense_macs,
         'forward_real_macs': forward.real_macs,
         'train_dense_macs': train_dense,
@@ -38,35 +38,35 @@ def ratio(part: float | None, whole: float) -> float | None:
     return part / whole if part is not None and whole else None
 
 
-def xla_costs(program: Program) -> dict[str, Any]:
+def xla_costs(counted: Counted) -> dict[str, Any]:
     """XLA's count of what is lowered, before it compiles, and how it compares.
 
     Returns:
         XLA's own floats 'xla_forward_flops', of one example, and 'xla_train_flops', of the step over its batch; each
         with half of it over the real multiply-adds, 'xla_forward_over_real' and 'xla_train_over_real'.
     """
-    one = program.pass_over_one
+    one = counted.pass_over_one
     traces = {
-        'forward': (one.function, (program.variables, *one.inputs), program.forward),
+        'forward': (one.function, (counted.variables, *one.inputs), counted.forward),
         # Another function than the one that was counted, as jax remembers what it traced of that.
-        'train': (functools.partial(program.step), (program.state, program.batch), program.train),
+        'train': (functools.partial(counted.step), (counted.state, counted.batch), counted.train),
     }
     found = {}
-    for name, (function, shapes, counted) in traces.items():
-        with ops.override('stock'), multiplying(program.precision):
+    for name, (function, shapes, count) in traces.items():
+        with ops.override('stock'), multiplying(counted.precision):
             flops = flops_when_lowered(jax.jit(function).trace(*shapes))
-        found |= {f'xla_{name}_flops': flops, f'xla_{name}_over_real': ratio(flops, 2 * counted.real_macs)}
+        found |= {f'xla_{name}_flops': flops, f'xla_{name}_over_real': ratio(flops, 2 * count.real_macs)}
     return found
 
 
-def _compiled(program: Program, devices: DataParallel) -> Ahead:
-    with multiplying(program.precision):
+def _compiled(counted: Counted, devices: DataParallel) -> Ahead:
+    with multiplying(counted.precision):
         return compile_ahead(
-            program.step, program.state, program.batch, devices.replicated, devices.split, program.trains
+            counted.step, counted.state, counted.batch, devices.replicated, devices.split, counted.trains
         )
 
 
-def compiled_costs(program: Program) -> dict[str, Any]:
+def compiled_costs(counted: Counted) -> dict[str, Any]:
     """What the compiler makes of the train step on the devices here, the batch split among them.
 
     Returns:
@@ -77,18 +77,18 @@ def compiled_costs(program: Program) -> dict[str, Any]:
     Raises:
         UserError: if the batch does not divide over the devices.
     """
-    ahead = _compiled(program, DataParallel(program.batch_size))
+    ahead = _compiled(counted, DataParallel(counted.batch_size))
     flops = ahead.flops
     return {
         'devices': ahead.devices,
         'compiled_train_flops': flops,
-        'compiled_over_real': ratio(flops, 2 * program.train.real_macs),
+        'compiled_over_real': ratio(flops, 2 * counted.train.real_macs),
         'compiled_mib_per_device': ahead.bytes_per_device / 2**20,
         'compile_seconds': ahead.seconds,
     }
 
 
-def topology_costs(program: Program, topology: str) -> dict[str, Any]:
+def topology_costs(counted: Counted, topology: str) -> dict[str, Any]:
     """What libtpu makes of the train step for a slice of TPU chips that is not here, the batch split among its devices.
 
     Returns:
@@ -100,12 +100,12 @@ def topology_costs(program: Program, topology: str) -> dict[str, Any]:
         UserError: if there is no such slice, the batch does not divide over its devices, or libtpu is not installed.
     """
     there, chips = topology_devices(topology)
-    ahead = _compiled(program, DataParallel(program.batch_size, there))
+    ahead = _compiled(counted, DataParallel(counted.batch_size, there))
     return {
         'topology': topology,
         'chips': chips,
         'flops_per_chip': ratio(ahead.flops, chips),
-        'compiled_over_real': ratio(ahead.flops, 2 * program.train.real_macs),
+        'compiled_over_real': ratio(ahead.flops, 2 * counted.train.real_macs),
         'mib_per_chip': ahead.bytes_per_device * ahead.devices / chips / 2**20,
         'collectives': ', '.join(f'{number} {kind}' for kind, (number, _) in ahead.collectives.items()) or None,
         'collective_mib': sum(size for _, size in ahead.collectives.values()) / 2**20,

@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-from efficiency.costs import costs, network_program
+from efficiency.costs import costs, counted_network
 from efficiency.files import write_atomically
 from efficiency.published.points import NETWORK_COLUMNS, NETWORKS_FILE
 from efficiency.tasks.images.networks import list_models, model_entry
@@ -25,9 +25,9 @@ def network_row(name: str, image_size: int | None = None) -> dict[str, str]:
     Raises:
         UserError: if the network does not exist at that size.
     """
-    entry, program = model_entry(name), network_program(name, image_size)
-    row = {'model': name, 'paper': entry.paper, 'published': entry.published, **program.sizes}
-    row |= costs(program)
+    entry, counted = model_entry(name), counted_network(name, image_size)
+    row = {'model': name, 'paper': entry.paper, 'published': entry.published, **counted.sizes}
+    row |= costs(counted)
     return {column: str(row[column]) for column in NETWORK_COLUMNS}
 
 

@@ -71,13 +71,13 @@ def _count(settled: Mapping[str, Any], data_dir: str | None) -> float:
     backend.count_on_cpu()
     from ml_collections import ConfigDict
 
-    from efficiency.costs import stage_programs
+    from efficiency.costs import counted_stages
     from efficiency.training.recipe import opened
 
     try:
         recipe = opened(ConfigDict({**settled, 'seed': 0}), data_dir)
-        programs = stage_programs(recipe.config, known=recipe.task.description)
-        stages = zip(programs, recipe.plan.stages, strict=True)
-        return sum(program.train.dense_macs * stage.steps for program, stage in stages)
+        counted = counted_stages(recipe.config, known=recipe.task.description)
+        stages = zip(counted, recipe.plan.stages, strict=True)
+        return sum(each.train.dense_macs * stage.steps for each, stage in stages)
     except UserError:
         return math.inf

@@ -14,13 +14,13 @@ from tests.conftest import ROOT
 
 _OVER_FOUR = """
 import json
-from efficiency.costs import network_program
+from efficiency.costs import counted_network
 from efficiency.flops.ahead import compile_ahead
 from efficiency.training.mesh import DataParallel
-program = network_program('lenet5', batch_size=8)
+counted = counted_network('lenet5', batch_size=8)
 devices = DataParallel(8)
-ahead = compile_ahead(program.step, program.state, program.batch, devices.replicated, devices.split)
-print(json.dumps([ahead.devices, ahead.collectives, ahead.bytes_per_device, program.params]))
+ahead = compile_ahead(counted.step, counted.state, counted.batch, devices.replicated, devices.split)
+print(json.dumps([ahead.devices, ahead.collectives, ahead.bytes_per_device, counted.params]))
 """
 
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from efficiency.costs import network_program
+from efficiency.costs import counted_network
 from efficiency.layers import ops
 from efficiency.tasks.images.networks import list_models
 from tests.flops import stablehlo_text
@@ -28,9 +28,9 @@ def all_but(names):
 
 
 @functools.cache
-def program_of(name):
+def counted_of(name):
     """At 64 pixels, two examples: enough for every operation to be there, and few enough to run them all."""
-    return network_program(name, 64, 10, batch_size=2)
+    return counted_network(name, 64, 10, batch_size=2)
 
 
 def lowered_text(function, *shapes):
@@ -41,21 +41,21 @@ def lowered_text(function, *shapes):
 
 @pytest.mark.parametrize('name', all_but(('alexnet', 'efficientnet_b0', 'googlenet', 'shufflenet_v1_x0_25')))
 def test_the_text_of_the_lowered_train_step_says_the_same(name):
-    program = program_of(name)
-    assert stablehlo_text.real_macs(lowered_text(program.step, program.state, program.batch)) == program.train.real_macs
+    counted = counted_of(name)
+    assert stablehlo_text.real_macs(lowered_text(counted.step, counted.state, counted.batch)) == counted.train.real_macs
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', list_models())
 def test_the_text_of_the_lowered_train_step_at_its_own_size_says_the_same(name):
-    program = network_program(name)
-    assert stablehlo_text.real_macs(lowered_text(program.step, program.state, program.batch)) == program.train.real_macs
+    counted = counted_network(name)
+    assert stablehlo_text.real_macs(lowered_text(counted.step, counted.state, counted.batch)) == counted.train.real_macs
 
 
 @pytest.mark.parametrize('name', all_but(FAMILIES))
 def test_ones_through_every_operation_of_a_train_step_add_up_to_its_count(name):
-    program = program_of(name)
-    found = stablehlo_text.operations(lowered_text(program.step, program.state, program.batch))
+    counted = counted_of(name)
+    found = stablehlo_text.operations(lowered_text(counted.step, counted.state, counted.batch))
     assert len(found) >= 8
     runs, *ones = zip(*map(stablehlo_text.on_ones, found), strict=True)
 
@@ -69,4 +69,4 @@ def test_ones_through_every_operation_of_a_train_step_add_up_to_its_count(name):
         macs = int(np.asarray(out).sum(dtype=np.float64))
         assert macs == stablehlo_text.real_macs_of(line), line
         total += times * macs
-    assert total == program.train.real_macs
+    assert total == counted.train.real_macs

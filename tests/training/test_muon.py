@@ -11,7 +11,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import lenet5
-from efficiency.costs import costs, recipe_program
+from efficiency.costs import costs, counted_recipe
 from efficiency.errors import UserError
 from efficiency.flops import count
 from efficiency.training.loop import train
@@ -135,13 +135,13 @@ def config_with(optimizer, **keys):
     ],
 )
 def test_they_are_the_optimizers_part_of_the_train_step_whatever_its_batch(optimizer, matrices, steps):
-    programs = [recipe_program(config_with(optimizer, batch_size=size), {'num_classes': 10}) for size in (16, 64)]
+    programs = [counted_recipe(config_with(optimizer, batch_size=size), {'num_classes': 10}) for size in (16, 64)]
     of_optimizer = [each.train.dense_macs - without_optimizer(each.train).dense_macs for each in programs]
     params = programs[0].variables['params']
     shapes = [leaf.shape for name in params if name.startswith(matrices) for leaf in jax.tree.leaves(params[name])]
     assert of_optimizer == [closed_form(shapes, steps)] * 2
     # What a network costs an example does not depend on what trains it.
-    plain = costs(recipe_program(config_with({'name': 'sgd'}, batch_size=16), {'num_classes': 10}))
+    plain = costs(counted_recipe(config_with({'name': 'sgd'}, batch_size=16), {'num_classes': 10}))
     assert [costs(each) for each in programs] == [plain] * 2
 
 
@@ -150,7 +150,7 @@ def test_a_run_says_what_its_optimizer_multiplies(tmp_path):
     config.target.value = 1.0
     record = train(config, tmp_path)
     (program,) = record['programs']
-    params = recipe_program(config, {'num_classes': 10}).variables['params']
+    params = counted_recipe(config, {'num_classes': 10}).variables['params']
     shapes = [leaf.shape for name in params if name != 'fc3' for leaf in jax.tree.leaves(params[name])]
     assert program['optimizer_dense_macs_per_step'] == closed_form(shapes, 5)
     on_network = program['train_dense_macs_per_step'] - program['optimizer_dense_macs_per_step']

@@ -76,10 +76,10 @@ def test_what_trains_evaluates_and_is_counted_is_lowered_alike(lowered, monkeypa
         texts = [train_step(config)]
         with contextlib.suppress(_EnoughError):
             evaluate(config, None)
-        program = costs.recipe_program(config, {'num_classes': 10})
-        costs.xla_costs(program)
+        counted = costs.counted_recipe(config, {'num_classes': 10})
+        costs.xla_costs(counted)
         with contextlib.suppress(_EnoughError):
-            costs.compiled_costs(program)
+            costs.compiled_costs(counted)
     texts += lowered
     assert [precisions(text) for text in texts] == [{asked}] * 5
     assert [factors(text) for text in texts] == [{kind}] * 5
@@ -114,7 +114,7 @@ def test_bfloat16_learns_as_float32_does_and_is_billed_alike(tmp_path):
 
 def test_a_network_counted_by_itself_and_the_peak_that_is_compared_with_are_of_full_precision(lowered):
     with contextlib.suppress(_EnoughError):
-        costs.compiled_costs(costs.network_program('lenet5', batch_size=8))
+        costs.compiled_costs(costs.counted_network('lenet5', batch_size=8))
     with contextlib.suppress(_EnoughError):
         peak.large_product('float32')
     assert [precisions(text) for text in lowered] == [{'HIGHEST'}] * 2

@@ -1,4 +1,4 @@
-"""Programs to be counted, from shapes: of a network alone, and of a recipe's stages."""
+"""What is to be counted, from shapes: a network alone, and the stages of a recipe."""
 
 import dataclasses
 import functools
@@ -30,7 +30,7 @@ Shapes = Any
 
 
 @dataclasses.dataclass(frozen=True)
-class Program:
+class Counted:
     """A network's forward pass over one example and a train step over a batch, as functions and shapes.
 
     Attributes:
@@ -83,13 +83,13 @@ class Program:
             return count(self.step, self.state, self.batch)
 
 
-def network_program(
+def counted_network(
     name: str,
     image_size: int | None = None,
     num_classes: int = 1000,
     options: Mapping[str, Any] = MappingProxyType({}),
     batch_size: int = 1,
-) -> Program:
+) -> Counted:
     """A network of images and a step without an optimizer: forward and backward of the network and its loss.
 
     Args:
@@ -124,17 +124,17 @@ def network_program(
     batch['image'] = jax.ShapeDtypeStruct(batch['image'].shape, jnp.float32)  # normalised already
     one = Forward(forward_pass(model), (jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32),))
     sizes = {'image_size': size}
-    return Program('images', model, variables, one, evaluation, step, state, batch, batch_size, sizes)
+    return Counted('images', model, variables, one, evaluation, step, state, batch, batch_size, sizes)
 
 
-def recipe_program(config: ConfigDict, known: Mapping[str, Any] = MappingProxyType({})) -> Program:
-    """The very train step of a recipe's first stage; see `stage_programs`."""
-    return stage_programs(config, known=known)[0]
+def counted_recipe(config: ConfigDict, known: Mapping[str, Any] = MappingProxyType({})) -> Counted:
+    """The very train step of a recipe's first stage; see `counted_stages`."""
+    return counted_stages(config, known=known)[0]
 
 
-def stage_programs(
+def counted_stages(
     config: ConfigDict, data_dir: str | os.PathLike | None = None, known: Mapping[str, Any] = MappingProxyType({})
-) -> Sequence[Program]:
+) -> Sequence[Counted]:
     """The very train steps of a recipe's stages: their precision, network, augmentation and optimizer.
 
     Args:
@@ -147,13 +147,13 @@ def stage_programs(
     """
     task = outlined(config, data_dir, known)
     variables, evaluation = task.outline()
-    return [_stage_program(task, *stage, variables, evaluation) for stage in stages_of(task.config)]
+    return [_counted_stage(task, *stage, variables, evaluation) for stage in stages_of(task.config)]
 
 
-def _stage_program(task: Task, from_epoch: float, config: ConfigDict, variables: Shapes, evaluation: Any) -> Program:
+def _counted_stage(task: Task, from_epoch: float, config: ConfigDict, variables: Shapes, evaluation: Any) -> Counted:
     optimizer, averaging = optimizer_of(config), averaging_of(config, 1)
     stage = {'from_epoch': from_epoch, 'batch_size': config.batch_size} if config.stages else {}
-    return Program(
+    return Counted(
         task.config.task, task.network, variables, task.forward(config), None if stage else evaluation,
         make_train_step(task.loss(config), optimizer, averaging), state_shapes(variables, optimizer, averaging),
         {name: jax.ShapeDtypeStruct(*each) for name, each in task.batch_shapes(config).items()},
