@@ -44,10 +44,10 @@ def make_step(
     """Our train step, and the state before the first."""
     import jax
 
-    from efficiency.layers.initializers import initialise
     from efficiency.tasks.images.data.augment import augmentation
     from efficiency.tasks.images.loss import loss_of
     from efficiency.tasks.images.networks import create_model
+    from efficiency.tasks.images.networks.variables import initialise
     from efficiency.training.optimizer import make_optimizer
     from efficiency.training.schedules import make_schedule
     from efficiency.training.step import init_state, make_train_step

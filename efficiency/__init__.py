@@ -20,8 +20,12 @@ class LoadedRun(NamedTuple):
     record: records.Record
 
 
-def load_run(workdir: str | os.PathLike) -> LoadedRun:
+def load_run(workdir: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> LoadedRun:
     """The model, parameters and record that a run has left in its workdir.
+
+    Args:
+        workdir: the run's folder.
+        data_dir: where the data are of a task of your own that asks them for its shapes.
 
     Raises:
         FileNotFoundError: if there is no run record, or no whole checkpoint.
@@ -29,4 +33,4 @@ def load_run(workdir: str | os.PathLike) -> LoadedRun:
     """
     from efficiency.training.restore import load_run
 
-    return LoadedRun(*load_run(workdir))
+    return LoadedRun(*load_run(workdir, data_dir))

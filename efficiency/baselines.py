@@ -114,7 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser('efficiency.baselines', __doc__)
     parser.add_argument('--runs', required=True, help='folder of run records')
     folder = pathlib.Path(parser.parse_args(argv).runs).expanduser()
-    row = baseline_row(complete_runs(folder), str(folder))
+    runs = complete_runs(folder)
+    row = baseline_row(runs, str(folder))
     others = [other for other in baselines() if _of(other) != _of(row)]
     text = io.StringIO()
     writer = csv.DictWriter(text, BASELINE_COLUMNS, lineterminator='\n')
@@ -124,8 +125,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_atomically(BASELINES_FILE, text.getvalue().encode())
     except OSError as error:
         raise UserError(f'cannot write {BASELINES_FILE}: {error.strerror}') from error
+    goal = of_record(runs[0])[row['metric']].goal(float(row['value']))
     print(
-        f'{row["dataset"]}: AlexNet-level is {row["metric"]} >= {row["value"]}; {row["seeds_reached"]} of '
+        f'{row["dataset"]}: AlexNet-level is {goal}; {row["seeds_reached"]} of '
         f'{row["seeds"]} seeds reached it, the median after {int(row["examples"]):,} examples and '
         f'{int(row["train_macs"]):.4g} train macs'
     )

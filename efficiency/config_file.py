@@ -15,8 +15,6 @@ from efficiency.errors import UserError, shown
 
 # The flag is the command's that asks for it, among whose options --help lists it.
 flags.disclaim_key_flags()
-# What ml_collections names the module of the file that --config names.
-CONFIG_FILE = 'config_config'
 # What absl and ml_collections make of a command line that they do not understand.
 _PARSER_ERRORS = (flags.Error, AttributeError, ImportError, KeyError, OSError, TypeError, ValueError)
 

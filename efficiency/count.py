@@ -103,7 +103,8 @@ def _row(
     from efficiency.tasks.images.networks import list_models, model_entry
 
     row = dict.fromkeys(COLUMNS) | {'model': name}
-    entry = model_entry(name) if name in list_models() else None  # a task of one's own has networks of its own
+    # A config's, whose task may be another, is made already.
+    entry = model_entry(name) if name in list_models() else None
     if entry:
         row |= {'task': 'images', 'published': entry.published.isoformat()}
     try:
@@ -113,6 +114,8 @@ def _row(
             raise
         size = entry.image_size if image_size is None else image_size
         return row | {'image_size': size, 'reason': str(error)}
+    if made.task != 'images':
+        row['published'] = None
     row |= {'task': made.task, **made.stage, **made.sizes} | costs(made)
     for add in more:
         row |= add(made)
@@ -191,10 +194,15 @@ def _to_be_counted(arguments: argparse.Namespace, overrides: list[str]) -> list[
 
     if arguments.config is not None:
         from efficiency.config_file import read_config
+        from efficiency.tasks import task_entry
+        from efficiency.training.recipe import outlined
+        from efficiency.training.settings import check_config
 
         config = read_config(arguments.config, overrides)
         known = {} if arguments.num_classes is None else {'num_classes': arguments.num_classes}
-        stages = counted_stages(config, arguments.data_dir, known)
+        if known and not task_entry(task := check_config(config).task).outline:
+            raise UserError(f'--num_classes is of images, and the task {task} looks at its data for its shapes')
+        stages = counted_stages(outlined(config, arguments.data_dir, known))
         return [(config.model.name, lambda stage=stage: stage) for stage in stages]
     settings = arguments.image_size, arguments.num_classes or 1000, {}, arguments.batch_size or _devices(arguments)
     return [(name, lambda name=name: counted_network(name, *settings)) for name in _names(arguments)]

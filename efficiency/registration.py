@@ -1,4 +1,4 @@
-"""Names that a user's own files give to what they define: networks, data sets, optimizers, schedules."""
+"""Names that a user's own files give to what they define: networks, data sets, tasks, optimizers, schedules."""
 
 import functools
 import inspect
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 Made = TypeVar('Made')
+# What ml_collections names the module of the file that --config names.
+CONFIG_FILE = 'config_config'
 
 _places: dict[tuple[str, str], Any] = {}
 

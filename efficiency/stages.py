@@ -47,7 +47,9 @@ def check_stages(config: ConfigDict, keys: Iterable[str]) -> None:
                 f'stage before, and before the end at {config.num_epochs:g}'
             )
         before = from_epoch
-        for key in changes:
+        for key, value in changes.items():
+            if value is None:
+                raise UserError(f'config.stages leaves {shown(key)} empty from epoch {from_epoch:g} on; give a value')
             if key not in keys:
                 raise UserError(
                     f'config.stages changes {shown(key)} at epoch {from_epoch:g}; what a stage of {config.task} may '

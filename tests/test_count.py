@@ -16,9 +16,9 @@ from efficiency import count
 from efficiency.costs import Counted, costs, counted_network, counted_recipe, layer_costs
 from efficiency.flops import count as count_program
 from efficiency.layers import ops
-from efficiency.layers.initializers import shapes_and_forward
 from efficiency.tables import render
 from efficiency.tasks.images.networks import list_models
+from efficiency.tasks.images.networks.variables import shapes_and_forward
 from efficiency.tasks.images.task import forward_pass
 from efficiency.tasks.task import Forward
 from efficiency.training.programs import without_optimizer

@@ -78,18 +78,23 @@ def _programs(record: records.Record) -> Iterator[str]:
         if program['train_real_macs_per_step'] > program['train_dense_macs_per_step']:
             yield f'programs[{i}] has more real macs a step than dense ones'
     devices, hosts = (record['devices'][key] for key in ('count', 'hosts'))
-    last = record['programs'][-1]
-    if not 1 <= hosts <= devices or devices % hosts or last['batch_size'] % devices:
-        yield f'a batch of {last["batch_size"]} does not divide over {devices} devices of {hosts} hosts'
-    if len(_timetable(record).spans) > 1:  # of which each has macs of its own, and the mean is over those to come, too
-        return
-    each = (last['train_dense_macs_per_step'] - last['optimizer_dense_macs_per_step']) / last['batch_size']
-    if not _same(macs['train_dense'], each):
-        yield f'macs_per_example.train_dense is {macs["train_dense"]}, and its program takes {each:.12g} an example'
-    forward = macs['forward_dense']
-    for i, program in enumerate(record['programs']):
-        if not _same(program.get(_FORWARD, forward), forward):
-            yield f'programs[{i}].{_FORWARD} is {program[_FORWARD]}, not the {forward} of macs_per_example'
+    last = {program.get('stage', 0): program for program in record['programs']}
+    for batch in {program['batch_size'] for program in last.values()}:
+        if not 1 <= hosts <= devices or devices % hosts or batch % devices:
+            yield f'a batch of {batch} does not divide over {devices} devices of {hosts} hosts'
+    # What a stage used last is what its macs are told of, for all of its steps.
+    taken = [
+        (sum(each['steps'] for each in record['programs'] if each.get('stage', 0) == stage), program)
+        for stage, program in last.items()
+    ]
+    examples = _sum(taken, 'batch_size')
+    train = _sum(taken, 'train_dense_macs_per_step') - _sum(taken, 'optimizer_dense_macs_per_step')
+    if examples and not _same(macs['train_dense'], train / examples):
+        yield f'macs_per_example.train_dense is {macs["train_dense"]}, and its programs take {train / examples:.12g}'
+    forward = sum(n * each['batch_size'] * each.get(_FORWARD, macs['forward_dense']) for n, each in taken)
+    if examples and not _same(macs['forward_dense'], forward / examples):
+        each = forward / examples
+        yield f'macs_per_example.forward_dense is {macs["forward_dense"]}, and its programs take {each:.12g}'
 
 
 def _timetable(record: records.Record) -> Timetable:
@@ -172,11 +177,9 @@ def _accuracies(record: records.Record) -> Iterator[str]:
 def _evaluations(record: records.Record) -> Iterator[str]:
     found, examples = record['evaluation'], len(record['curve']) * record['dataset']['num_eval']
     forward = record['macs_per_example']['forward_dense']
-    if len(_timetable(record).spans) > 1:  # of which the mean is none of the evaluated size
-        forward = found['dense_macs'] / examples
     if found['examples'] != examples:
         yield f'evaluation.examples is {found["examples"]}, and evaluations x examples are {examples}'
-    elif not _same(found['dense_macs'], examples * forward):
+    elif len(_timetable(record).spans) == 1 and not _same(found['dense_macs'], examples * forward):
         yield f'evaluation.dense_macs is {found["dense_macs"]}, not {examples} examples x {forward} macs'
 
 

@@ -41,7 +41,7 @@ def contents(
     if runs_folder is not None:
         all_runs, left_out = read_runs(runs_folder, progress)
         runs = [run for run in all_runs if not run.is_tuning]
-        dates = {network.model: network.published for network in networks.values()}
+        dates = {('images', network.model): network.published for network in networks.values()}
         targets, others = _targets(runs, questions)
         for target in targets:
             progress(f'runs for {target}')

@@ -35,15 +35,17 @@ def slug(target: Target) -> str:
 
 
 def measured_section(
-    target: Target, runs: Sequence[MeasuredRun], dates: Mapping[str, datetime.date], link: Link
+    target: Target, runs: Sequence[MeasuredRun], published: Mapping[tuple[str, str], datetime.date], link: Link
 ) -> Section:
     """Tables and figures of all systems that were trained on a target's data and evaluated by its metric.
 
     Args:
         runs: of any data sets; those of the target's data and metric count, of which there is one or more.
-        dates: of publication, by network; a network without one is in the tables, and in no trend.
+        published: when, by task and network; a network without a date is in the tables, and in no trend.
     """
-    mine = systems([run for run in runs if run.can_be_asked(target)])
+    asked = [run for run in runs if run.can_be_asked(target)]
+    mine = systems(asked)
+    dates = {run.model: published[run.task, run.model] for run in asked if (run.task, run.model) in published}
     crossings = {system: system.crossings(target) for system in mine}
     medians = {system: summary_over_seeds(seeds_of(each)) for system, each in crossings.items()}
     order = sorted(crossings, key=lambda system: (medians[system].median, medians[system].is_bound, system.name))

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -239,7 +240,7 @@ def _split(sides: tuple[Side, Side], crossings: Sequence[_Crossings]) -> Split:
         else:
             examples.append(seeds_of(found, 'examples'))
             macs.append(seeds_of(found, 'paper_macs'))
-            each.append(3 * side.runs[0].forward_dense_macs)
+            each.append(statistics.median(at.paper_macs / at.examples for _, at in found if at.examples < math.inf))
     return Split(factor_with_interval(*examples), exact_factor(*each), factor_with_interval(*macs))
 
 

@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 
 from efficiency import records
 from efficiency.errors import UserError, shown
-from efficiency.stages import Timetable
 from efficiency.tasks.images.data import datasets, sources
 from efficiency.tasks.images.data.augment import ON_HOST
 from efficiency.tasks.images.data.parts import split_of
@@ -64,11 +63,13 @@ def miscounts(record: records.Record, config: ConfigDict, progress: Callable[[st
         )
         return
     # jax takes seconds, which a record that is refused for another reason need not wait for.
-    from efficiency.costs import counted_stages
+    from efficiency.costs import counted_evaluation, counted_stages
     from efficiency.training.programs import macs_per_example
+    from efficiency.training.recipe import outlined
 
     try:
-        stages = counted_stages(config, known={'num_classes': record['dataset']['num_classes']})
+        task = outlined(config, known={'num_classes': record['dataset']['num_classes']})
+        stages = counted_stages(task)
         counted = []
         for stage in stages:
             progress(f'counting {name} at {stage.sizes["image_size"]} pixels, {stage.batch_size} examples a step')
@@ -80,13 +81,17 @@ def miscounts(record: records.Record, config: ConfigDict, progress: Callable[[st
         for key, value in counted[program.get('stage', 0)].items():
             if key in program and program[key] != value:
                 yield f'programs[{i}].{key} is {shown(program[key])}, and {name} under this config takes {shown(value)}'
-    spans = Timetable(config, record['dataset']['num_train']).spans
     costs = [
-        (each.steps, stage.batch_size, stage.forward, stage.train) for each, stage in zip(spans, stages, strict=True)
+        (program['steps'], stage.batch_size, stage.forward, stage.train)
+        for program in record['programs']
+        for stage in [stages[program.get('stage', 0)]]
     ]
     for key, value in macs_per_example(costs).items():
         if record['macs_per_example'][key] != value:
             yield f'macs_per_example.{key} is {record["macs_per_example"][key]}, and {name} takes {value}'
+    found, each = record['evaluation'], counted_evaluation(task).dense_macs
+    if found['dense_macs'] != found['examples'] * each:
+        yield f'evaluation.dense_macs is {found["dense_macs"]}, not {found["examples"]} examples x {each} macs'
 
 
 def _counted(stage: 'Counted') -> dict[str, Any]:

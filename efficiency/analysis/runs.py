@@ -49,19 +49,20 @@ class MeasuredRun:
 
     Attributes:
         path: of the record, as it was found.
+        task: the domain.
         recipe: its config without seed, target and what cannot change a step, as a hash.
         curve: by name, one array over the evaluations: `epochs`, `examples`, `paper_macs`, `train_macs`,
             `train_seconds`, `loss`, and each of the metrics.
         metrics: what it was evaluated by, by name.
         also: targets of shorter runs of the same recipe and seed, which it stands for, too.
         forward_dense_macs: of the network, one example.
-        train_dense_macs: of the train step, one example.
         matmul_peak_macs_per_second: of the machine that it ran on, None where it was not measured.
         spent_macs: dense, of all its train steps, and of all its evaluations.
         study, system, role: what it was there for, see `efficiency.records.ROLES`; None where no study kept it.
     """
 
     path: str
+    task: str
     model: str
     seed: int
     target: Target
@@ -71,8 +72,6 @@ class MeasuredRun:
     curve: Mapping[str, np.ndarray]
     metrics: Mapping[str, Metric]
     forward_dense_macs: float
-    train_dense_macs: float
-    image_size: int | None
     precision: str
     device: str
     matmul_peak_macs_per_second: float | None
@@ -192,6 +191,7 @@ def as_run(record: records.Record, path: str) -> MeasuredRun:
     metrics, target = of_record(record), record['target']
     return MeasuredRun(
         path=path,
+        task=records.task_of(record),
         model=record['model'],
         seed=record['seed'],
         target=Target(dataset['name'], dataset['fingerprint'], metrics[target['metric']], target['value']),
@@ -201,8 +201,6 @@ def as_run(record: records.Record, path: str) -> MeasuredRun:
         curve={key: np.array([point[key] for point in curve], float) for key in (*AMOUNTS, 'loss', *metrics)},
         metrics=metrics,
         forward_dense_macs=record['macs_per_example']['forward_dense'],
-        train_dense_macs=record['macs_per_example']['train_dense'],
-        image_size=record['programs'][-1].get('image_size') if record['programs'] else None,
         precision=record['precision'],
         device=f'{record["devices"]["count"]} x {record["devices"]["kind"]}',
         matmul_peak_macs_per_second=record['throughput'].get('matmul_peak_macs_per_second'),

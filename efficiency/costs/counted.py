@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -15,11 +14,11 @@ from ml_collections import ConfigDict
 from efficiency.data.batches import shapes_of_batch
 from efficiency.flops import Count, count, count_jaxpr
 from efficiency.layers import ops
-from efficiency.layers.initializers import shapes_and_forward
 from efficiency.stages import stages_of
 from efficiency.tasks.images.data.splits import shapes_of_images
 from efficiency.tasks.images.loss import loss_and_stats
 from efficiency.tasks.images.networks import create_model
+from efficiency.tasks.images.networks.variables import shapes_and_forward
 from efficiency.tasks.images.task import forward_pass
 from efficiency.tasks.task import Forward, Task
 from efficiency.training.plan import averaging_of, optimizer_of
@@ -129,25 +128,23 @@ def counted_network(
 
 def counted_recipe(config: ConfigDict, known: Mapping[str, Any] = MappingProxyType({})) -> Counted:
     """The very train step of a recipe's first stage; see `counted_stages`."""
-    return counted_stages(config, known=known)[0]
+    return counted_stages(outlined(config, known=known))[0]
 
 
-def counted_stages(
-    config: ConfigDict, data_dir: str | os.PathLike | None = None, known: Mapping[str, Any] = MappingProxyType({})
-) -> Sequence[Counted]:
+def counted_stages(task: Task) -> Sequence[Counted]:
     """The very train steps of a recipe's stages: their precision, network, augmentation and optimizer.
 
     Args:
-        config: see `configs/common.py`.
-        data_dir: where its data are, which must be there where `known` does not tell enough of them.
-        known: what a record says of the data, or a part of that, as {'num_classes': 10}.
-
-    Raises:
-        UserError: for a mistake in the config, or data that are not there.
+        task: of the recipe, `efficiency.training.recipe.outlined` at least.
     """
-    task = outlined(config, data_dir, known)
     variables, evaluation = task.outline()
     return [_counted_stage(task, *stage, variables, evaluation) for stage in stages_of(task.config)]
+
+
+def counted_evaluation(task: Task) -> Count:
+    """The forward pass over one example as evaluated, which is under the config's own keys in every stage."""
+    variables, evaluation = task.outline()
+    return _counted_stage(task, 0.0, task.config, variables, evaluation).forward
 
 
 def _counted_stage(task: Task, from_epoch: float, config: ConfigDict, variables: Shapes, evaluation: Any) -> Counted:

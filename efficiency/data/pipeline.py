@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from efficiency import console
-from efficiency.config_file import CONFIG_FILE
 from efficiency.data.batches import Batch, EvalBatches, RunBatches
 from efficiency.errors import DataError
+from efficiency.registration import CONFIG_FILE
 
 # Why a worker ends that did not end by itself, by the exit code.
 _ENDINGS = {

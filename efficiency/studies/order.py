@@ -76,7 +76,7 @@ def _count(settled: Mapping[str, Any], data_dir: str | None) -> float:
 
     try:
         recipe = opened(ConfigDict({**settled, 'seed': 0}), data_dir)
-        counted = counted_stages(recipe.config, known=recipe.task.description)
+        counted = counted_stages(recipe.task)
         stages = zip(counted, recipe.plan.stages, strict=True)
         return sum(each.train.dense_macs * stage.steps for each, stage in stages)
     except UserError:

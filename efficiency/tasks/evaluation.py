@@ -59,7 +59,7 @@ class ScoresEvaluator:
         # What comes out is whole on every host.
         self._totals = jax.jit(_totals_of(scores), out_shardings=devices.replicated)
         self._compiled: Any = None
-        self._macs_per_example = 0
+        self._macs = 0
 
     def compile(self, variables: Any) -> None:
         size = self._batches.batch_size
@@ -68,7 +68,9 @@ class ScoresEvaluator:
         with tracing():
             traced = self._totals.trace(variables, batch)
         self._check(traced.out_info)
-        self._macs_per_example = count_jaxpr(traced.jaxpr).dense_macs // size
+        self._macs = count_jaxpr(traced.jaxpr).dense_macs
+        if not self._macs:
+            raise UserError('the scores multiply no matrices and convolve nothing: there is nothing to count')
         self._compiled = traced.lower().compile()
 
     def _check(self, totals: dict[str, Any]) -> None:
@@ -91,7 +93,7 @@ class ScoresEvaluator:
             raise AssertionError(f'evaluated {examples} examples of a split of {len(self._batches.split)}')
         # In float64, so that a share of exactly the target is not a rounding below it.
         metrics = {name: float(total) / examples for name, total in counts.items()}
-        return Evaluated(metrics, examples, examples * self._macs_per_example)
+        return Evaluated(metrics, examples, examples * self._macs // self._batches.batch_size)
 
 
 def _totals_of(scores: Scores) -> Callable[[Any, dict[str, jax.Array]], dict[str, jax.Array]]:

@@ -159,10 +159,12 @@ class DataTask(Task):
 
     Attributes:
         train, eval: the splits; `Arrays` for data in memory.
+        version: of the data, for the record.
     """
 
     train: Split
     eval: Split
+    version: str = '1'
 
     @abc.abstractmethod
     def scores(self, variables: dict[str, Tree], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
@@ -179,7 +181,7 @@ class DataTask(Task):
     def description(self) -> dict[str, Any]:
         return {
             'name': self.config.dataset,
-            'version': '1',
+            'version': self.version,
             'fingerprint': self._fingerprint,
             'num_train': len(self.train),
             'num_eval': len(self.eval),

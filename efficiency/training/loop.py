@@ -20,6 +20,7 @@ from efficiency.training.checkpoint import Checkpoints, from_bytes, to_bytes
 from efficiency.training.clock import Clock
 from efficiency.training.identity import check_identity
 from efficiency.training.memory import give_back_free_memory
+from efficiency.training.parameter_groups import parameters_by_group
 from efficiency.training.peak import matmul_peak
 from efficiency.training.programs import compile_train_step, multiplying
 from efficiency.training.recipe import Recipe, opened
@@ -60,7 +61,7 @@ def train(
         None there.
 
     Raises:
-        UserError: for a mistake in the config or the workdir; nothing has been made then.
+        UserError: for a mistake in the config, the workdir or a task of your own; nothing has been trained then.
         RunError: if a loss was not finite, an example cannot be read, or there is no room to write; the record says
             'failed' where that can be written. `hosts.HostLost`, if another host ended.
         Stopped: on SIGTERM or SIGINT, after saving.
@@ -81,6 +82,9 @@ def train(
             return earlier
         _log.info('config:\n%s', config)
         _log.info('parameters:\n%s', parameter_overview.get_parameter_overview(recipe.start.params))
+        if config.optimizer.get('groups'):
+            for group, paths in parameters_by_group(config.optimizer.to_dict(), recipe.start.params).items():
+                _log.info('optimizer, %s: %s', group, ', '.join(paths) or 'no parameters')
         checkpoints = Checkpoints(workdir) if hosts.leads() else None
         with clock.phase('compile'):
             traced = recipe.trace()
@@ -98,15 +102,15 @@ def train(
         first = steps_of(restored[1]) if restored else 0
         with contextlib.closing(TrainStream(batches, first, plan.total_steps, data_workers)) as stream:
             with clock.phase('compile'):
+                evaluate = task.evaluator(devices)
+                with multiplying(config.precision):
+                    evaluate.compile(recipe.state_in(plan.stages[0]).variables)
                 compiled = [compile_train_step(*each, cache_dir() / 'checked') for each in traced]
                 if any(cost.step.dense_macs == 0 for _, cost in compiled):
                     raise UserError(
                         f'the train step of {config.model.name} multiplies no matrices and convolves nothing, so that '
                         'there is no compute to count'
                     )
-                evaluate = task.evaluator(devices)
-                with multiplying(config.precision):
-                    evaluate.compile(recipe.state_in(plan.stages[0]).variables)
             state = devices.put_state(restored[0] if restored else recipe.start)
             recipe.let_go()
             give_back_free_memory()

@@ -11,8 +11,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable
 
-from efficiency.config_file import CONFIG_FILE
-from efficiency.registration import place_of
+from efficiency.registration import CONFIG_FILE, place_of
 
 # How the names of this package's modules begin, and those that networks are made of.
 PACKAGE = 'efficiency.'

@@ -54,10 +54,10 @@ def per_example(total: int, examples: int) -> int | float:
 
 
 def macs_per_example(stages: Iterable[tuple[int, int, Count, Count]]) -> dict[str, int | float]:
-    """What an example takes in a run, the optimizer's apart; where stages differ, the mean over their examples.
+    """What an example took in a run, the optimizer's apart; where stages differ, the mean over examples.
 
     Args:
-        stages: of each its steps, its batch size, the counts of its forward pass over one example and of its step.
+        stages: of each the steps taken, its batch size, the count of its forward pass over one example, of its step.
 
     Returns:
         'forward_dense', 'forward_real', 'train_dense', 'train_real'.

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
+from efficiency.errors import UserError, shown
 from efficiency.stages import stages_of
 from efficiency.tasks import open_task, outline_task, task_entry
 from efficiency.tasks.task import Task
@@ -18,7 +19,7 @@ from efficiency.training.mesh import DataParallel
 from efficiency.training.plan import Plan, Stage, averaging_of, optimizer_of
 from efficiency.training.programs import trace_forward, trace_train_step
 from efficiency.training.settings import check_config
-from efficiency.training.step import TrainState, init_state, make_train_step, state_shapes
+from efficiency.training.step import NAMES, TrainState, init_state, make_train_step, state_shapes
 
 
 class Traced(NamedTuple):
@@ -45,8 +46,9 @@ class Recipe:
     def drawn(self) -> TrainState:
         """The state of the values that the seed draws, on the host."""
         init_key, step_key = jax.random.split(jax.random.key(self.config.seed))
-        first = self.plan.stages[0]
-        return init_state(self.task.init(init_key), first.optimizer, step_key, first.averaging)
+        variables, first = self.task.init(init_key), self.plan.stages[0]
+        _check_names(variables, self.config.task)
+        return init_state(variables, first.optimizer, step_key, first.averaging)
 
     @functools.cached_property
     def start(self) -> TrainState:
@@ -84,11 +86,23 @@ class Recipe:
     def _traced(self, stage: Stage) -> Traced:
         state, precision = self.state_in(stage), self.config.precision
         batch = self.devices.shapes(self.task.batch_shapes(stage.config))
-        step = make_train_step(self.task.loss(stage.config), stage.optimizer, stage.averaging)
-        return Traced(
-            trace_train_step(step, state, batch, precision),
-            trace_forward(self.task.forward(stage.config), state.variables, precision),
-        )
+        loss = self.task.loss(stage.config)
+        try:
+            step = trace_train_step(make_train_step(loss, stage.optimizer, stage.averaging), state, batch, precision)
+        except (TypeError, ValueError):  # of which jax says much where the loss gives other variables than it got
+            self._check_kept(state, jax.eval_shape(loss, state.params, state.extra, batch, jax.random.key(0))[1])
+            raise
+        self._check_kept(state, step.out_info[0].extra)
+        return Traced(step, trace_forward(self.task.forward(stage.config), state.variables, precision))
+
+    def _check_kept(self, state: TrainState, extra: Any) -> None:
+        """Checks that the variables which a loss gives beside its value are of the form of those that it takes."""
+        took, gave = (jax.tree.map(lambda leaf: f'{leaf.dtype} {leaf.shape}', each) for each in (state.extra, extra))
+        if took != gave:
+            raise UserError(
+                f'the loss of the task {self.config.task} takes the variables {shown(took)} beside params and gives '
+                f'{shown(gave)}; it must give the same names, types and shapes'
+            )
 
 
 def opened(config: ConfigDict, data_dir: str | os.PathLike | None, trains: bool = True) -> Recipe:
@@ -110,6 +124,8 @@ def opened(config: ConfigDict, data_dir: str | os.PathLike | None, trains: bool 
         devices.check(stage.batch_size)
     task = open_task(config, data_dir)
     if trains:
+        if config.target.value is None:
+            raise UserError(f'which target on {config.dataset}? It has no preset, so pass --config.target.value')
         task.check_target()
     for _, stage in stages_of(task.config) if config.stages else ():
         task.check_stage(stage)
@@ -125,6 +141,16 @@ def outlined(
         UserError: for a mistake in the config, or if its data are not there.
     """
     return outline_task(_checked(config), data_dir, known)
+
+
+def _check_names(variables: Any, task: str) -> None:
+    """Checks the variables that a task makes to begin with."""
+    if not isinstance(variables, Mapping) or 'params' not in variables:
+        found = sorted(variables) if isinstance(variables, Mapping) else type(variables).__name__
+        raise UserError(f'the task {task} makes the variables {shown(found)}; they must be a dict that has params')
+    for name in NAMES:
+        if name != 'params' and name in variables:
+            raise UserError(f'the task {task} makes variables called {name}, as training calls its own; rename them')
 
 
 def _checked(config: ConfigDict) -> ConfigDict:

@@ -18,7 +18,9 @@ from efficiency.training.settings import check_config
 from efficiency.training.step import NAMES
 
 
-def load_run(workdir: str | os.PathLike) -> tuple[nn.Module, dict, records.Record]:
+def load_run(
+    workdir: str | os.PathLike, data_dir: str | os.PathLike | None = None
+) -> tuple[nn.Module, dict, records.Record]:
     """See `efficiency.load_run`."""
     workdir = pathlib.Path(workdir)
     record = records.read(workdir)
@@ -32,7 +34,7 @@ def load_run(workdir: str | os.PathLike) -> tuple[nn.Module, dict, records.Recor
         checkpoints.close()
     try:
         # Its optimizer and schedule, which may be of one's own, need not be there.
-        task = outline_task(check_config(ConfigDict(record['config'])), known=record['dataset'])
+        task = outline_task(check_config(ConfigDict(record['config'])), data_dir, record['dataset'])
     except (AttributeError, KeyError, TypeError, ValueError, UserError) as error:
         raise records.RecordError(f'the config in {workdir} makes no network: {error}') from error
     variables = {name: found for name, found in state.items() if name == 'params' or name not in NAMES}

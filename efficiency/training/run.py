@@ -1,5 +1,6 @@
 """One run's ledger: what it has done so far, and the record that says so."""
 
+import collections
 import dataclasses
 import logging
 from collections.abc import Sequence
@@ -57,10 +58,6 @@ class Run:
         self.config, self.task, self.plan = self.recipe.config, self.recipe.task, self.recipe.plan
         self.metrics = task_entry(self.config.task).metrics
         self._planned = [self._program(stage) for stage in self.plan.stages]
-        self._macs_per_example = macs_per_example(
-            (stage.steps, stage.config.batch_size, cost.forward, cost.step)
-            for stage, cost in zip(self.plan.stages, self.costs, strict=True)
-        )
         self.programs.append(dict(self._planned[0]))
         self._find_crossing()
         self.saved_place = self.place
@@ -142,6 +139,16 @@ class Run:
         each = [program[key] for program in self.programs]
         return None if None in each else sum(p['steps'] * p[key] for p in self.programs)
 
+    def _macs_per_example(self) -> dict[str, int | float]:
+        """Over the steps that were taken; of the first stage, before there are any."""
+        taken = collections.Counter({0: 0 if self.steps else 1})
+        for program in self.programs:
+            taken[program['stage']] += program['steps']
+        return macs_per_example(
+            (steps, self.plan.stages[number].config.batch_size, self.costs[number].forward, self.costs[number].step)
+            for number, steps in taken.items()
+        )
+
     @property
     def place(self) -> tuple[int, int, str | None]:
         """How far the run is, on which images: what a checkpoint would have that is new, if this is."""
@@ -169,7 +176,8 @@ class Run:
         older = {key: self._planned[0][key] for key in ('stage', 'from_epoch', _FORWARD)}
         *before, last = ({**older, **program} for program in progress['programs'])
         planned = self._planned[self.plan.stage_of_state(steps_of(progress)).number]
-        if {**last, 'steps': 0} == planned:
+        # What a key was called before says nothing of whether it is another.
+        if all(planned[key] == value for key, value in last.items() if key in planned and key != 'steps'):
             self.programs = [*before, last]
         else:
             self.programs = [*before, last, dict(planned)]
@@ -192,8 +200,7 @@ class Run:
     def record(self, status: str, failure: str | None = None) -> records.Record:
         """The run record as of now."""
         config, seconds = self.config, self.clock.seconds
-        now = self.plan.stage_at(self.steps)
-        cost = self.costs[now.number]
+        cost = self.costs[self.plan.stage_of_state(self.steps).number]
         compiled, dense = cost.compiled_flops, cost.step.dense_macs
         rate = 1 / seconds['train'] if seconds['train'] else 0.0
         macs_per_second = rate * self._sum('train_dense_macs_per_step')
@@ -211,7 +218,7 @@ class Run:
             'interpolated_crossing': self._interpolated_crossing,
             'final': self.curve[-1] if self.curve else None,
             'curve': self.curve,
-            'macs_per_example': self._macs_per_example,
+            'macs_per_example': self._macs_per_example(),
             'programs': self.programs,
             'xla': {
                 'lowered_flops_per_step': cost.lowered_flops,

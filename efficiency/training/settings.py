@@ -158,6 +158,7 @@ def check_config(config: ConfigDict) -> ConfigDict:
     entry.check(config)
     for from_epoch, stage in stages_of(config) if config.stages else ():
         try:
+            _check_keys(stage, rules)
             _check_values(stage, rules)
             entry.check(stage)
         except UserError as error:

@@ -10,10 +10,10 @@ import pytest
 from flax import linen as nn
 
 from efficiency.layers import ops
-from efficiency.layers.initializers import initialise
 from efficiency.layers.modules import BatchNorm, Conv, NormInGroups
 from efficiency.tasks.images.loss import loss_and_stats
 from efficiency.tasks.images.networks import create_model
+from efficiency.tasks.images.networks.variables import initialise
 
 EPSILON = 1e-5
 

@@ -79,8 +79,59 @@ def test_what_multiplies_no_matrices_has_no_compute_to_count(register, tmp_path)
             return x * variables['params']['a'][0, 0]
 
     register(Elementwise)
-    with pytest.raises(UserError, match='the train step of line multiplies no matrices'):
+
+    class ScoredByProducts(Elementwise):
+        def scores(self, variables, batch):
+            return Line.scores(Line(self.config, None), variables, batch)
+
+    for cls, what in ((Elementwise, 'the scores multiply'), (ScoredByProducts, 'the train step of line multiplies')):
+        register(cls)
+        with pytest.raises(UserError, match=f'{what} no matrices'):
+            train(config_of(), tmp_path / cls.__name__)
+        tasks._entries.pop('line')
+
+
+@pytest.mark.parametrize(
+    ('variables', 'words'),
+    [
+        ({'weights': np.zeros((1, 1), np.float32)}, r"makes the variables \['weights'\]; .* has params"),
+        ({'params': {'a': np.zeros((1, 1), np.float32)}, 'step': {}}, 'makes variables called step'),
+        ([1.0], "makes the variables 'list'"),
+    ],
+)
+def test_variables_that_could_not_be_kept_are_told_before_a_run_begins(variables, words, register, tmp_path):
+    class Odd(Line):
+        def init(self, key):
+            return variables
+
+    register(Odd)
+    with pytest.raises(UserError, match=words):
+        train(config_of(), tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize(
+    'extra', [{}, {'seen': {'count': np.zeros(2, np.float32)}}, {'seen': {'count': np.zeros((), np.int32)}}, None]
+)
+def test_a_loss_gives_the_variables_that_it_took(extra, register, tmp_path):
+    class Other(Line):
+        def init(self, key):
+            return {**super().init(key), 'seen': {'count': np.zeros((), np.float32)}}
+
+        def loss(self, config):
+            return lambda params, _, batch, key: (jnp.sum(params['a'] @ params['a']), extra)
+
+    register(Other)
+    with pytest.raises(
+        UserError, match=r"takes the variables \{'seen': \{'count': 'float32 \(\)'\}\} .* must give the same"
+    ):
         train(config_of(), tmp_path)
+
+
+def test_a_run_needs_a_level_whatever_its_task(register, tmp_path):
+    register(Line)
+    with pytest.raises(UserError, match='which target on numbers'):
+        train(config_of(target={'metric': 'error', 'value': None}), tmp_path / 'run')
 
 
 def test_scores_that_are_not_those_of_the_metrics_are_told_before_a_step(register, tmp_path):

@@ -143,8 +143,8 @@ def test_hosts_evaluate_weights_together(tmp_path):
     import jax
     from safetensors.numpy import save_file
 
-    from efficiency.layers.initializers import initialise
     from efficiency.tasks.images.networks import create_model
+    from efficiency.tasks.images.networks.variables import initialise
     from tests.tasks.images.networks.crosscheck import seeded_state
 
     state = seeded_state('lenet5', initialise(create_model('lenet5', 10, 28), jax.random.key(0), 28))

@@ -31,7 +31,7 @@ import jax, jax.flatten_util, numpy as np, optax
 from flax import linen as nn
 from efficiency.tasks.images.data.augment import augmentation
 from efficiency.flops.ahead import collectives
-from efficiency.layers.initializers import initialise
+from efficiency.tasks.images.networks.variables import initialise
 from efficiency.layers.modules import BatchNorm, Conv, Dense, NormInGroups
 from efficiency.tasks.images.loss import loss_of
 from efficiency.training.mesh import DataParallel

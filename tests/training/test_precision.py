@@ -12,9 +12,9 @@ import pytest
 import efficiency
 from configs import lenet5
 from efficiency import costs
-from efficiency.layers.initializers import initialise
 from efficiency.tasks.images import task as images
 from efficiency.tasks.images.networks import create_model
+from efficiency.tasks.images.networks.variables import initialise
 from efficiency.training import peak
 from efficiency.training.evaluation import evaluate
 from efficiency.training.loop import train

@@ -18,11 +18,11 @@ import efficiency
 from configs import shufflenet
 from efficiency import records
 from efficiency.errors import Stopped, UserError
-from efficiency.layers.initializers import initialise
 from efficiency.summary import summary
 from efficiency.tasks.evaluation import ScoresEvaluator
 from efficiency.tasks.images.data.datasets import load
 from efficiency.tasks.images.networks import create_model
+from efficiency.tasks.images.networks.variables import initialise
 from efficiency.training.loop import train
 from efficiency.training.workdir import locked
 from tests.conftest import ROOT

@@ -11,6 +11,8 @@ from flax import linen as nn
 
 from configs import common, lenet5
 from efficiency import load_run, records
+from efficiency.analysis.agreement import disagreements
+from efficiency.analysis.recount import checked_config, miscounts
 from efficiency.count import main
 from efficiency.errors import Stopped, UserError
 from efficiency.layers.modules import Conv, Dense
@@ -149,6 +151,9 @@ def test_a_new_optimizer_takes_up_the_schedule_where_it_stands():
         (((0, {'image_size': 0}),), 'from epoch 0, config.image_size is 0; it must be a whole number from 1'),
         (((0.001, {}), (0.002, {})), 'from epoch 0.001 to 0.002, which is not one step of 32'),
         (((0, {'optimizer': {'name': 'sgdd', 'momentum': 0.9}}),), "no optimizer is named 'sgdd'"),
+        (((0, {'optimizer': {'momentum': 0.9}}),), 'from epoch 0, the config has no optimizer.name'),
+        (((0, {'image_size': None}),), "leaves 'image_size' empty from epoch 0"),
+        (((0, {'augmentation': None}),), "leaves 'augmentation' empty from epoch 0"),
         (((0, {'batch_norm_group': 7}),), 'batch_norm_group 7 does not divide batch_size 32'),
         (((0, {'augmentation': 'shiftt'}),), "no augmentation is named 'shiftt'"),
     ],
@@ -197,3 +202,27 @@ def test_steps_take_the_images_of_their_stages_size():
     labels = np.concatenate([batches.at(step)['label'] for step in range(30)])
     assert np.bincount(labels).tolist() == [400] * 10  # each example once
     assert jax.tree.leaves(recipe.start.extra) == []
+
+
+def test_a_run_that_meets_its_target_on_a_border_is_told_of_by_what_it_ran(tmp_path):
+    config = config_of()
+    config.target.value, config.stop_at_target = 0.01, True
+    config.stages = ((0, {'image_size': 20, 'batch_size': 100}), (0.25, {'image_size': 28, 'batch_size': 200}))
+    record = train(config, tmp_path)
+    (program,), (forward, step) = record['programs'], macs(20)
+    assert (program['steps'], record['status']) == (10, 'reached')
+    assert record['xla']['compiled_flops_per_step'] == program['compiled_flops_per_step']
+    assert (record['macs_per_example']['forward_dense'], record['macs_per_example']['train_dense']) == (forward, step)
+    assert list(disagreements(record)) == []
+
+
+def test_a_submission_of_stages_is_held_against_what_they_take(tmp_path):
+    record = train(config_of(), tmp_path)
+    assert list(disagreements(record)) == list(miscounts(record, checked_config(record), print)) == []
+    wrong = json.loads(json.dumps(record))
+    wrong['programs'][1]['forward_dense_macs_per_example'] += 1
+    assert 'programs[1].forward_dense' in ' '.join(miscounts(wrong, checked_config(record), print))
+    assert 'macs_per_example.forward_dense' in ' '.join(disagreements(wrong))
+    wrong = json.loads(json.dumps(record))
+    wrong['evaluation']['dense_macs'] -= 1
+    assert 'evaluation.dense_macs' in ' '.join(miscounts(wrong, checked_config(record), print))

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from configs import lenet5
 from efficiency.errors import UserError
-from efficiency.layers.initializers import initialise
 from efficiency.layers.modules import BatchNorm, NormInGroups
 from efficiency.tasks.evaluation import _totals_of
 from efficiency.tasks.images import task as images
 from efficiency.tasks.images.loss import label_rank
+from efficiency.tasks.images.networks.variables import initialise
 from efficiency.training.optimizer import make_optimizer
 from efficiency.training.schedules import make_schedule
 from efficiency.training.step import init_state, make_train_step

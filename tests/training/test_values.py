@@ -11,11 +11,11 @@ from safetensors.numpy import save_file
 from configs import lenet5
 from efficiency.config_file import read_config
 from efficiency.errors import RunError, UserError
-from efficiency.layers.initializers import initialise
 from efficiency.tasks.images.data import Examples, Source, register_dataset
 from efficiency.tasks.images.data.datasets import load
 from efficiency.tasks.images.networks import create_model
 from efficiency.tasks.images.networks.torch_weights import torch_name
+from efficiency.tasks.images.networks.variables import initialise
 from efficiency.training.evaluation import evaluate
 from efficiency.training.recipe import opened
 

@@ -14,7 +14,6 @@ from ml_collections import ConfigDict
 from efficiency import console
 from efficiency.data.batches import Host, Shapes, Split, TrainBatches, shapes_of_batch
 from efficiency.errors import UserError
-from efficiency.layers.initializers import initialise, shapes_and_forward, variable_shapes
 from efficiency.layers.modules import NormInGroups
 from efficiency.stages import stages_of
 from efficiency.tasks.images.data import datasets
@@ -24,6 +23,7 @@ from efficiency.tasks.images.data.splits import shapes_of_images
 from efficiency.tasks.images.loss import label_rank, loss_of
 from efficiency.tasks.images.networks import create_model
 from efficiency.tasks.images.networks.torch_weights import load_torch_weights
+from efficiency.tasks.images.networks.variables import initialise, shapes_and_forward, variable_shapes
 from efficiency.tasks.task import DataTask, Forward, Loss
 
 
@@ -148,9 +148,6 @@ def _name_and_options(config: ConfigDict) -> tuple[str, dict[str, Any]]:
 
 def opened(config: ConfigDict, data_dir: str | os.PathLike | None) -> Images:
     """The task of a config with its images; see `efficiency.tasks.open_task`."""
-    if config.target.value is None:
-        _source(config, data_dir)  # whether it is there at all is the first question
-        raise UserError(f'which target on {config.dataset}? It has no preset, so pass --config.target.value')
     data = _load(config, data_dir)
     return Images(_settled(config, data), _looks_of(data), data)
 

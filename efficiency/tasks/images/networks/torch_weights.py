@@ -17,8 +17,8 @@ import numpy as np
 from flax import traverse_util
 
 from efficiency.errors import UserError
-from efficiency.layers.initializers import variable_shapes
 from efficiency.tasks.images.networks.registry import create_model, model_entry
+from efficiency.tasks.images.networks.variables import variable_shapes
 
 # Our last part of a path -> torch's.
 _LEAVES = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'running_mean', 'var': 'running_var'}

@@ -11,11 +11,11 @@ import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 
-from efficiency.layers.initializers import initialise, variable_shapes
 from efficiency.layers.modules import StochasticDepth
 from efficiency.tasks.images.loss import loss_and_stats
 from efficiency.tasks.images.networks import create_model, model_entry
 from efficiency.tasks.images.networks.torch_weights import from_torch, torch_name
+from efficiency.tasks.images.networks.variables import initialise, variable_shapes
 
 # Each program runs once, and compiling takes longest.
 _jit = partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})

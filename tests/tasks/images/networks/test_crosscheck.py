@@ -17,9 +17,9 @@ from safetensors.numpy import save_file
 
 from efficiency.count import count_network
 from efficiency.errors import UserError
-from efficiency.layers.initializers import variable_shapes
 from efficiency.tasks.images.networks import create_model, list_models, model_entry
 from efficiency.tasks.images.networks.torch_weights import from_torch, load_torch_weights, torch_name
+from efficiency.tasks.images.networks.variables import variable_shapes
 from tests.tasks.images.networks.crosscheck import (
     chances,
     dense_macs,

@@ -12,10 +12,10 @@ from flax import linen as nn
 from efficiency.count import count_network
 from efficiency.errors import UserError
 from efficiency.layers import ops
-from efficiency.layers.initializers import initialise, variable_shapes
 from efficiency.layers.modules import BatchNorm, Conv, StochasticDepth, adaptive_avg_pool
 from efficiency.tasks.images.loss import loss_and_stats
 from efficiency.tasks.images.networks import create_model, list_models, model_entry
+from efficiency.tasks.images.networks.variables import initialise, variable_shapes
 from tests.tasks.images.networks.forward import forward_count
 
 # Parameters with 1000 classes, and dense forward multiply-adds at the native size. Those of torchvision 0.29.1's and
