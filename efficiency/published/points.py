@@ -2,7 +2,7 @@
 
 `points.csv` holds a measurement a row, `targets.csv` the capabilities they are of, `claims.csv` the figures that the
 paper (Hernandez & Brown 2020, arXiv:2005.04305) and its posts print, `networks.csv` our own counts
-(`python -m efficiency.published.make_networks`). Standard library only: reading needs no jax.
+(`python -m benchmarks.published_networks`). Standard library only: reading needs no jax.
 
 Compute is in dense multiply-adds, one operation each; where a source counts multiply and add apart its figure is
 halved. A point keeps what was printed apart from what is right, and `correction` says why they differ. Of a training

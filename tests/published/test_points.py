@@ -10,7 +10,7 @@ import pytest
 from efficiency.count import count_network
 from efficiency.errors import UserError
 from efficiency.published import points as ledger
-from efficiency.published.make_networks import OTHER_SIZES, network_row
+from benchmarks.published_networks import OTHER_SIZES, network_row
 from efficiency.tasks.images.networks import list_models
 
 ALEXNET = 'hb2020-table3-alexnet'

@@ -1,6 +1,6 @@
 """Counts our networks for the published ledger, which is read without jax.
 
-    python -m efficiency.published.make_networks
+    python -m benchmarks.published_networks
 
 writes `efficiency/published/networks.csv`: every network at its own image size, and ResNet-50 also at the sizes that
 published runs train it at. Two minutes on one core.
