@@ -60,6 +60,9 @@ class RecordError(Exception):
 _MOST_BYTES = 2**28
 
 
+# A program of a run: the numbers of its stage, and of the form that its batches have in that.
+Place = tuple[int, int]
+
 _COUNT, _SOME, _AMOUNT, _ANY = Number(int), Number(int, low=1), Number(), Number(low=-LARGEST)
 _COUNTED = ('step', 'examples', 'paper_macs', 'train_macs')
 _CROSSING = dict.fromkeys(_COUNTED, _SOME) | {
@@ -106,6 +109,8 @@ _SCHEMA = {
             _COUNT,
         )
         | {
+            'stage': Optional(_COUNT, may_lack=True),
+            'form': Optional(_COUNT, may_lack=True),
             'image_size': Optional(_COUNT, may_lack=True),
             'compiled_flops_per_step': Optional(_AMOUNT, may_lack=True),
             'traced': Optional(dict.fromkeys(('step_sha256', 'forward_sha256', 'traced_by'), str), may_lack=True),
@@ -325,6 +330,14 @@ def spent(record: Record) -> tuple[int, int]:
 def is_finished(record: Record) -> bool:
     """Whether the run has nothing left to do."""
     return record['status'] in ('reached', 'exhausted')
+
+
+def place_of(program: Mapping[str, Any]) -> Place:
+    """The numbers of the stage that a program of a record was of, and of the form that its batches had in that.
+
+    The first records do not say it: they have one of each.
+    """
+    return program.get('stage', 0), program.get('form', 0)
 
 
 def task_of(record: Record) -> str:

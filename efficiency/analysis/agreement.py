@@ -78,14 +78,14 @@ def _programs(record: records.Record) -> Iterator[str]:
         if program['train_real_macs_per_step'] > program['train_dense_macs_per_step']:
             yield f'programs[{i}] has more real macs a step than dense ones'
     devices, hosts = (record['devices'][key] for key in ('count', 'hosts'))
-    last = {program.get('stage', 0): program for program in record['programs']}
+    last = {records.place_of(program): program for program in record['programs']}
     for batch in {program['batch_size'] for program in last.values()}:
         if not 1 <= hosts <= devices or devices % hosts or batch % devices:
             yield f'a batch of {batch} does not divide over {devices} devices of {hosts} hosts'
-    # What a stage used last is what its macs are told of, for all of its steps.
+    # What was used last of each is what its macs are told of, for all of its steps.
     taken = [
-        (sum(each['steps'] for each in record['programs'] if each.get('stage', 0) == stage), program)
-        for stage, program in last.items()
+        (sum(each['steps'] for each in record['programs'] if records.place_of(each) == place), program)
+        for place, program in last.items()
     ]
     examples = _sum(taken, 'batch_size')
     train = _sum(taken, 'train_dense_macs_per_step') - _sum(taken, 'optimizer_dense_macs_per_step')

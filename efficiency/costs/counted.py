@@ -20,7 +20,7 @@ from efficiency.tasks.images.loss import loss_and_stats
 from efficiency.tasks.images.networks import create_model
 from efficiency.tasks.images.networks.variables import shapes_and_forward
 from efficiency.tasks.images.task import forward_pass
-from efficiency.tasks.task import Forward, Task
+from efficiency.tasks.task import Form, Forward, Task
 from efficiency.training.plan import averaging_of, optimizer_of
 from efficiency.training.recipe import outlined
 from efficiency.training.step import make_train_step, state_shapes
@@ -45,6 +45,7 @@ class Counted:
         precision: as in `config.precision`, which a compiler is asked for.
         trains: whether what the step gives is the next state.
         stage: of a run in stages, what tells this one from others: {'from_epoch': 5.0, 'batch_size': 64}.
+        share: of its stage's steps that are such.
     """
 
     task: str
@@ -60,6 +61,7 @@ class Counted:
     precision: str = 'float32'
     trains: bool = False
     stage: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    share: float = 1.0
 
     @functools.cached_property
     def params(self) -> int:
@@ -132,27 +134,35 @@ def counted_recipe(config: ConfigDict, known: Mapping[str, Any] = MappingProxyTy
 
 
 def counted_stages(task: Task) -> Sequence[Counted]:
-    """The very train steps of a recipe's stages: their precision, network, augmentation and optimizer.
+    """The very train steps of a recipe's programs: their precision, network, augmentation and optimizer.
+
+    Of a stage whose batches have several forms there is one for each.
 
     Args:
         task: of the recipe, `efficiency.training.recipe.outlined` at least.
     """
     variables, evaluation = task.outline()
-    return [_counted_stage(task, *stage, variables, evaluation) for stage in stages_of(task.config)]
+    return [
+        _of_form(task, *stage, form, variables, evaluation)
+        for stage in stages_of(task.config)
+        for form in task.forms(stage[1])
+    ]
 
 
 def counted_evaluation(task: Task) -> Count:
     """The forward pass over one example as evaluated, which is under the config's own keys in every stage."""
     variables, evaluation = task.outline()
-    return _counted_stage(task, 0.0, task.config, variables, evaluation).forward
+    return _of_form(task, 0.0, task.config, task.forms(task.config)[0], variables, evaluation).forward
 
 
-def _counted_stage(task: Task, from_epoch: float, config: ConfigDict, variables: Shapes, evaluation: Any) -> Counted:
+def _of_form(
+    task: Task, from_epoch: float, config: ConfigDict, form: Form, variables: Shapes, evaluation: Any
+) -> Counted:
     optimizer, averaging = optimizer_of(config), averaging_of(config, 1)
     stage = {'from_epoch': from_epoch, 'batch_size': config.batch_size} if config.stages else {}
     return Counted(
-        task.config.task, task.network, variables, task.forward(config), None if stage else evaluation,
+        task.config.task, task.network, variables, form.forward, None if stage else evaluation,
         make_train_step(task.loss(config), optimizer, averaging), state_shapes(variables, optimizer, averaging),
-        {name: jax.ShapeDtypeStruct(*each) for name, each in task.batch_shapes(config).items()},
-        config.batch_size, task.stage_settings(config), task.config.precision, trains=True, stage=stage,
+        {name: jax.ShapeDtypeStruct(*each) for name, each in form.batch.items()},
+        config.batch_size, form.settings, task.config.precision, trains=True, stage=stage, share=form.share,
     )  # fmt: skip

@@ -76,8 +76,8 @@ def _count(settled: Mapping[str, Any], data_dir: str | None) -> float:
 
     try:
         recipe = opened(ConfigDict({**settled, 'seed': 0}), data_dir)
-        counted = counted_stages(recipe.task)
-        stages = zip(counted, recipe.plan.stages, strict=True)
-        return sum(each.train.dense_macs * stage.steps for each, stage in stages)
+        steps = [recipe.plan.stages[stage].steps for stage, _ in recipe.forms]
+        counted = zip(counted_stages(recipe.task), steps, strict=True)
+        return round(sum(each.train.dense_macs * each.share * of_stage for each, of_stage in counted))
     except UserError:
         return math.inf

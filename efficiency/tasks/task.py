@@ -3,7 +3,8 @@
 import abc
 import functools
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -16,7 +17,7 @@ from efficiency.errors import UserError
 from efficiency.tasks import task_entry
 from efficiency.tasks.evaluation import Evaluator, ScoresEvaluator
 
-__all__ = ['Arrays', 'DataTask', 'Forward', 'Task']
+__all__ = ['Arrays', 'DataTask', 'Form', 'Forward', 'Task']
 
 # Any nesting of dicts that ends in arrays.
 Tree = Any
@@ -34,6 +35,22 @@ class Forward(NamedTuple):
 
     function: Callable[..., Any]
     inputs: tuple[jax.ShapeDtypeStruct, ...]
+
+
+class Form(NamedTuple):
+    """A form that a stage's batches have; each is a program of its own, compiled and counted by itself.
+
+    Attributes:
+        batch: the shapes of all hosts' parts together.
+        forward: what the paper's convention counts of an example of this form.
+        settings: what the record says of its program beside the batch size, as {'image_size': 28}.
+        share: of the stage's steps that are of this form, as far as it is known before them.
+    """
+
+    batch: Shapes
+    forward: Forward
+    settings: Mapping[str, Any] = MappingProxyType({})
+    share: float = 1.0
 
 
 class Batches(Protocol):
@@ -94,16 +111,12 @@ class Task(abc.ABC):
         """The training batches under a stage's config, a function of its seed and the position alone."""
 
     @abc.abstractmethod
-    def batch_shapes(self, config: ConfigDict) -> Shapes:
-        """Of a stage's training batch, all hosts' parts together."""
+    def forms(self, config: ConfigDict) -> Sequence[Form]:
+        """What forms a stage's training batches have: one, but where their lengths differ, as those of sentences."""
 
     @abc.abstractmethod
     def loss(self, config: ConfigDict) -> Loss:
         """What a stage trains on: the train step is made of this and the optimizer."""
-
-    @abc.abstractmethod
-    def forward(self, config: ConfigDict) -> Forward:
-        """What the paper's convention counts of a stage."""
 
     @abc.abstractmethod
     def evaluator(self, devices: Any) -> Evaluator:
@@ -120,10 +133,6 @@ class Task(abc.ABC):
             UserError: if it holds none of the network.
         """
         raise UserError(f'config.init_from is {self.config.init_from!r}, and {self.config.task} begins with no weights')
-
-    def stage_settings(self, config: ConfigDict) -> dict[str, Any]:
-        """What the record says of a stage's program beside its batch size."""
-        return {}
 
     def check_stage(self, config: ConfigDict) -> None:  # noqa: B027  (most tasks have nothing to check)
         """Checks that a stage trains the variables of `init`.
@@ -173,6 +182,10 @@ class DataTask(Task):
         Whole numbers and truths are summed exactly; the mean over the split is the metric.
         """
 
+    @abc.abstractmethod
+    def forward(self, config: ConfigDict) -> Forward:
+        """What the paper's convention counts of a stage."""
+
     @property
     def epoch_examples(self) -> int:
         return len(self.train)
@@ -194,8 +207,8 @@ class DataTask(Task):
     def batches(self, config: ConfigDict, host: Host = ONLY_HOST) -> Batches:
         return TrainBatches(self.train, config.batch_size, config.seed, host=host)
 
-    def batch_shapes(self, config: ConfigDict) -> Shapes:
-        return shapes_of_batch(self.train.shapes, config.batch_size)
+    def forms(self, config: ConfigDict) -> Sequence[Form]:
+        return [Form(shapes_of_batch(self.train.shapes, config.batch_size), self.forward(config))]
 
     def evaluator(self, devices: Any) -> Evaluator:
         size = self.config.get('eval_batch_size') or self.config.batch_size

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from efficiency import backend, console
+from efficiency import backend, console, records
 from efficiency.data.sample import are_but_mended
 from efficiency.errors import RunError, UserError
+from efficiency.records import Place
 from efficiency.training import hosts
 from efficiency.training.cache import cache_dir
 from efficiency.training.own_files import NO_FILE, PACKAGE, UNREADABLE, digest_of, own_files
@@ -47,13 +48,13 @@ class Code(NamedTuple):
     """What a run keeps of its code.
 
     Attributes:
-        steps: the train step of each of its stages.
+        steps: the train step of each of its programs, by stage and form.
         initial_sha256: of the values that it drew to begin with; None where that is not known.
         init_from_sha256: of the file of weights that it began with instead; None where there is none.
         own_files: see `own_files`.
     """
 
-    steps: tuple[Step, ...]
+    steps: Mapping[Place, Step]
     initial_sha256: str | None
     init_from_sha256: str | None
     own_files: dict[str, str]
@@ -76,28 +77,32 @@ def step_of(train_step: Any, forward: Any) -> Step:
     return Step(step_hash(train_step.jaxpr), step_hash(forward.jaxpr), f'{versions} on {jax.default_backend()}')
 
 
-def code_of(recipe: Any, traced: Sequence[Any]) -> Code:
-    """Of a run whose stages were traced, and all of whose own files are loaded by now.
+def code_of(recipe: Any, traced: Mapping[Place, Any]) -> Code:
+    """Of a run whose programs were traced, and all of whose own files are loaded by now.
 
     Args:
         recipe: its `efficiency.training.recipe.Recipe`.
         traced: what that traced.
     """
-    steps = tuple(step_of(each.step, each.forward) for each in traced)
+    steps = _steps_of(traced)
     files = own_files(defined_by=[type(recipe.task), type(recipe.task.network)])
     return Code(steps, initial_digest(recipe), weights_digest(recipe.config.init_from), files)
+
+
+def _steps_of(traced: Mapping[Place, Any]) -> dict[Place, Step]:
+    return {place: step_of(each.step, each.forward) for place, each in traced.items()}
 
 
 class Beginning(NamedTuple):
     """How a run would begin now.
 
     Attributes:
-        steps: the train step of each of its stages.
+        steps: the train step of each of its programs.
         initial_sha256: of the values that it would draw; None where they are not asked for.
         data: the description of its data, as a record has it.
     """
 
-    steps: tuple[Step, ...]
+    steps: Mapping[Place, Step]
     initial_sha256: str | None
     data: Mapping[str, Any]
 
@@ -124,8 +129,7 @@ def begin(config: ConfigDict, data_dir: str | os.PathLike | None) -> Beginning:
 
 def begin_on(recipe: Any) -> Beginning:
     """How a run of this recipe would begin now."""
-    steps = tuple(step_of(each.step, each.forward) for each in recipe.trace())
-    return Beginning(steps, initial_digest(recipe), recipe.task.description)
+    return Beginning(_steps_of(recipe.trace()), initial_digest(recipe), recipe.task.description)
 
 
 def check_step(kept: Mapping[str, Any] | None, now: Step, whose: str, advice: str = GO_ON) -> None:
@@ -178,20 +182,17 @@ def check_weights(kept: Mapping[str, Any], config: Mapping[str, Any], whose: str
         raise UserError(f'{whose} began with other weights than {path} holds now; {advice}')
 
 
-def check_steps(programs: Sequence[Mapping[str, Any]], now: Sequence[Step], whose: str, advice: str = GO_ON) -> None:
-    """Checks of each stage that a run has come to what `check_step` does.
-
-    Args:
-        programs: of the run, as its record has them.
-        now: by stage.
-    """
-    for number, kept in _traced(programs).items():
-        if number < len(now):
-            check_step(kept, now[number], whose, advice)
+def check_steps(
+    programs: Sequence[Mapping[str, Any]], now: Mapping[Place, Step], whose: str, advice: str = GO_ON
+) -> None:
+    """Checks of each program that a run has come to what `check_step` does; `programs` are as its record has them."""
+    for place, kept in _traced(programs).items():
+        if place in now:
+            check_step(kept, now[place], whose, advice)
 
 
 def check_goes_on(
-    progress: Mapping[str, Any], config: Mapping[str, Any], now: Sequence[Step], whose: str
+    progress: Mapping[str, Any], config: Mapping[str, Any], now: Mapping[Place, Step], whose: str
 ) -> None:  # fmt: skip
     """Checks that a run whose progress a checkpoint keeps is of the code, and began with the weights, of now.
 
@@ -251,7 +252,7 @@ def check_finished(
     changed = _changed(own, files)
     if not changed:
         return
-    facts = [traced, kept['initial_sha256'], files, config]
+    facts = [[*traced.values()], kept['initial_sha256'], files, config]
     same = json.dumps(facts, sort_keys=True, default=ConfigDict.to_dict)
     remembered = cache_dir() / 'same_code' / hashlib.sha256(same.encode()).hexdigest()
     is_known = own.keys() <= files.keys() and NO_FILE not in files.values()
@@ -280,7 +281,7 @@ def check_finished(
             f'{whose} is of another data set than the code that is here now makes of {data["name"]}; {advice}'
         )
     check_steps(record['programs'], now.steps, whose, advice)
-    if any(each['traced_by'] != now.steps[0].traced_by for each in traced.values()):
+    if any(each['traced_by'] != now.steps[0, 0].traced_by for each in traced.values()):
         return
     drawn = kept['initial_sha256'] is not None and not config['init_from']
     if drawn and now.initial_sha256 not in (None, kept['initial_sha256']):
@@ -295,9 +296,9 @@ def check_finished(
             remembered.touch()
 
 
-def _traced(programs: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
-    """What a run kept of its steps, by the number of the stage: of the program that it used last in each."""
-    return {program.get('stage', 0): program['traced'] for program in programs if program.get('traced')}
+def _traced(programs: Sequence[Mapping[str, Any]]) -> dict[Place, Mapping[str, Any]]:
+    """What a run kept of its steps, by stage and form: of the executable that it used last of each."""
+    return {records.place_of(program): program['traced'] for program in programs if program.get('traced')}
 
 
 def _own_files_of(record: Mapping[str, Any]) -> Mapping[str, str]:

@@ -5,7 +5,7 @@ import functools
 import logging
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from clu import parameter_overview
@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from efficiency import records
 from efficiency.data.pipeline import TrainStream, default_workers
 from efficiency.errors import RunError, UserError
+from efficiency.records import Place
 from efficiency.training import code, hosts
 from efficiency.training.cache import cache_dir, use_compilation_cache
 from efficiency.training.checkpoint import Checkpoints, from_bytes, to_bytes
@@ -22,7 +23,7 @@ from efficiency.training.identity import check_identity
 from efficiency.training.memory import give_back_free_memory
 from efficiency.training.parameter_groups import parameters_by_group
 from efficiency.training.peak import matmul_peak
-from efficiency.training.programs import compile_train_step, multiplying
+from efficiency.training.programs import compile_train_steps, multiplying
 from efficiency.training.recipe import Recipe, opened
 from efficiency.training.run import Run, steps_of
 from efficiency.training.step import TrainState
@@ -89,7 +90,7 @@ def train(
         with clock.phase('compile'):
             traced = recipe.trace()
         of_code = code.code_of(recipe, traced)
-        hosts.agree(lambda: {f'stage {i}': step._asdict() for i, step in enumerate(of_code.steps)})
+        hosts.agree(lambda: {'stage {}, form {}'.format(*at): step._asdict() for at, step in of_code.steps.items()})
 
         with clock.phase('checkpoint'):
             accept = functools.partial(_accept, recipe, None if changed_code else of_code.steps, workdir)
@@ -105,8 +106,9 @@ def train(
                 evaluate = task.evaluator(devices)
                 with multiplying(config.precision):
                     evaluate.compile(recipe.state_in(plan.stages[0]).variables)
-                compiled = [compile_train_step(*each, cache_dir() / 'checked') for each in traced]
-                if any(cost.step.dense_macs == 0 for _, cost in compiled):
+                compiled = compile_train_steps(traced, cache_dir() / 'checked')
+                costs = {place: cost for place, (_, cost) in compiled.items()}
+                if any(cost.step.dense_macs == 0 for cost in costs.values()):
                     raise UserError(
                         f'the train step of {config.model.name} multiplies no matrices and convolves nothing, so that '
                         'there is no compute to count'
@@ -115,13 +117,14 @@ def train(
             recipe.let_go()
             give_back_free_memory()
             _log.info('compiled in %.1f s', clock.seconds['compile'])
-            run = Run(recipe, [cost for _, cost in compiled], of_code, clock, peak)
+            run = Run(recipe, costs, of_code, clock, peak)
             if restored:
                 run.resume(restored[1], earlier)
             # Their first exchange waits for half a minute only, and one may compile for longer than another.
             hosts.meet()
             writer = RunWriter(run, workdir, checkpoints, logs)
-            return Trainer(recipe, run, writer, [step for step, _ in compiled], evaluate, stream).run_to_end(state)
+            steps = {place: step for place, (step, _) in compiled.items()}
+            return Trainer(recipe, run, writer, steps, evaluate, stream).run_to_end(state)
 
 
 @contextlib.contextmanager
@@ -138,7 +141,7 @@ def _folder(workdir: pathlib.Path, recipe: Recipe) -> Iterator[records.Record | 
         yield earlier
 
 
-def _accept(recipe: Recipe, steps: tuple[code.Step, ...] | None, workdir: pathlib.Path, progress: dict) -> None:
+def _accept(recipe: Recipe, steps: Mapping[Place, code.Step] | None, workdir: pathlib.Path, progress: dict) -> None:
     """Checks that a checkpoint is of this run, and unless `steps` is None of this code."""
     check_identity(progress, recipe.task)
     if steps:

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
@@ -105,6 +105,18 @@ def trace_forward(forward: Forward, variables: Any, precision: str) -> jax.stage
     """Traces a task's forward pass over one example, as in evaluation; of its `variables` the shapes matter."""
     with tracing(), multiplying(precision):
         return jax.jit(forward.function).trace(variables, *forward.inputs)
+
+
+def compile_train_steps(
+    traced: Mapping[Any, tuple[jax.stages.Traced, jax.stages.Traced]], check_cache: str | os.PathLike
+) -> dict[Any, tuple[jax.stages.Compiled, Cost]]:
+    """See `compile_train_step`, of several programs by name, each its train step and its forward pass; two at a time.
+
+    A compiler has cores of its own to use, and a second of these is what keeps two of them busy.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        compiled = pool.map(lambda each: compile_train_step(*each, check_cache), traced.values())
+        return dict(zip(traced, compiled, strict=True))
 
 
 def compile_train_step(

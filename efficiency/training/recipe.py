@@ -7,12 +7,15 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
+from efficiency.data.batches import Shapes
 from efficiency.errors import UserError, shown
+from efficiency.records import Place
 from efficiency.stages import stages_of
 from efficiency.tasks import open_task, outline_task, task_entry
-from efficiency.tasks.task import Task
+from efficiency.tasks.task import Form, Task
 from efficiency.training import hosts
 from efficiency.training.checkpoint import digest
 from efficiency.training.mesh import DataParallel
@@ -23,7 +26,7 @@ from efficiency.training.step import NAMES, TrainState, init_state, make_train_s
 
 
 class Traced(NamedTuple):
-    """The traces of a stage: of its train step, and of the forward pass that the paper's convention counts."""
+    """The traces of a program: of its train step, and of the forward pass that the paper's convention counts."""
 
     step: jax.stages.Traced
     forward: jax.stages.Traced
@@ -79,13 +82,34 @@ class Recipe:
         """The shapes of a stage's state, on the devices."""
         return self.devices.like(state_shapes(self.drawn.variables, stage.optimizer, stage.averaging))
 
-    def trace(self) -> list[Traced]:
-        """The programs of each stage."""
-        return [self._traced(stage) for stage in self.plan.stages]
+    @functools.cached_property
+    def forms(self) -> dict[Place, Form]:
+        """The forms of all stages' batches."""
+        return {
+            (stage.number, number): form
+            for stage in self.plan.stages
+            for number, form in enumerate(self.task.forms(stage.config))
+        }
 
-    def _traced(self, stage: Stage) -> Traced:
+    def place_of(self, stage: Stage, batch: Mapping[str, Any]) -> Place:
+        """The program that takes a batch of a stage.
+
+        Raises:
+            UserError: if none does.
+        """
+        found = _plain({name: (array.shape, array.dtype) for name, array in batch.items()})
+        for place, form in self.forms.items():
+            if place[0] == stage.number and found == _plain(form.batch):
+                return place
+        raise UserError(f'the task {self.config.task} made a batch of {shown(found)}, which is none of its forms')
+
+    def trace(self) -> dict[Place, Traced]:
+        """All programs."""
+        return {place: self._traced(self.plan.stages[place[0]], form) for place, form in self.forms.items()}
+
+    def _traced(self, stage: Stage, form: Form) -> Traced:
         state, precision = self.state_in(stage), self.config.precision
-        batch = self.devices.shapes(self.task.batch_shapes(stage.config))
+        batch = self.devices.shapes(form.batch)
         loss = self.task.loss(stage.config)
         try:
             step = trace_train_step(make_train_step(loss, stage.optimizer, stage.averaging), state, batch, precision)
@@ -93,7 +117,7 @@ class Recipe:
             self._check_kept(state, jax.eval_shape(loss, state.params, state.extra, batch, jax.random.key(0))[1])
             raise
         self._check_kept(state, step.out_info[0].extra)
-        return Traced(step, trace_forward(self.task.forward(stage.config), state.variables, precision))
+        return Traced(step, trace_forward(form.forward, state.variables, precision))
 
     def _check_kept(self, state: TrainState, extra: Any) -> None:
         """Checks that the variables which a loss gives beside its value are of the form of those that it takes."""
@@ -141,6 +165,11 @@ def outlined(
         UserError: for a mistake in the config, or if its data are not there.
     """
     return outline_task(_checked(config), data_dir, known)
+
+
+def _plain(shapes: Shapes) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Shapes and types as devices have them."""
+    return {name: (tuple(shape), jax.dtypes.canonicalize_dtype(dtype)) for name, (shape, dtype) in shapes.items()}
 
 
 def _check_names(variables: Any, task: str) -> None:

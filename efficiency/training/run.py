@@ -3,17 +3,17 @@
 import collections
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from efficiency import records
+from efficiency.records import Place
 from efficiency.tasks import task_entry
 from efficiency.tasks.evaluation import Evaluated
 from efficiency.training import provenance
 from efficiency.training.clock import Clock
 from efficiency.training.code import Code
 from efficiency.training.identity import identity
-from efficiency.training.plan import Stage
 from efficiency.training.programs import Cost, macs_per_example
 from efficiency.training.recipe import Recipe
 
@@ -27,10 +27,11 @@ class Run:
 
     Attributes:
         recipe: what it is a run of.
-        costs: of each stage of its plan.
+        costs: of each of its programs.
         matmul_peak: multiply-adds a second that the devices reach at best (`efficiency.training.peak`).
-        programs: the compiled train steps that the run has used, in order, with the steps taken by each. A run that
-            goes on under another executable (other devices, another compiler) bills the old steps at the old cost.
+        programs: the compiled train steps that the run has used, in the order in which it came to them, with the steps
+            taken by each. A run that goes on under another executable (other devices, another compiler) bills the old
+            steps at the old cost.
         code: what the run is of beside its config.
         curve: one point an evaluation, see `efficiency.records`.
         eval_examples, eval_macs: evaluated so far, and the dense macs that this took.
@@ -39,7 +40,7 @@ class Run:
     """
 
     recipe: Recipe
-    costs: Sequence[Cost]
+    costs: Mapping[Place, Cost]
     code: Code
     clock: Clock
     matmul_peak: float
@@ -57,19 +58,22 @@ class Run:
         }
         self.config, self.task, self.plan = self.recipe.config, self.recipe.task, self.recipe.plan
         self.metrics = task_entry(self.config.task).metrics
-        self._planned = [self._program(stage) for stage in self.plan.stages]
-        self.programs.append(dict(self._planned[0]))
+        self._planned = {place: self._program(*place) for place in self.recipe.forms}
+        # The entry of `programs` of each executable that this process has used.
+        self._now: dict[Place, dict[str, Any]] = {}
+        self._use((0, 0))
         self._find_crossing()
         self.saved_place = self.place
 
-    def _program(self, stage: Stage) -> dict[str, Any]:
-        cost = self.costs[stage.number]
+    def _program(self, stage: int, form: int) -> dict[str, Any]:
+        cost, whole = self.costs[stage, form], self.plan.stages[stage]
         return {
             'steps': 0,
-            'stage': stage.number,
-            'from_epoch': stage.from_epoch,
-            'batch_size': stage.config.batch_size,
-            **self.task.stage_settings(stage.config),
+            'stage': stage,
+            'form': form,
+            'from_epoch': whole.from_epoch,
+            'batch_size': whole.config.batch_size,
+            **self.recipe.forms[stage, form].settings,
             'forward_dense_macs_per_example': cost.forward.dense_macs,
             'forward_real_macs_per_example': cost.forward.real_macs,
             'train_dense_macs_per_step': cost.step.dense_macs,
@@ -79,8 +83,15 @@ class Run:
                 kind: part.dense_macs for kind, part in cost.step.by_kind().items()
             },
             'compiled_flops_per_step': cost.compiled_flops,
-            'traced': self.code.steps[stage.number]._asdict(),
+            'traced': self.code.steps[stage, form]._asdict(),
         }
+
+    def _use(self, place: Place) -> dict[str, Any]:
+        """The entry of `programs` that steps of a program are added to."""
+        if place not in self._now:
+            self._now[place] = dict(self._planned[place])
+            self.programs.append(self._now[place])
+        return self._now[place]
 
     @property
     def steps(self) -> int:
@@ -100,18 +111,14 @@ class Run:
         self._first_crossing = records.first_crossing(curve, self.target, self.metrics)
         self._interpolated_crossing = records.interpolated_crossing(curve, self.target, self.metrics)
 
-    def add_step(self, stage: Stage) -> None:
-        """One more step, of a stage."""
-        if self.programs[-1]['stage'] != stage.number:
-            self.programs.append(dict(self._planned[stage.number]))
-        self.programs[-1]['steps'] += 1
+    def add_step(self, place: Place) -> None:
+        """One more step, of a program."""
+        self._use(place)['steps'] += 1
 
-    def forget_steps(self, count: int) -> None:
-        """The newest steps were begun and never finished."""
-        for program in reversed(self.programs):
-            forgotten = min(count, program['steps'])
-            program['steps'] -= forgotten
-            count -= forgotten
+    def forget_steps(self, places: Iterable[Place]) -> None:
+        """The newest steps, of these programs, were begun and never finished."""
+        for place in places:
+            self._use(place)['steps'] -= 1
 
     def add_evaluation(self, found: Evaluated) -> dict[str, Any]:
         """Adds a point to the curve: where the run is, and what the evaluation found."""
@@ -140,14 +147,20 @@ class Run:
         return None if None in each else sum(p['steps'] * p[key] for p in self.programs)
 
     def _macs_per_example(self) -> dict[str, int | float]:
-        """Over the steps that were taken; of the first stage, before there are any."""
-        taken = collections.Counter({0: 0 if self.steps else 1})
+        """Over the steps that were taken; of the first program, before there are any."""
+        taken = collections.Counter({(0, 0): 0 if self.steps else 1})
         for program in self.programs:
-            taken[program['stage']] += program['steps']
+            taken[records.place_of(program)] += program['steps']
         return macs_per_example(
-            (steps, self.plan.stages[number].config.batch_size, self.costs[number].forward, self.costs[number].step)
-            for number, steps in taken.items()
+            (steps, self.plan.stages[place[0]].config.batch_size, self.costs[place].forward, self.costs[place].step)
+            for place, steps in taken.items()
         )
+
+    def _used_most(self) -> Place:
+        """The program that most steps were of, of those in the stage that the run is in."""
+        stage = self.plan.stage_of_state(self.steps).number
+        here = [program for program in self.programs if program['stage'] == stage]
+        return records.place_of(max(here, key=lambda program: program['steps'])) if here else (stage, 0)
 
     @property
     def place(self) -> tuple[int, int, str | None]:
@@ -173,14 +186,20 @@ class Run:
         The time spent since this process started is added to its clock.
         """
         # Runs from before there were stages have one, and do not say so.
-        older = {key: self._planned[0][key] for key in ('stage', 'from_epoch', _FORWARD)}
-        *before, last = ({**older, **program} for program in progress['programs'])
-        planned = self._planned[self.plan.stage_of_state(steps_of(progress)).number]
-        # What a key was called before says nothing of whether it is another.
-        if all(planned[key] == value for key, value in last.items() if key in planned and key != 'steps'):
-            self.programs = [*before, last]
-        else:
-            self.programs = [*before, last, dict(planned)]
+        older = {key: self._planned[0, 0][key] for key in ('stage', 'form', 'from_epoch', _FORWARD)}
+        self.programs = [{**older, **program} for program in progress['programs']]
+        # The newest of each, where its executable is what it was; what a key was called before makes no other one.
+        newest = {records.place_of(program): program for program in self.programs}
+        self._now = {
+            place: program
+            for place, program in newest.items()
+            if (planned := self._planned.get(place))
+            and all(planned[key] == value for key, value in program.items() if key in planned and key != 'steps')
+        }
+        # Those that the run is at and has used are what it goes on with, if only to its end.
+        now = self.plan.stage_of_state(self.steps).number
+        for place in [place for place in newest if place[0] == now and place in self._planned]:
+            self._use(place)
         # What it began with; not known of a run that is older than that.
         began = progress.get('code') or {}
         self.code = self.code._replace(**{name: began.get(name) for name in ('initial_sha256', 'init_from_sha256')})
@@ -200,7 +219,7 @@ class Run:
     def record(self, status: str, failure: str | None = None) -> records.Record:
         """The run record as of now."""
         config, seconds = self.config, self.clock.seconds
-        cost = self.costs[self.plan.stage_of_state(self.steps).number]
+        cost = self.costs[self._used_most()]
         compiled, dense = cost.compiled_flops, cost.step.dense_macs
         rate = 1 / seconds['train'] if seconds['train'] else 0.0
         macs_per_second = rate * self._sum('train_dense_macs_per_step')

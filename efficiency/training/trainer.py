@@ -4,7 +4,7 @@ import collections
 import contextlib
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ import jax
 from efficiency import records
 from efficiency.data.pipeline import TrainStream
 from efficiency.errors import DataError, RunError, Stopped
+from efficiency.records import Place
 from efficiency.tasks.evaluation import Evaluator
 from efficiency.training import hosts
 from efficiency.training.averaging import NO_AVERAGING
@@ -33,19 +34,19 @@ class Trainer:
         recipe: Recipe,
         run: Run,
         writer: RunWriter,
-        steps: Sequence[jax.stages.Compiled],
+        steps: Mapping[Place, jax.stages.Compiled],
         evaluate: Evaluator,
         stream: TrainStream,
     ):
-        """`steps` are the compiled train steps of the plan's stages, `evaluate` is compiled."""
-        self.task, self.plan, self.devices = recipe.task, recipe.plan, recipe.devices
+        """`steps` are the compiled train steps of all programs, `evaluate` is compiled."""
+        self.recipe, self.task, self.plan, self.devices = recipe, recipe.task, recipe.plan, recipe.devices
         self.run, self.writer = run, writer
         self.steps, self.evaluate, self.stream = steps, evaluate, stream
         averaging = self.plan.stages[0].averaging
         self._weights = averaging.weights if averaging is NO_AVERAGING else jax.jit(averaging.weights)
         self.clock = run.clock
-        # (number, loss) of the steps that may still be under way.
-        self.under_way: collections.deque[tuple[int, jax.Array]] = collections.deque()
+        # (number, program, loss) of the steps that may still be under way.
+        self.under_way: collections.deque[tuple[int, Place, jax.Array]] = collections.deque()
         self.failing = threading.Lock()
 
     def run_to_end(self, state: TrainState) -> records.Record:
@@ -55,7 +56,7 @@ class Trainer:
             Stopped, RunError: see `efficiency.training.loop.train`.
         """
         # At a tenth of the rate of a large product.
-        most = max(cost.step.dense_macs for cost in self.run.costs)
+        most = max(cost.step.dense_macs for cost in self.run.costs.values())
         step_seconds = 10 * most / self.run.matmul_peak
         with hosts.training(lambda: self.clock.phase_now, step_seconds, self._before_end) as self.signals:
             try:
@@ -87,7 +88,7 @@ class Trainer:
     def _note(self, lost: hosts.HostLost) -> None:
         """Keeps the failure of another host: what is under way here will never be finished."""
         if lost.failed and self.failing.acquire(blocking=False):  # once, by whichever thread comes first
-            self.run.forget_steps(len(self.under_way))
+            self.run.forget_steps(place for _, place, _ in self.under_way)
             self.task.note_damage()  # which may be what ended the other
             self.writer.record('failed', str(lost))
 
@@ -128,9 +129,10 @@ class Trainer:
     def _take_step(self, state: TrainState, batch: dict[str, jax.Array]) -> TrainState:
         with self.clock.phase('train'):
             stage = self.plan.stage_at(self.run.steps)
-            state, loss = self.steps[stage.number](self._in_stage(stage, state), batch)
-            self.run.add_step(stage)
-            self.under_way.append((self.run.steps, loss))
+            place = self.recipe.place_of(stage, batch)
+            state, loss = self.steps[place](self._in_stage(stage, state), batch)
+            self.run.add_step(place)
+            self.under_way.append((self.run.steps, place, loss))
             self.signals.expect_step()
             finished = self._finish_oldest() if len(self.under_way) > _STEPS_AHEAD else None
         self.writer.step(finished)
@@ -143,7 +145,7 @@ class Trainer:
         return state
 
     def _finish_oldest(self) -> float:
-        number, loss = self.under_way[0]
+        number, _, loss = self.under_way[0]
         value = float(loss)
         self.under_way.popleft()
         self.signals.finished_step()

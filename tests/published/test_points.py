@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
+from benchmarks.published_networks import OTHER_SIZES, network_row
 from efficiency.count import count_network
 from efficiency.errors import UserError
 from efficiency.published import points as ledger
-from benchmarks.published_networks import OTHER_SIZES, network_row
 from efficiency.tasks.images.networks import list_models
 
 ALEXNET = 'hb2020-table3-alexnet'

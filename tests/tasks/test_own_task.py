@@ -1,5 +1,8 @@
 """What a task of one's own is told where it does not answer as it must."""
 
+import os
+import signal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,13 +10,17 @@ import pytest
 from ml_collections import ConfigDict
 
 from efficiency import tasks
-from efficiency.errors import UserError
+from efficiency.costs import counted_stages
+from efficiency.errors import Stopped, UserError
 from efficiency.metrics import OF_CLASSES, Metric
 from efficiency.tasks import Arrays, DataTask, register_task, task_entry
-from efficiency.tasks.task import Forward
+from efficiency.tasks.task import Form, Forward
 from efficiency.training.loop import train
+from efficiency.training.recipe import outlined
 from efficiency.training.settings import check_config
+from efficiency.training.trainer import Trainer
 from efficiency.values import whole
+from tests.training.test_run import without_times
 
 ERROR = Metric('error', '', rises=False, low=0)
 
@@ -178,3 +185,68 @@ def test_two_tasks_cannot_have_one_name_and_images_are_one(register):
     with pytest.raises(ValueError, match="a task named 'line' is registered already"):
         register(Other)
     assert task_entry('images').metrics == OF_CLASSES
+
+
+class Lengths(Line):
+    """Batches of two forms, of which every third is the longer one."""
+
+    class Batches:
+        in_memory = True
+
+        def at(self, position):
+            length = 4 if position // 64 % 3 == 2 else 2
+            x = np.random.RandomState(position).standard_normal((64, length)).astype(np.float32)
+            return {'x': x, 'y': 3 * x}
+
+    def of(self, variables, x):
+        return (x[..., None] @ variables['params']['a'])[..., 0]
+
+    def batches(self, config, host=None):
+        return self.Batches()
+
+    def forms(self, config):
+        return [
+            Form(
+                dict.fromkeys(('x', 'y'), ((64, length), np.float32)),
+                Forward(self.of, (jax.ShapeDtypeStruct((1, length), jnp.float32),)), {'length': length}, share,
+            )
+            for length, share in ((2, 2 / 3), (4, 1 / 3))
+        ]  # fmt: skip
+
+
+def test_batches_of_several_forms_are_each_compiled_counted_and_billed(register, tmp_path, monkeypatch):
+    register(Lengths)
+    config = config_of(num_epochs=8.0, target={'metric': 'error', 'value': 0.0})
+    record = train(config, tmp_path / 'whole')
+    assert [
+        (p['form'], p['length'], p['steps'], p['train_dense_macs_per_step'], p['forward_dense_macs_per_example'])
+        for p in record['programs']
+    ] == [(0, 2, 6, 64 * 2 * 2, 2), (1, 4, 2, 64 * 4 * 2, 4)]
+    # The third and the sixth of eight steps are long: 3 x forward over what each took.
+    assert [point['paper_macs'] / (3 * 64) for point in record['curve']] == [2, 4, 8, 10, 12, 16, 18, 20]
+    assert record['macs_per_example']['forward_dense'] == 20 / 8
+    assert [each.share for each in counted_stages(outlined(config))] == [2 / 3, 1 / 3]
+
+    def stopped(self, *args, take=Trainer._take_step):
+        state = take(self, *args)
+        if self.run.steps == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return state
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, '_take_step', stopped)
+        with pytest.raises(Stopped):
+            train(config, tmp_path / 'again')
+    again = train(config, tmp_path / 'again')
+    assert (again['programs'], again['resumed_from_steps']) == (record['programs'], [5])
+    assert without_times(again['curve']) == without_times(record['curve'])
+
+
+def test_a_batch_of_no_form_is_told(register, tmp_path):
+    class Longer(Lengths):
+        def forms(self, config):
+            return super().forms(config)[:1]
+
+    register(Longer)
+    with pytest.raises(UserError, match=r'made a batch of .*\(64, 4\).*which is none of its forms'):
+        train(config_of(num_epochs=8.0), tmp_path)

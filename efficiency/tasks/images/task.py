@@ -12,7 +12,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from efficiency import console
-from efficiency.data.batches import Host, Shapes, Split, TrainBatches, shapes_of_batch
+from efficiency.data.batches import Host, Split, TrainBatches, shapes_of_batch
 from efficiency.errors import UserError
 from efficiency.layers.modules import NormInGroups
 from efficiency.stages import stages_of
@@ -24,7 +24,7 @@ from efficiency.tasks.images.loss import label_rank, loss_of
 from efficiency.tasks.images.networks import create_model
 from efficiency.tasks.images.networks.torch_weights import load_torch_weights
 from efficiency.tasks.images.networks.variables import initialise, shapes_and_forward, variable_shapes
-from efficiency.tasks.task import DataTask, Forward, Loss
+from efficiency.tasks.task import DataTask, Form, Forward, Loss
 
 
 class _Looks(NamedTuple):
@@ -74,10 +74,10 @@ class Images(DataTask):
         on_host = config.augmentation in ON_HOST
         return TrainBatches(self._train_at(config.image_size), config.batch_size, config.seed, on_host, host)
 
-    def batch_shapes(self, config: ConfigDict) -> Shapes:
-        return shapes_of_batch(
-            shapes_of_images((config.image_size, config.image_size, self._looks.channels)), config.batch_size
-        )
+    def forms(self, config: ConfigDict) -> list[Form]:
+        size = config.image_size
+        batch = shapes_of_batch(shapes_of_images((size, size, self._looks.channels)), config.batch_size)
+        return [Form(batch, self.forward(config), {'image_size': size})]
 
     def loss(self, config: ConfigDict) -> Loss:
         model, augment = network(config, self._looks.num_classes), augmentation(config.augmentation)
@@ -93,9 +93,6 @@ class Images(DataTask):
         rank = label_rank(logits, batch['label'])
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, batch['label'])
         return {'loss': loss, 'top1': rank < 1, 'top5': rank < 5}
-
-    def stage_settings(self, config: ConfigDict) -> dict[str, Any]:
-        return {'image_size': config.image_size}
 
     def check_stage(self, config: ConfigDict) -> None:
         if config.image_size == self.config.image_size:
