@@ -16,7 +16,7 @@ from efficiency.errors import UserError, shown
 # The flag is the command's that asks for it, among whose options --help lists it.
 flags.disclaim_key_flags()
 # What absl and ml_collections make of a command line that they do not understand.
-_PARSER_ERRORS = (flags.Error, AttributeError, ImportError, KeyError, OSError, TypeError, ValueError)
+_PARSER_ERRORS = (flags.Error, AttributeError, ImportError, IndexError, KeyError, OSError, TypeError, ValueError)
 
 
 def define_config(flag_values: flags.FlagValues, argv: list[str] | None = None) -> flags.FlagHolder:

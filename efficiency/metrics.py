@@ -147,11 +147,16 @@ class Metric:
 
     def goal(self, value: float) -> str:
         """A target in words, as 'top1 >= 0.954'."""
-        return f'{self.name} {">=" if self.rises else "<="} {value:g}'
+        return f'{self.name} {">=" if self.rises else "<="} {exact(value)}'
 
     def text(self, value: float) -> str:
         """A value as people read it."""
         return f'{value:.4f}' if self.is_share else f'{value:.5g}'
+
+
+def exact(value: float) -> str:
+    """A number in six digits, or in as many as tell it from every other."""
+    return text if float(text := f'{value:g}') == value else repr(value)
 
 
 def _is_finite(value: Any) -> bool:

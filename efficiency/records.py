@@ -111,6 +111,9 @@ _SCHEMA = {
         | {
             'stage': Optional(_COUNT, may_lack=True),
             'form': Optional(_COUNT, may_lack=True),
+            'from_epoch': Optional(_AMOUNT, may_lack=True),
+            'forward_dense_macs_per_example': Optional(_COUNT, may_lack=True),
+            'forward_real_macs_per_example': Optional(_COUNT, may_lack=True),
             'image_size': Optional(_COUNT, may_lack=True),
             'compiled_flops_per_step': Optional(_AMOUNT, may_lack=True),
             'traced': Optional(dict.fromkeys(('step_sha256', 'forward_sha256', 'traced_by'), str), may_lack=True),
@@ -122,6 +125,8 @@ _SCHEMA = {
         'compiled_over_train_dense': Optional(_AMOUNT),
     },
     'evaluation': {'examples': _COUNT, 'dense_macs': _COUNT},
+    # What a task measures of a finished run but once, as on a test split.
+    'test': Optional({'dense_macs': _COUNT}, may_lack=True),
     'clock': dict.fromkeys(
         ('compile_seconds', 'train_seconds', 'data_wait_seconds', 'evaluation_seconds', 'checkpoint_seconds'), _AMOUNT
     ),
@@ -324,7 +329,7 @@ def _between(before: float | None, after: float | None, share: float) -> float |
 def spent(record: Record) -> tuple[int, int]:
     """What a run has computed so far: dense macs of all train steps, and of all evaluations' forward passes."""
     train = sum(program['steps'] * program['train_dense_macs_per_step'] for program in record['programs'])
-    return train, record['evaluation']['dense_macs']
+    return train, record['evaluation']['dense_macs'] + (record.get('test') or {}).get('dense_macs', 0)
 
 
 def is_finished(record: Record) -> bool:

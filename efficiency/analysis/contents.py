@@ -12,6 +12,7 @@ from efficiency.analysis.measured import measured_section
 from efficiency.analysis.published_sections import published_sections
 from efficiency.analysis.questions import Questions
 from efficiency.analysis.runs import LeftOut, MeasuredRun, Target, read_runs, shared_targets
+from efficiency.metrics import exact
 from efficiency.published import points as published
 
 _TARGETS = 4
@@ -74,7 +75,7 @@ def _records_section(
         more = f' and {len(others) - _TARGETS} more' if len(others) > _TARGETS else ''
         text.append(
             f'Targets of these runs without a section of their own: {listed}{more}; --target={others[0].metric.name}:'
-            f'{others[0].value:g} reports on one. Their runs count under other targets, too.'
+            f'{exact(others[0].value)} reports on one. Their runs count under other targets, too.'
         )
     rows = [{'path': entry.path, 'reason': entry.reason, 'href': link(entry.path)} for entry in left_out]
     columns = (Column('path', 'file', link='href'), Column('reason', 'why it is left out'))

@@ -24,6 +24,7 @@ from efficiency.analysis.measured_tables import (
 from efficiency.analysis.measured_trend import since, trend
 from efficiency.analysis.runs import MeasuredRun, System, Target, seeds_of, systems
 from efficiency.analysis.survival import summary_over_seeds
+from efficiency.metrics import exact
 from efficiency.published import baseline_for
 
 _LEVELS = 12
@@ -31,7 +32,9 @@ _LEVELS = 12
 
 def slug(target: Target) -> str:
     """A name for files, other for each target."""
-    return re.sub(r'[^\w.-]+', '_', f'{target.dataset}-{target.fingerprint[:6]}-{target.metric.name}-{target.value:g}')
+    return re.sub(
+        r'[^\w.-]+', '_', f'{target.dataset}-{target.fingerprint[:6]}-{target.metric.name}-{exact(target.value)}'
+    )
 
 
 def measured_section(

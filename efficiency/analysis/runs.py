@@ -12,11 +12,12 @@ import numpy as np
 from efficiency import records
 from efficiency.analysis.crossings import AMOUNTS, Crossing, find_crossing
 from efficiency.analysis.survival import Seeds
-from efficiency.errors import UserError, shown
+from efficiency.errors import UserError
 from efficiency.metrics import Metric, of_record
 
 # What may differ between runs of one recipe: none of it changes a step before the target is met.
 _NOT_THE_RECIPE = ('seed', 'target', 'stop_at_target', 'eval_batch_size')
+_LONGEST_IN_A_NAME = 24
 _ROUNDING = 1e-6  # a run's last step ends its epochs but for so small a part
 
 
@@ -266,7 +267,7 @@ def _differing_keys(configs: Sequence[Mapping]) -> list[str]:
     values = defaultdict(set)
     for config in configs:
         for key, value in config.items():
-            values[key].add(shown(value))
+            values[key].add(repr(value))
     everywhere = {key for key in values if all(key in config for config in configs)}
     return sorted(key for key in values if len(values[key]) > 1 or key not in everywhere)
 
@@ -276,7 +277,13 @@ def _name(model: str, config: Mapping, differing: Sequence[str]) -> str:
     if not differing:
         return model
     ours = dict(_flat(_settings(config)))
-    return f'{model} ({", ".join(f"{key}={ours.get(key)}" for key in differing)})'
+    return f'{model} ({", ".join(f"{key}={_short(ours[key])}" for key in differing if key in ours) or "otherwise"})'
+
+
+def _short(value: object) -> str:
+    """A value as a name has it: what is long, as stages are, by a hash that is another for each."""
+    text = str(value)
+    return text if len(text) <= _LONGEST_IN_A_NAME else hashlib.sha256(repr(value).encode()).hexdigest()[:6]
 
 
 def _flat(config: Mapping, prefix: str = '') -> Iterator[tuple[str, object]]:

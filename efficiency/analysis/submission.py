@@ -99,7 +99,7 @@ def _record_problems(path: pathlib.Path, progress: Callable[[str], None]) -> Ite
         return
     if config.init_from:
         yield f'begins with the weights of {config.init_from}, whose training it does not count'
-    yield from disagreements(record)
+    yield from disagreements({**record, 'config': config.to_dict()})
     yield from other_data(record, config, progress)
     yield from miscounts(record, config, progress)
 

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from efficiency.errors import UserError, shown
+
 Batch = dict[str, np.ndarray]
 # By the names of some arrays, the shape and dtype of each.
 Shapes = Mapping[str, tuple[tuple[int, ...], Any]]
@@ -36,6 +38,14 @@ class Arrays:
 
     arrays: Mapping[str, np.ndarray]
     in_memory = True
+
+    def __post_init__(self):
+        counts = {name: len(array) if np.ndim(array) else None for name, array in self.arrays.items()}
+        if not counts or len(set(counts.values())) > 1 or not all(counts.values()):
+            raise UserError(f'a split has {shown(counts)} examples; it must have arrays of as many each, one or more')
+        if 'mask' in counts:
+            raise UserError('a split has an array named mask, as evaluation calls its own; name it otherwise')
+        object.__setattr__(self, 'arrays', {name: np.asarray(array) for name, array in self.arrays.items()})
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))

@@ -260,8 +260,8 @@ def _settled(path: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
     settled = check_config(config).to_dict()
     for key, value in overrides.items():
         holder = settled
-        for part in key.split('.'):
-            holder = holder[part]
+        for part in re.findall(r'[^.\[\]]+', key):
+            holder = holder[int(part) if isinstance(holder, list | tuple) else part]
         if holder != value:
             raise UserError(f'config.{key} cannot be {shown(value)}; on a command line that is {shown(holder)}')
     del settled['seed']

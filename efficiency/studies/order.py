@@ -14,7 +14,6 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from efficiency import backend, records
-from efficiency.errors import UserError
 from efficiency.files import write_atomically
 from efficiency.studies.definition import System
 from efficiency.studies.state import State
@@ -47,7 +46,7 @@ def expected_macs(
     # Its own process, whose memory is free again when runs begin, and which leaves a Ctrl-C to this one.
     alone = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(1, alone, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        counts = pool.map(_count, [system.settled for _, system in left], [data_dir] * len(left))
+        counts = pool.map(_count, [(system.config, system.settled) for _, system in left], [data_dir] * len(left))
         for (remembered, system), macs in zip(left, counts, strict=True):
             if macs < math.inf:
                 with contextlib.suppress(OSError):  # where there is no cache, they are counted each time
@@ -67,17 +66,20 @@ def _digest(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _count(settled: Mapping[str, Any], data_dir: str | None) -> float:
+def _count(system: tuple[str, Mapping[str, Any]], data_dir: str | None) -> float:
     backend.count_on_cpu()
     from ml_collections import ConfigDict
 
+    from efficiency.config_file import read_config
     from efficiency.costs import counted_stages
     from efficiency.training.recipe import opened
 
     try:
+        path, settled = system
+        read_config(path)  # for what its file registers
         recipe = opened(ConfigDict({**settled, 'seed': 0}), data_dir)
         steps = [recipe.plan.stages[stage].steps for stage, _ in recipe.forms]
         counted = zip(counted_stages(recipe.task), steps, strict=True)
         return round(sum(each.train.dense_macs * each.share * of_stage for each, of_stage in counted))
-    except UserError:
+    except Exception:  # whatever is wrong with it, its run will say, and others are made all the same
         return math.inf

@@ -76,11 +76,22 @@ def register_task(
         metrics, settings, defaults, stage_keys, check, check_names, outline: see `Entry`.
 
     Raises:
-        ValueError: if the name is taken.
+        ValueError: if the name is taken, two metrics have one name, there is none, or keys do not fit together.
     """
+    listed = list(metrics)
+    by_name = {metric.name: metric for metric in listed}
+    if not listed or len(by_name) < len(listed):
+        raise ValueError(
+            f'the task {name!r} has the metrics {[m.name for m in listed]}; it must have one or more, once each'
+        )
+    if isinstance(stage_keys, str) or not {*stage_keys, *defaults} <= settings.keys():
+        raise ValueError(
+            f'stage_keys and defaults of the task {name!r} must be keys of its settings, {", ".join(settings)}'
+        )
 
     def add(opens):
-        by_name = {metric.name: metric for metric in metrics}
+        if name in _OWN and not opens.__module__.startswith(_OWN[name]):
+            raise ValueError(f'a task named {name!r} is registered already')
         entry = Entry(name, opens, by_name, settings, defaults, stage_keys, check, check_names, outline)
         registration.register(_entries, 'a task', name, opens, entry)
         return opens

@@ -1,6 +1,6 @@
 """Evaluation: every example of the split exactly once, and what that took."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -57,7 +57,7 @@ class ScoresEvaluator:
         count = devices.mesh.size
         self._batches = EvalBatches(split, -(-min(batch_size, len(split)) // count) * count, devices.host)
         # What comes out is whole on every host.
-        self._totals = jax.jit(_totals_of(scores), out_shardings=devices.replicated)
+        self._totals = jax.jit(_totals_of(self._checked(scores)), out_shardings=devices.replicated)
         self._compiled: Any = None
         self._macs = 0
 
@@ -67,18 +67,28 @@ class ScoresEvaluator:
         batch = self._devices.shapes({**shapes, 'mask': ((size,), bool)})
         with tracing():
             traced = self._totals.trace(variables, batch)
-        self._check(traced.out_info)
         self._macs = count_jaxpr(traced.jaxpr).dense_macs
         if not self._macs:
             raise UserError('the scores multiply no matrices and convolve nothing: there is nothing to count')
         self._compiled = traced.lower().compile()
 
-    def _check(self, totals: dict[str, Any]) -> None:
-        names = totals.keys() - {'examples'}
-        if names != self._names or any(total.shape for total in totals.values()):
-            shapes = {name: ('n', *total.shape) for name, total in totals.items() if name in names}
-            wanted = ', '.join(sorted(self._names))
-            raise UserError(f'the scores of an example are {shown(shapes)}; they must be {wanted}, (n,) each')
+    def _checked(self, scores: Scores) -> Scores:
+        """The scores, told while they are traced if they are not what they must be."""
+
+        def checked(variables, batch):
+            found = scores(variables, batch)
+            count = len(next(iter(batch.values())))
+            names = found.keys() if isinstance(found, Mapping) else ()
+            if names != self._names or any(getattr(each, 'shape', None) != (count,) for each in found.values()):
+                wanted = ', '.join(sorted(self._names))
+                shapes = {name: getattr(found[name], 'shape', type(found[name]).__name__) for name in names}
+                raise UserError(
+                    f'the scores of {count} examples are {shown(shapes or type(found).__name__)}; they must be '
+                    f'{wanted}, ({count},) each'
+                )
+            return found
+
+        return checked
 
     def __call__(self, variables: Any, stopped: Callable[[], bool] = lambda: False) -> Evaluated | None:
         totals = None
@@ -103,12 +113,7 @@ def _totals_of(scores: Scores) -> Callable[[Any, dict[str, jax.Array]], dict[str
         mask = batch['mask']
         found = scores(variables, {name: array for name, array in batch.items() if name != 'mask'})
         whole = {name: each.astype(jnp.int32) if each.dtype == bool else each for name, each in found.items()}
-        # Over the examples alone, so that what is no number each keeps its shape, and is told.
-        sums = {name: jnp.sum(jnp.where(_along(mask, each), each, 0), axis=0) for name, each in whole.items()}
+        sums = {name: jnp.sum(jnp.where(mask, each, 0)) for name, each in whole.items()}
         return {'examples': jnp.sum(mask.astype(jnp.int32)), **sums}
 
     return totals
-
-
-def _along(mask: jax.Array, values: jax.Array) -> jax.Array:
-    return mask.reshape(len(mask), *(1,) * (values.ndim - 1))

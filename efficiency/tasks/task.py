@@ -126,6 +126,23 @@ class Task(abc.ABC):
             devices: see `efficiency.training.mesh.DataParallel`.
         """
 
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """What a run keeps in its folder, by file name, because its weights say nothing without it."""
+        return {}
+
+    def at_end(self, variables: Any, devices: Any) -> dict[str, Any] | None:
+        """What the record says, as `test`, of a run that is finished, beyond its curve; asked once, as of a test split.
+
+        Args:
+            variables: as evaluations get them, on the devices.
+            devices: see `efficiency.training.mesh.DataParallel`.
+
+        Returns:
+            What JSON can hold, 'dense_macs' among it: what this took. None for nothing.
+        """
+        return None
+
     def weights(self) -> dict[str, Tree]:
         """The variables of the file that `config.init_from` names, as of `init`.
 
@@ -220,6 +237,10 @@ def fingerprint(*splits: Arrays) -> str:
     """sha256 of all arrays of some splits, with their names and shapes."""
     digest = hashlib.sha256()
     for split in splits:
+        if not isinstance(split, Arrays):
+            raise UserError(
+                f'a split is {type(split).__name__}, which is no Arrays; its task needs a description of its own'
+            )
         for name, array in sorted(split.arrays.items()):
             digest.update(f'{name} {array.dtype} {array.shape}'.encode())
             digest.update(np.ascontiguousarray(array))

@@ -144,7 +144,8 @@ def make_averaging(section: dict[str, Any], batch_size: int, epoch_examples: int
     Raises:
         UserError: if there is no averaging of that name, or it has no such keys, or not with such values.
     """
-    keys = {key: value for key, value in section.items() if key != 'name'}
+    # Without one there are no keys of it, as where a command line takes a file's averaging away.
+    keys = {key: value for key, value in section.items() if key != 'name' and section['name'] != 'none'}
     function = named(_averagings, 'averaging', section['name'])
     check_own_keys('averaging', section['name'], function, keys, 'config.averaging')
     return function(batch_size, epoch_examples, **keys)

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from efficiency import records
 from efficiency.data.pipeline import TrainStream, default_workers
 from efficiency.errors import RunError, UserError
+from efficiency.files import write_atomically
 from efficiency.records import Place
 from efficiency.training import code, hosts
 from efficiency.training.cache import cache_dir, use_compilation_cache
@@ -86,6 +87,8 @@ def train(
         if config.optimizer.get('groups'):
             for group, paths in parameters_by_group(config.optimizer.to_dict(), recipe.start.params).items():
                 _log.info('optimizer, %s: %s', group, ', '.join(paths) or 'no parameters')
+        for name, data in task.files.items() if hosts.leads() else ():
+            write_atomically(workdir / name, data)
         checkpoints = Checkpoints(workdir) if hosts.leads() else None
         with clock.phase('compile'):
             traced = recipe.trace()
@@ -108,11 +111,12 @@ def train(
                     evaluate.compile(recipe.state_in(plan.stages[0]).variables)
                 compiled = compile_train_steps(traced, cache_dir() / 'checked')
                 costs = {place: cost for place, (_, cost) in compiled.items()}
-                if any(cost.step.dense_macs == 0 for cost in costs.values()):
-                    raise UserError(
-                        f'the train step of {config.model.name} multiplies no matrices and convolves nothing, so that '
-                        'there is no compute to count'
-                    )
+                for what, kind in (('train step', 'step'), ('forward pass', 'forward')):
+                    if any(getattr(cost, kind).dense_macs == 0 for cost in costs.values()):
+                        raise UserError(
+                            f'the {what} of {config.model.name} multiplies no matrices and convolves nothing, so that '
+                            'there is no compute to count'
+                        )
             state = devices.put_state(restored[0] if restored else recipe.start)
             recipe.let_go()
             give_back_free_memory()

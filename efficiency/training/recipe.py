@@ -23,6 +23,7 @@ from efficiency.training.plan import Plan, Stage, averaging_of, optimizer_of
 from efficiency.training.programs import trace_forward, trace_train_step
 from efficiency.training.settings import check_config
 from efficiency.training.step import NAMES, TrainState, init_state, make_train_step, state_shapes
+from efficiency.values import is_whole
 
 
 class Traced(NamedTuple):
@@ -113,15 +114,24 @@ class Recipe:
         loss = self.task.loss(stage.config)
         try:
             step = trace_train_step(make_train_step(loss, stage.optimizer, stage.averaging), state, batch, precision)
-        except (TypeError, ValueError):  # of which jax says much where the loss gives other variables than it got
-            self._check_kept(state, jax.eval_shape(loss, state.params, state.extra, batch, jax.random.key(0))[1])
+        except (TypeError, ValueError):  # of which jax says much where the loss gives something else than it must
+            self._check_loss(jax.eval_shape(loss, state.params, state.extra, batch, jax.random.key(0)), state)
             raise
         self._check_kept(state, step.out_info[0].extra)
         return Traced(step, trace_forward(form.forward, state.variables, precision))
 
+    def _check_loss(self, found: Any, state: TrainState) -> None:
+        value = found[0] if isinstance(found, tuple) and len(found) == 2 else None
+        if getattr(value, 'shape', None) != () or not np.issubdtype(value.dtype, np.floating):
+            raise UserError(
+                f'the loss of the task {self.config.task} gives {shown(jax.tree.map(_form, found))}; it must give a '
+                'number, float32 (), and the variables beside params'
+            )
+        self._check_kept(state, found[1])
+
     def _check_kept(self, state: TrainState, extra: Any) -> None:
         """Checks that the variables which a loss gives beside its value are of the form of those that it takes."""
-        took, gave = (jax.tree.map(lambda leaf: f'{leaf.dtype} {leaf.shape}', each) for each in (state.extra, extra))
+        took, gave = (jax.tree.map(_form, each) for each in (state.extra, extra))
         if took != gave:
             raise UserError(
                 f'the loss of the task {self.config.task} takes the variables {shown(took)} beside params and gives '
@@ -146,13 +156,12 @@ def opened(config: ConfigDict, data_dir: str | os.PathLike | None, trains: bool 
     devices = DataParallel(config.batch_size)
     for _, stage in stages_of(config):
         devices.check(stage.batch_size)
-    task = open_task(config, data_dir)
+    task = _whole(open_task(config, data_dir), config)
     if trains:
         if config.target.value is None:
             raise UserError(f'which target on {config.dataset}? It has no preset, so pass --config.target.value')
         task.check_target()
-    for _, stage in stages_of(task.config) if config.stages else ():
-        task.check_stage(stage)
+    _check_stages(task)
     return Recipe(task, Plan(task.config, task.epoch_examples), devices)
 
 
@@ -164,7 +173,35 @@ def outlined(
     Raises:
         UserError: for a mistake in the config, or if its data are not there.
     """
-    return outline_task(_checked(config), data_dir, known)
+    task = outline_task(_checked(config), data_dir, known)
+    _check_stages(task)
+    return task
+
+
+def _whole(task: Any, config: ConfigDict) -> Task:
+    """A task that was opened, if it says of itself what it must."""
+    if not isinstance(task, Task):
+        raise UserError(f'the task {config.task} opened {type(task).__name__}; it must be a Task of efficiency.tasks')
+    count, said = task.epoch_examples, task.description
+    if not is_whole(count) or count < 1:
+        raise UserError(
+            f'epoch_examples of the task {config.task} is {shown(count)}; it must be a whole number above 0'
+        )
+    for key in ('name', 'version', 'fingerprint'):
+        if not isinstance(said.get(key), str):
+            raise UserError(
+                f'the description of the task {config.task} has the {key} {shown(said.get(key))}; it must be text'
+            )
+    return task
+
+
+def _check_stages(task: Task) -> None:
+    for _, stage in stages_of(task.config) if task.config.stages else ():
+        task.check_stage(stage)
+
+
+def _form(leaf: Any) -> str:
+    return f'{leaf.dtype} {leaf.shape}'
 
 
 def _plain(shapes: Shapes) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
@@ -185,8 +222,13 @@ def _check_names(variables: Any, task: str) -> None:
 def _checked(config: ConfigDict) -> ConfigDict:
     config = check_config(config)
     check_names = task_entry(config.task).check_names
-    for _, stage in stages_of(config):
-        check_names(stage)
-        optimizer_of(stage)
-        averaging_of(stage, 1)
+    for from_epoch, stage in stages_of(config):
+        try:
+            check_names(stage)
+            optimizer_of(stage)
+            averaging_of(stage, 1)
+        except UserError as error:
+            if not config.stages:
+                raise
+            raise UserError(f'in the stage from epoch {from_epoch:g}, {error}') from error
     return config

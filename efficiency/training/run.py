@@ -35,6 +35,7 @@ class Run:
         code: what the run is of beside its config.
         curve: one point an evaluation, see `efficiency.records`.
         eval_examples, eval_macs: evaluated so far, and the dense macs that this took.
+        test: see `efficiency.tasks.task.Task.at_end`; None before the end.
         resumed_from: the steps of the checkpoints that the run went on from.
         saved_place: the `place` of the checkpoint that it went on from last; where it began, if there is none.
     """
@@ -48,6 +49,7 @@ class Run:
     curve: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     eval_examples: int = 0
     eval_macs: int = 0
+    test: dict[str, Any] | None = None
     resumed_from: list[int] = dataclasses.field(default_factory=list)
 
     def __post_init__(self):
@@ -248,6 +250,7 @@ class Run:
                 'examples': self.eval_examples,
                 'dense_macs': self.eval_macs,
             },
+            **({} if self.test is None else {'test': self.test}),
             'clock': {f'{phase}_seconds': value for phase, value in seconds.items()},
             'throughput': {
                 'examples_per_second': rate * self._sum('batch_size'),

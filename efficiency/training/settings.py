@@ -49,7 +49,7 @@ OWN_RULES: dict[str, Rule] = {
     'averaging.decay': Rule(lambda v: is_number(v) and 0 < v < 1, 'a number above 0 and below 1'),
     'averaging.every': number(1e-9, 1e9),
     'optimizer.b2': _SHARE_BELOW_1,
-    'optimizer.eps': ABOVE_ZERO,
+    'optimizer.eps': number(1e-300, 1),
     'optimizer.groups': Rule(
         lambda v: isinstance(v, list | tuple),
         "a list of groups, as [{'params': 'bias|scale', 'weight_decay': 0.0}]",
@@ -77,7 +77,7 @@ _RULES: dict[str, Rule] = {
     'optimizer.name': NAME,
     'precision': one_of(_PRECISIONS),
     'schedule': NAME,
-    'schedule_epochs': or_none(ABOVE_ZERO, "the run's own"),
+    'schedule_epochs': or_none(number(1e-9, 1e9), "the run's own"),
     'seed': whole(0, 2**31 - 1),
     'stages': Rule(lambda v: isinstance(v, list | tuple), 'a sequence of pairs, (from epoch, {keys}), or empty'),
     'stop_at_target': TRUTH,

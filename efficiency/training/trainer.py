@@ -11,16 +11,18 @@ import jax
 
 from efficiency import records
 from efficiency.data.pipeline import TrainStream
-from efficiency.errors import DataError, RunError, Stopped
+from efficiency.errors import DataError, RunError, Stopped, shown
 from efficiency.records import Place
-from efficiency.tasks.evaluation import Evaluator
+from efficiency.tasks.evaluation import Evaluated, Evaluator
 from efficiency.training import hosts
 from efficiency.training.averaging import NO_AVERAGING
 from efficiency.training.plan import Stage
+from efficiency.training.programs import multiplying
 from efficiency.training.recipe import Recipe
 from efficiency.training.run import Run
 from efficiency.training.step import TrainState
 from efficiency.training.writer import RunWriter
+from efficiency.values import is_whole
 
 # Steps that may be under way on the device while the host prepares the next.
 _STEPS_AHEAD = 2
@@ -73,6 +75,8 @@ class Trainer:
         state, stop_signal = self._train(state)
         if not self._finished():
             self.task.note_damage()  # that the run did not meet yet, and may be mended until it goes on
+        elif self.run.test is None:
+            self._test(state)
         self._save(state, at_end=True)
         # A record that says the run is finished must have the parameters that finished it beside it.
         self.writer.wait()
@@ -158,11 +162,32 @@ class Trainer:
             while self.under_way:
                 self._finish_oldest()
 
+    def _check_found(self, found: Evaluated) -> None:
+        """Checks an evaluation before anything is kept of it."""
+        metrics = self.run.metrics
+        if found.metrics.keys() != {'loss', *metrics}:
+            self._fail(
+                f'an evaluation gave {shown(sorted(found.metrics))}; it must give {", ".join(["loss", *metrics])}'
+            )
+        for name, value in found.metrics.items():
+            if not isinstance(value, float | int):
+                self._fail(
+                    f'the evaluation {name} is of the type {type(value).__name__}; it must be a number of Python'
+                )
+            self._check_finite(self.run.steps, value, f'evaluation {name}')
+            if name in metrics and not metrics[name].holds(value):
+                self._fail(f'the evaluation {name} is {value:g} at step {self.run.steps}, not {metrics[name].allowed}')
+        for name, count in (('examples', found.examples), ('dense_macs', found.dense_macs)):
+            if not is_whole(count) or count < 1:
+                self._fail(f'an evaluation gave {shown(count)} as {name}; it must be a whole number above 0')
+
+    def _fail(self, failure: str) -> None:
+        self.writer.record('failed', failure)
+        raise RunError(failure)
+
     def _check_finite(self, step: int, loss: float, name: str) -> None:
         if not math.isfinite(loss):
-            failure = f'the {name} is {loss} at step {step}; a lower learning_rate may train'
-            self.writer.record('failed', failure)
-            raise RunError(failure)
+            self._fail(f'the {name} is {loss} at step {step}; a lower learning_rate may train')
 
     def _evaluation_due(self) -> bool:
         run = self.run
@@ -176,11 +201,18 @@ class Trainer:
             )
         self.signals.expect_step()
         if found is None:
+            if self.signals.asked_to_stop() is None:
+                self._fail('an evaluation gave nothing, and nobody had asked it to stop')
             return
-        for name, value in found.metrics.items():
-            self._check_finite(self.run.steps, value, f'evaluation {name}')
+        self._check_found(found)
         self.writer.evaluation(self.run.add_evaluation(found))
         self._save(state)
+
+    def _test(self, state: TrainState) -> None:
+        """What is measured of a finished run but once."""
+        with self.clock.phase('evaluation'), multiplying(self.run.config.precision):
+            self.run.test = self.task.at_end(self._weights(state.average, state.variables), self.devices)
+        self.signals.expect_step()
 
     def _save(self, state: TrainState, at_end: bool = False) -> None:
         self._settle()

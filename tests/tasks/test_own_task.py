@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from efficiency import tasks
+from efficiency import records, tasks
 from efficiency.costs import counted_stages
-from efficiency.errors import Stopped, UserError
+from efficiency.errors import RunError, Stopped, UserError
 from efficiency.metrics import OF_CLASSES, Metric
 from efficiency.tasks import Arrays, DataTask, register_task, task_entry
+from efficiency.tasks.evaluation import Evaluated
 from efficiency.tasks.task import Form, Forward
 from efficiency.training.loop import train
 from efficiency.training.recipe import outlined
@@ -150,9 +151,27 @@ def test_scores_that_are_not_those_of_the_metrics_are_told_before_a_step(registe
         def scores(self, variables, batch):
             return {'loss': batch['x'], 'error': jnp.stack([batch['x'], batch['y']], 1)}
 
-    for cls, shapes in ((Wrong, r"'errors': \('n',\)"), (Flat, r"'error': \('n', 2\)")):
+    class Mean(Line):
+        def scores(self, variables, batch):
+            return {'loss': batch['x'], 'error': jnp.mean(batch['x'])}
+
+    class First(Line):
+        def scores(self, variables, batch):
+            return {'loss': batch['x'], 'error': batch['x'][:1]}
+
+    class Number(Line):
+        def scores(self, variables, batch):
+            return {'loss': batch['x'], 'error': 0.5}
+
+    for cls, shapes in (
+        (Wrong, r"'errors': \(64,\)"),
+        (Flat, r"'error': \(64, 2\)"),
+        (Mean, r"'error': \(\)"),
+        (First, r"'error': \(1,\)"),
+        (Number, r"'error': 'float'"),
+    ):
         register(cls)
-        with pytest.raises(UserError, match=rf'the scores of an example are .*{shapes}.*they must be error, loss'):
+        with pytest.raises(UserError, match=rf'the scores of 64 examples are .*{shapes}.*they must be error, loss'):
             train(config_of(), tmp_path / cls.__name__)
         tasks._entries.pop('line')
 
@@ -250,3 +269,86 @@ def test_a_batch_of_no_form_is_told(register, tmp_path):
     register(Longer)
     with pytest.raises(UserError, match=r'made a batch of .*\(64, 4\).*which is none of its forms'):
         train(config_of(num_epochs=8.0), tmp_path)
+
+
+@pytest.mark.parametrize(
+    'arrays',
+    [{}, {'x': np.zeros(3), 'y': np.zeros(4)}, {'x': np.zeros(0)}, {'x': np.zeros(2), 'mask': np.ones(2)}, {'x': 1.0}],
+)
+def test_a_splits_arrays_have_an_example_a_row(arrays):
+    with pytest.raises(UserError, match='a split has'):
+        Arrays(arrays)
+
+
+@pytest.mark.parametrize(
+    ('found', 'words'),
+    [
+        (Evaluated({'loss': 1.0}, 64, 9), r"gave \['loss'\]; it must give loss, error"),
+        (Evaluated({'loss': 1.0, 'error': 1.0, 'step': 3.0}, 64, 9), 'it must give loss, error'),
+        (Evaluated({'loss': 1.0, 'error': np.float32(1)}, 64, 9), 'is of the type float32'),
+        (Evaluated({'loss': 1.0, 'error': -1.0}, 64, 9), 'error is -1 at step 1, not a number, at least 0'),
+        (Evaluated({'loss': 1.0, 'error': 1.0}, 64, 0), 'gave 0 as dense_macs'),
+        (Evaluated({'loss': 1.0, 'error': 1.0}, 6.4, 9), 'gave 6.4 as examples'),
+        (None, 'gave nothing'),
+    ],
+)
+def test_an_evaluation_is_held_against_the_tasks_metrics_and_the_run_has_failed(found, words, register, tmp_path):
+    class Evaluator:
+        def compile(self, variables):
+            pass
+
+        def __call__(self, variables, stopped=None):
+            return found
+
+    class Own(Line):
+        def evaluator(self, devices):
+            return Evaluator()
+
+    register(Own)
+    with pytest.raises(RunError, match=words):
+        train(config_of(), tmp_path)
+    record = records.read(tmp_path)
+    assert (record['status'], record['curve']) == ('failed', [])
+
+
+@pytest.mark.parametrize(
+    ('facts', 'words'),
+    [
+        ({'epoch_examples': None}, 'epoch_examples of the task line is None'),
+        ({'epoch_examples': 0}, 'it must be a whole number above 0'),
+        ({'description': {'name': 'numbers', 'version': 1, 'fingerprint': ''}}, 'has the version 1; it must be text'),
+        ({'description': {'name': 'numbers', 'version': '1'}}, 'has the fingerprint None'),
+    ],
+)
+def test_a_task_says_of_its_data_what_a_record_needs(facts, words, register, tmp_path):
+    register(type('Odd', (Line,), facts))
+    with pytest.raises(UserError, match=words):
+        train(config_of(), tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('loss', [lambda x: x, lambda x: (x, {}), lambda x: (jnp.sum(x).astype(int), {}), jnp.sum])
+def test_a_loss_is_a_number_and_the_variables_beside(loss, register, tmp_path):
+    class Odd(Line):
+        def loss(self, config):
+            return lambda params, extra, batch, key: loss(params['a'] @ batch['x'][None, :])
+
+    register(Odd)
+    with pytest.raises(UserError, match=r'it must give a number, float32 \(\), and the variables beside params'):
+        train(config_of(), tmp_path)
+
+
+def test_what_cannot_be_registered_is_told_at_once():
+    for more, words in (
+        ({'metrics': []}, 'one or more, once each'),
+        ({'metrics': [ERROR, ERROR]}, 'one or more, once each'),
+        (
+            {'metrics': [ERROR], 'stage_keys': 'points', 'settings': {'points': whole(1, 9)}},
+            'must be keys of its settings',
+        ),
+        ({'metrics': [ERROR], 'defaults': {'points': 3}}, 'must be keys of its settings'),
+    ):
+        with pytest.raises(ValueError, match=words):
+            register_task('line', **more)(Line)
+    with pytest.raises(ValueError, match="a task named 'images' is registered already"):
+        register_task('images', metrics=[ERROR])(Line)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from efficiency.errors import UserError
 from efficiency.flops import count
-from efficiency.training.averaging import make_averaging
+from efficiency.training.averaging import NO_AVERAGING, make_averaging
 from efficiency.training.checkpoint import Checkpoints
 
 STEPS = 12
@@ -169,10 +169,6 @@ def test_weights_of_few_bits_are_averaged_in_more(section):
     [
         ({'name': 'emma'}, "no averaging is named 'emma'; the nearest are ema"),
         ({'name': 'ema', 'count': 3}, "config.averaging has the key 'count', which ema does not take; it takes decay"),
-        (
-            {'name': 'none', 'decay': 0.9},
-            "has the key 'decay', which none does not take; it takes none",
-        ),
         ({'name': 'ema', 'decay': 1.0}, 'config.averaging.decay is 1.0; it must be a number above 0 and below 1'),
         ({'name': 'ema', 'decay': 0}, 'config.averaging.decay is 0; it must be a number above 0 and below 1'),
         ({'name': 'last', 'count': 0}, 'config.averaging.count is 0; it must be a whole number from 1 to 1000'),
@@ -184,3 +180,7 @@ def test_an_averaging_that_cannot_be_is_one_sentence(section, sentence):
     with pytest.raises(UserError) as error:
         make_averaging(section, 10, 100)
     assert sentence in str(error.value)
+
+
+def test_a_files_averaging_can_be_taken_away_by_its_name_alone():
+    assert make_averaging({'name': 'none', 'decay': 0.9}, 8, 64) is NO_AVERAGING

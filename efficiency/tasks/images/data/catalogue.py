@@ -3,13 +3,14 @@
 import os
 import pathlib
 
+from efficiency.data import prepared
 from efficiency.errors import UserError
 from efficiency.tasks.images.data import (
     image_folder,
     mislaid,
     mnist5k,  # noqa: F401  (registers itself)
-    prepared,
 )
+from efficiency.tasks.images.data.prepared import open_prepared
 from efficiency.tasks.images.data.sources import Source, registered
 
 
@@ -49,4 +50,4 @@ def open_source(name: str, data_dir: str | os.PathLike | None = None) -> Source:
         if not isinstance(source, Source):
             raise UserError(f'the function of the data set {name} returned {type(source).__name__}, not a Source')
         return source
-    return prepared.open_prepared(name, folder, sorted(registered()))
+    return open_prepared(name, folder, sorted(registered()))

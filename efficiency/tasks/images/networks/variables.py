@@ -4,13 +4,12 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from jax.extend.core import ClosedJaxpr, Var
-from jax.interpreters import partial_eval as pe
 
 from efficiency.errors import UserError, shown
 from efficiency.layers import ops
+from efficiency.layers.initializers import drawn
 
 
 def variable_shapes(model: nn.Module, image_size: int) -> dict:
@@ -38,11 +37,7 @@ def shapes_and_forward(model: nn.Module, image_size: int) -> tuple[dict, ClosedJ
 
 
 def initialise(model: nn.Module, key: jax.Array, image_size: int) -> dict:
-    """The variables of `model.init`, at the cost of a trace: nothing of the forward pass is compiled or run.
-
-    Compiling `init` takes 10 to 50 seconds on a CPU for a network of this kind, and running it operation by
-    operation as long. Here it is traced, reduced to what the variables depend on, and that is evaluated, the
-    draws on the host directly.
+    """The variables of `model.init`, see `efficiency.layers.initializers.drawn`.
 
     Args:
         model: takes (n, size, size, 3) images and `train`. With initializers from elsewhere it works too, slower.
@@ -56,14 +51,10 @@ def initialise(model: nn.Module, key: jax.Array, image_size: int) -> dict:
         UserError: if the network does not give one row of logits, one for each of its `num_classes`, for an image.
     """
     image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-    init = partial(model.init_with_output, train=False)
-    with ops.override('stock'):  # the shortest to trace, of which nothing is kept
-        closed, (logits, shapes) = jax.make_jaxpr(init, return_shape=True)(key, image)
+    variables, logits = drawn(model, key, image)
     if getattr(logits, 'shape', None) != (1, model.num_classes):
         raise UserError(
             f'for one image {type(model).__name__} gives {shown(jax.tree.map(lambda leaf: leaf.shape, logits))}; '
             f'it must give logits of shape (1, {model.num_classes})'
         )
-    jaxpr, _ = pe.dce_jaxpr(closed.jaxpr, [False] + [True] * len(jax.tree.leaves(shapes)))  # all but the logits
-    leaves = map(np.asarray, jax.core.eval_jaxpr(jaxpr, closed.consts, key))
-    return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+    return variables
