@@ -65,10 +65,42 @@ def normal(stddev: float) -> Initializer:
     return _on_host(lambda generator, shape: stddev * generator.standard_normal(shape))
 
 
+def uniform(bound: float) -> Initializer:
+    """Uniform within a bound on either side of 0."""
+    return _on_host(lambda generator, shape: generator.uniform(-bound, bound, shape))
+
+
 def uniform_fan_in(fan_in: int) -> Initializer:
     """Uniform within 1 / sqrt(fan_in), the initial value of torch's convolutions and linear layers, bias included."""
-    bound = 1 / math.sqrt(fan_in)
-    return _on_host(lambda generator, shape: generator.uniform(-bound, bound, shape))
+    return uniform(1 / math.sqrt(fan_in))
+
+
+def xavier_uniform() -> Initializer:
+    """Uniform with variance 2 / (in + out) for a kernel (in, out) (Glorot & Bengio, 2010)."""
+
+    def draw(generator, shape):
+        bound = math.sqrt(6 / sum(shape))
+        return generator.uniform(-bound, bound, shape)
+
+    return _on_host(draw)
+
+
+def orthogonal_gates() -> Initializer:
+    """For each gate of a kernel (h, gates x h) an orthogonal matrix, all equally likely (Saxe et al., 2014)."""
+
+    def draw(generator, shape):
+        gates = generator.standard_normal((shape[1] // shape[0], shape[0], shape[0]))
+        q, r = np.linalg.qr(gates)
+        # The factorisation prefers signs.
+        q *= np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None]
+        return np.concatenate(q, axis=1)
+
+    return _on_host(draw)
+
+
+def forget_bias(value: float) -> Initializer:
+    """Of an LSTM's biases (4h,) those of the forget gate, the second quarter; 0 for the others."""
+    return _on_host(lambda generator, shape: np.repeat([0, value, 0, 0], shape[0] // 4))
 
 
 def kaiming_normal_fan_out() -> Initializer:

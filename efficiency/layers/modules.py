@@ -56,19 +56,22 @@ class Conv(nn.Module):
 
 
 class Dense(nn.Module):
-    """Linear layer. (n, in) -> (n, features)."""
+    """Linear layer. (..., in) -> (..., features)."""
 
     features: int
     kernel_init: Initializer | None = None
     bias_init: Initializer | None = None
     dtype: DTypeLike = jnp.float32
+    bias: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        default_init = uniform_fan_in(x.shape[1])
-        kernel = self.param('kernel', self.kernel_init or default_init, (x.shape[1], self.features))
-        bias = self.param('bias', self.bias_init or default_init, (self.features,))
-        return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)
+        default_init = uniform_fan_in(x.shape[-1])
+        kernel = self.param('kernel', self.kernel_init or default_init, (x.shape[-1], self.features))
+        x = x.astype(self.dtype) @ kernel.astype(self.dtype)
+        if self.bias:
+            x = x + self.param('bias', self.bias_init or default_init, (self.features,)).astype(self.dtype)
+        return x
 
 
 # How many examples in a row batch norm normalises together in training, 0 for the whole batch; see `NormInGroups`.
