@@ -1,0 +1,128 @@
+"""The networks by name: what each is, when it was published, and how to make one."""
+
+import dataclasses
+import datetime
+import fnmatch
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+from efficiency import registration
+from efficiency.errors import UserError, named, shown
+from efficiency.tasks.translation.tokens import UNKNOWN
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A registered network.
+
+    Attributes:
+        name: what a config calls it.
+        network: makes the module from `source_vocab`, `target_vocab` and `dtype`.
+        paper: where it was published, as 'arXiv:1706.03762'.
+        published: the day it was.
+        options: attributes of the module that a config may set, as `config.model.<option>`.
+        vocabularies: of source and target in the paper, of a network of the paper's size.
+    """
+
+    name: str
+    network: Callable[..., nn.Module]
+    paper: str
+    published: datetime.date
+    options: tuple[str, ...]
+    vocabularies: tuple[int, int] | None
+
+
+_entries: dict[str, Entry] = {}
+
+
+def register(
+    name: str,
+    *,
+    paper: str,
+    published: str,
+    options: tuple[str, ...] = (),
+    vocabularies: tuple[int, int] | None = None,
+) -> Callable:
+    """Registers a network under a name; a decorator for its module class, or for a partial of one.
+
+    Args:
+        name: unique among the networks.
+        paper: as 'arXiv:1706.03762'.
+        published: ISO date.
+        options, vocabularies: see `Entry`.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+
+    def add(network):
+        entry = Entry(name, network, paper, datetime.date.fromisoformat(published), tuple(options), vocabularies)
+        registration.register(_entries, 'a network', name, network, entry)
+        return network
+
+    return add
+
+
+def list_models(pattern: str = '*') -> list[str]:
+    """Names of the registered networks that match a shell pattern, sorted."""
+    return sorted(fnmatch.filter(_entries, pattern))
+
+
+def model_entry(name: str) -> Entry:
+    """The registered network of that name.
+
+    Raises:
+        UserError: if there is none; names the nearest.
+    """
+    return named(_entries, 'model', name)
+
+
+def create_model(
+    name: str,
+    source_vocab: int | None = None,
+    target_vocab: int | None = None,
+    dtype: DTypeLike = jnp.float32,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> nn.Module:
+    """Makes a network: a linen module from two sentences to logits, see `efficiency.tasks.translation.networks`.
+
+    Args:
+        name: see `list_models`.
+        source_vocab, target_vocab: how many tokens each language has, the four special ones among them; by default
+            the paper's, of a network of the paper's size.
+        dtype: what it computes in; parameters stay float32.
+        options: the network's own, as {'dropout': 0.3}.
+
+    Raises:
+        UserError: if no network has that name, or it has no such option or not with such a value, or a vocabulary is
+            not given or too small.
+    """
+    entry = model_entry(name)
+    sizes = []
+    for i, (what, size) in enumerate((('source_vocab', source_vocab), ('target_vocab', target_vocab))):
+        if size is None and entry.vocabularies is None:
+            raise UserError(f'{name} is of no published vocabulary; {what} must say how many tokens there are')
+        sizes.append(entry.vocabularies[i] if size is None else size)
+        if not isinstance(sizes[i], int) or sizes[i] <= UNKNOWN:
+            raise UserError(f'{what} is {shown(size)}; it must be a whole number above {UNKNOWN}')
+    for option, value in options.items():
+        _check_option(entry, option, value)
+    return entry.network(source_vocab=sizes[0], target_vocab=sizes[1], dtype=dtype, **options)
+
+
+def _check_option(entry: Entry, option: str, value: Any) -> None:
+    if option not in entry.options:
+        there_are = f'it has {", ".join(entry.options)}' if entry.options else 'it has none'
+        raise UserError(f'{entry.name} has no option {shown(option)}; {there_are}')
+    kind = type(inspect.signature(entry.network).parameters[option].default)
+    # Whole numbers are sizes, others shares.
+    if kind is int and not (type(value) is int and value > 0):
+        raise UserError(f'option {option} of {entry.name} is {shown(value)}; it must be a whole number above 0')
+    if kind is float and not (type(value) is float and 0 <= value < 1):
+        raise UserError(f'option {option} of {entry.name} is {shown(value)}; it must be a share, as 0.1, below 1.0')

@@ -1,0 +1,3 @@
+"""The tokens that every vocabulary begins with."""
+
+PADDING, BEGIN, END, UNKNOWN = range(4)
