@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from efficiency.tasks.task import Task
 
 # The modules that register the tasks of this package, each imported when its task is asked for.
-_OWN = {'images': 'efficiency.tasks.images'}
+_OWN = {'images': 'efficiency.tasks.images', 'translation': 'efficiency.tasks.translation'}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Pairs of sentences: where they are, how they become tokens, and batches."""

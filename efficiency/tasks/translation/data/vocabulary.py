@@ -1,0 +1,84 @@
+"""Sentences as tokens: one vocabulary of byte pairs for both languages, learned from the training sentences alone.
+
+Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units" (arXiv:1508.07909), by
+sentencepiece, which learns the same pieces of the same sentences each time.
+"""
+
+import hashlib
+import io
+import re
+from collections.abc import Iterable, Sequence
+
+from efficiency import console
+from efficiency.errors import UserError
+from efficiency.tasks.translation.tokens import BEGIN, END, PADDING, UNKNOWN
+
+# What a run keeps it in.
+FILE_NAME = 'vocabulary.model'
+
+
+class Vocabulary:
+    """A vocabulary of pieces.
+
+    Attributes:
+        model: sentencepiece's own bytes.
+        size: how many pieces, those of `efficiency.tasks.translation.tokens` included.
+    """
+
+    def __init__(self, model: bytes):
+        import sentencepiece
+
+        self.model = model
+        self._pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
+        self.size: int = self._pieces.vocab_size()
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the model."""
+        return hashlib.sha256(self.model).hexdigest()
+
+    def encode(self, lines: Sequence[str]) -> list[list[int]]:
+        """The pieces of each sentence, without a beginning or an end."""
+        return self._pieces.encode(list(lines))
+
+    def decode(self, pieces: Sequence[Sequence[int]]) -> list[str]:
+        """The sentences that pieces spell; of what `encode` gave, exactly those, but for characters unknown to it."""
+        return self._pieces.decode([list(map(int, each)) for each in pieces])
+
+
+def learn(lines: Iterable[str], size: int) -> Vocabulary:
+    """The vocabulary of byte pairs of some sentences.
+
+    Args:
+        lines: the sentences.
+        size: how many pieces it is to have.
+
+    Raises:
+        UserError: if so many, or so few, cannot be had of these sentences.
+    """
+    import sentencepiece
+
+    model = io.BytesIO()
+    try:
+        with console.hushed():
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(lines), model_writer=model, model_type='bpe', vocab_size=size, num_threads=1,
+                pad_id=PADDING, bos_id=BEGIN, eos_id=END, unk_id=UNKNOWN,
+                # What is decoded is what was encoded: no character is left out, joined or made another.
+                character_coverage=1.0, normalization_rule_name='identity', remove_extra_whitespaces=False,
+                max_sentence_length=2**20, minloglevel=2,
+            )  # fmt: skip
+    except (OSError, RuntimeError, ValueError) as error:
+        text = str(error)
+        if most := re.search(r'value <= (\d+)', text):
+            raise UserError(
+                f'config.vocabulary is {size}, and the training sentences have {most[1]} pieces at most; take fewer'
+            ) from error
+        if re.search(r'smaller than required_chars', text):
+            least = re.search(r'vs (\d+)', text)
+            raise UserError(
+                f'config.vocabulary is {size}, which is fewer than the characters of the training sentences'
+                + (f', {least[1]}' if least else '')
+            ) from error
+        raise UserError(f'sentencepiece learns no vocabulary of {size} pieces: {text.splitlines()[-1]}') from error
+    return Vocabulary(model.getvalue())
