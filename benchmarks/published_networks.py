@@ -25,7 +25,7 @@ def network_row(name: str, image_size: int | None = None) -> dict[str, str]:
     Raises:
         UserError: if the network does not exist at that size.
     """
-    entry, counted = model_entry(name), counted_network(name, image_size)
+    entry, counted = model_entry(name), counted_network(name, image_size=image_size)
     row = {'model': name, 'paper': entry.paper, 'published': entry.published, **counted.sizes}
     row |= costs(counted)
     return {column: str(row[column]) for column in NETWORK_COLUMNS}

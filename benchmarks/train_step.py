@@ -212,7 +212,7 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
     rivals = RIVALS[arguments.against]
     contenders = ['ours', *rivals, 'peak']
-    row = count_network(name, arguments.image_size, NUM_CLASSES)
+    row = count_network(name, image_size=arguments.image_size, num_classes=NUM_CLASSES)
     seconds, memory = {key: [] for key in contenders}, {}
     with contextlib.ExitStack() as stack:
         take = {

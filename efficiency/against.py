@@ -40,7 +40,7 @@ def compare_networks(
             check_published(name)
             if size <= LARGEST_SMALL_IMAGE:
                 raise UserError(f'up to {LARGEST_SMALL_IMAGE} pixels ours is the small-image form, which is not theirs')
-            counted = counted_network(name, size, num_classes)
+            counted = counted_network(name, image_size=size, num_classes=num_classes)
         except UserError as error:
             rows.append(row | {'reason': str(error)})
             continue

@@ -43,35 +43,30 @@ _Row = dict[str, Any]
 _NETWORKS_A_WORKER, _MOST_WORKERS = 4, 3
 
 
-def count_network(
-    name: str,
-    image_size: int | None = None,
-    num_classes: int = 1000,
-    options: Mapping[str, Any] = MappingProxyType({}),
-) -> _Row:
+def count_network(name: str, *, options: Mapping[str, Any] = MappingProxyType({}), **sizes: int | None) -> _Row:
     """What a network costs for one example.
 
     Args:
-        name: see `efficiency.tasks.images.networks.list_models`.
-        image_size: pixels a side; the network's own where None.
-        num_classes: width of the last layer.
-        options: of the network, see `efficiency.tasks.images.networks.create_model`.
+        name: see `efficiency.tasks.networks.list_networks`.
+        options: of the network, as `config.model` has them.
+        sizes: `image_size` (pixels a side; the network's own where None) and `num_classes` (of the last layer; 1000)
+            of images, `length` (tokens of the source and of the target; 25) and `vocabulary` of translation.
 
     Returns:
-        By the names of `COLUMNS`: whole numbers, `train_over_forward` a ratio of dense ones; for a network that does
-        not exist at that size nulls, and the reason.
+        By the names of `COLUMNS`, and other sizes: whole numbers, `train_over_forward` a ratio of dense ones; for a
+        network that does not exist at that size nulls, and the reason.
     """
     from efficiency.costs import counted_network
 
-    return _row(name, image_size, lambda: counted_network(name, image_size, num_classes, options))
+    return _row(name, sizes, lambda: counted_network(name, options=options, **sizes))
 
 
-def count_networks(names: Sequence[str], image_size: int | None = None, num_classes: int = 1000) -> list[_Row]:
+def count_networks(names: Sequence[str], **sizes: int | None) -> list[_Row]:
     """As `count_network`, of many: by a process for each of three cores at most, where that pays.
 
     A script that calls this must do so under `if __name__ == '__main__':`.
     """
-    one = functools.partial(count_network, image_size=image_size, num_classes=num_classes)
+    one = functools.partial(count_network, **sizes)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     workers = min(cores, _MOST_WORKERS, len(names) // _NETWORKS_A_WORKER)
     if workers < 2:
@@ -94,27 +89,26 @@ def _with_progress(items: Iterable, total: int | None = None) -> Iterable:
 
 def _row(
     name: str,
-    image_size: int | None,
+    sizes: Mapping[str, int | None],
     make: Callable[[], 'Counted'],
     more: Sequence[Callable[['Counted'], _Row]] = (),
 ) -> _Row:
     """A row with columns that `more` adds; where what is to be counted cannot be made, what can be told without it."""
     from efficiency.costs import costs
-    from efficiency.tasks.images.networks import list_models, model_entry
+    from efficiency.tasks.networks import list_networks, network_entry
 
     row = dict.fromkeys(COLUMNS) | {'model': name}
     # A config's, whose task may be another, is made already.
-    entry = model_entry(name) if name in list_models() else None
+    task, entry = network_entry(name) if name in list_networks() else (None, None)
     if entry:
-        row |= {'task': 'images', 'published': entry.published.isoformat()}
+        row |= {'task': task.name, 'published': entry.published.isoformat()}
     try:
         made = make()
     except UserError as error:
-        if entry is None:
+        if entry is None or not hasattr(entry, 'image_size'):
             raise
-        size = entry.image_size if image_size is None else image_size
-        return row | {'image_size': size, 'reason': str(error)}
-    if made.task != 'images':
+        return row | {'image_size': sizes.get('image_size') or entry.image_size, 'reason': str(error)}
+    if entry and made.task != task.name:
         row['published'] = None
     row |= {'task': made.task, **made.stage, **made.sizes} | costs(made)
     for add in more:
@@ -124,9 +118,10 @@ def _row(
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser('efficiency.count', __doc__)
-    parser.add_argument('--models', help='names or shell patterns, as alexnet,resnet*; all by default')
+    parser.add_argument('--models', help='names or shell patterns, as alexnet,resnet*; all of images by default')
     parser.add_argument('--image_size', type=int, help="pixels a side; each network's own by default")
     parser.add_argument('--num_classes', type=int, help="width of the last layer; 1000, or a config's data set's")
+    parser.add_argument('--length', type=int, help='tokens of a source and of its translation; 25 by default')
     parser.add_argument(
         '--batch_size', type=int,
         help='of the step that --xla lowers or a compiler compiles; one example by default, compiled one a device',
@@ -145,14 +140,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    for option in ('image_size', 'num_classes', 'batch_size'):
+    for option in ('image_size', 'num_classes', 'length', 'batch_size'):
         value = getattr(arguments, option)
         if value is not None and not 1 <= value <= 65536:
             raise UserError(f'--{option} is {value}; it must be a whole number from 1 to 65536')
     if arguments.config is not None:
-        for option in ('models', 'image_size', 'batch_size'):
+        for option in ('models', 'image_size', 'length', 'batch_size'):
             if getattr(arguments, option) is not None:
-                own = 'config.model.name' if option == 'models' else f'config.{option}'
+                own = {'models': 'config.model.name', 'length': 'config.buckets'}.get(option, f'config.{option}')
                 raise UserError(f'--{option} and --config do not go together; pass --{own} instead')
     elif arguments.data_dir is not None:
         raise UserError("--data_dir is for a --config's data set; networks need none")
@@ -167,12 +162,20 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _names(arguments: argparse.Namespace) -> list[str]:
-    from efficiency.tasks.images.networks import list_models, model_entry
+    from efficiency.tasks.networks import list_networks, network_entry
 
-    patterns = '*' if arguments.models is None else arguments.models
+    if arguments.models is None:
+        return list_networks(task='images')
     # One that matches none is taken for a name, whose error tells the nearest.
-    names = [name for pattern in patterns.split(',') for name in list_models(pattern) or [model_entry(pattern).name]]
+    patterns = arguments.models.split(',')
+    names = [name for pattern in patterns for name in list_networks(pattern) or [network_entry(pattern)[1].name]]
     return list(dict.fromkeys(names))
+
+
+def _sizes(arguments: argparse.Namespace) -> dict[str, int | None]:
+    """The sizes that were asked for."""
+    asked = {name: getattr(arguments, name) for name in ('image_size', 'num_classes', 'length')}
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _devices(arguments: argparse.Namespace) -> int:
@@ -204,8 +207,8 @@ def _to_be_counted(arguments: argparse.Namespace, overrides: list[str]) -> list[
             raise UserError(f'--num_classes is of images, and the task {task} looks at its data for its shapes')
         stages = counted_stages(outlined(config, arguments.data_dir, known))
         return [(config.model.name, lambda stage=stage: stage) for stage in stages]
-    settings = arguments.image_size, arguments.num_classes or 1000, {}, arguments.batch_size or _devices(arguments)
-    return [(name, lambda name=name: counted_network(name, *settings)) for name in _names(arguments)]
+    batch_size, sizes = arguments.batch_size or _devices(arguments), _sizes(arguments)
+    return [(name, lambda name=name: counted_network(name, batch_size, **sizes)) for name in _names(arguments)]
 
 
 def _counted(arguments: argparse.Namespace, overrides: list[str]) -> list[_Row]:
@@ -219,7 +222,7 @@ def _counted(arguments: argparse.Namespace, overrides: list[str]) -> list[_Row]:
         return compare_networks(_names(arguments), frameworks, arguments.image_size, arguments.num_classes or 1000)
     compilers = arguments.xla or arguments.compiled or arguments.topology is not None
     if not (compilers or arguments.by_layer or arguments.config is not None):
-        return count_networks(_names(arguments), arguments.image_size, arguments.num_classes or 1000)
+        return _aligned(count_networks(_names(arguments), **_sizes(arguments)))
     found = _to_be_counted(arguments, overrides)
     if arguments.by_layer:
         if len(found) != 1:
@@ -233,7 +236,11 @@ def _counted(arguments: argparse.Namespace, overrides: list[str]) -> list[_Row]:
         more.append(costs.compiled_costs)
     if arguments.topology is not None:
         more.append(lambda counted: costs.topology_costs(counted, arguments.topology))
-    rows = [_row(name, arguments.image_size, make, more) for name, make in _with_progress(found)]
+    return _aligned([_row(name, _sizes(arguments), make, more) for name, make in _with_progress(found)])
+
+
+def _aligned(rows: list[_Row]) -> list[_Row]:
+    """With the same columns in each, in one order."""
     columns = dict.fromkeys(column for row in rows for column in row)
     return [dict.fromkeys(columns) | row for row in rows]
 

@@ -145,7 +145,7 @@ def test_the_table_is_for_reading(run):
     [('shufflenet_v1_x1_0', {}), ('googlenet', {'auxiliary_heads': True}), ('resnet50_fixup', {}), ('densenet121', {})],
 )
 def test_layers_add_up_to_their_network(name, options):
-    counted = counted_network(name, 32, 10, options, batch_size=2)
+    counted = counted_network(name, 2, options, image_size=32, num_classes=10)
     layers = layer_costs(counted)
     assert len({row['layer'] for row in layers}) == len(layers)
     for column, total in {

@@ -123,7 +123,7 @@ def forward_macs(name: str, image_size: int, dataset: str) -> int | None:
         num_classes, _ = _IN_PUBLIC[dataset]
     else:
         return None
-    return counted_network(name, image_size, num_classes).forward.dense_macs
+    return counted_network(name, image_size=image_size, num_classes=num_classes).forward.dense_macs
 
 
 def other_data(record: records.Record, config: ConfigDict, progress: Callable[[str], None]) -> Iterator[str]:

@@ -11,15 +11,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from efficiency.data.batches import shapes_of_batch
 from efficiency.flops import Count, count, count_jaxpr
 from efficiency.layers import ops
 from efficiency.stages import stages_of
-from efficiency.tasks.images.data.splits import shapes_of_images
-from efficiency.tasks.images.loss import loss_and_stats
-from efficiency.tasks.images.networks import create_model
-from efficiency.tasks.images.networks.variables import shapes_and_forward
-from efficiency.tasks.images.task import forward_pass
+from efficiency.tasks.networks import alone
 from efficiency.tasks.task import Form, Forward, Task
 from efficiency.training.plan import averaging_of, optimizer_of
 from efficiency.training.recipe import outlined
@@ -85,47 +80,33 @@ class Counted:
 
 
 def counted_network(
-    name: str,
-    image_size: int | None = None,
-    num_classes: int = 1000,
-    options: Mapping[str, Any] = MappingProxyType({}),
-    batch_size: int = 1,
+    name: str, batch_size: int = 1, options: Mapping[str, Any] = MappingProxyType({}), **sizes: Any
 ) -> Counted:
-    """A network of images and a step without an optimizer: forward and backward of the network and its loss.
+    """A network of any task and a step without an optimizer: forward and backward of the network and its loss.
 
     Args:
-        name: see `efficiency.tasks.images.networks.list_models`.
-        image_size: pixels a side; the network's own where None.
-        num_classes: width of the last layer.
-        options: of the network, see `efficiency.tasks.images.networks.create_model`.
-        batch_size: examples of a step.
+        name, batch_size, options, sizes: see `efficiency.tasks.networks.alone`.
 
     Raises:
-        UserError: if there is no such network, or not at that size.
+        UserError: if there is no such network, or not of that size.
     """
-    model = create_model(name, num_classes, image_size, options=options)
-    size = model.image_size
-    variables, evaluation = shapes_and_forward(model, size)
-    state = {
-        'params': variables['params'],
-        'batch_stats': variables.get('batch_stats', {}),
-        'key': jax.ShapeDtypeStruct((2,), jnp.uint32),
-    }
+    task, found = alone(name, batch_size, options, **sizes)
+    extra = dict(found.variables)
+    state = {'params': extra.pop('params'), 'extra': extra, 'key': jax.ShapeDtypeStruct((2,), jnp.uint32)}
 
     def step(state, batch):
         key = jax.random.wrap_key_data(state['key'])
 
         def loss(params):
-            return loss_and_stats(model, params, state['batch_stats'], batch['image'], batch['label'], key)
+            return found.loss(params, state['extra'], batch, key)
 
         return jax.value_and_grad(loss, has_aux=True)(state['params'])
 
-    shapes = shapes_of_batch(shapes_of_images((size, size, 3)), batch_size)
-    batch = {name: jax.ShapeDtypeStruct(*each) for name, each in shapes.items()}
-    batch['image'] = jax.ShapeDtypeStruct(batch['image'].shape, jnp.float32)  # normalised already
-    one = Forward(forward_pass(model), (jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32),))
-    sizes = {'image_size': size}
-    return Counted('images', model, variables, one, evaluation, step, state, batch, batch_size, sizes)
+    batch = {name: jax.ShapeDtypeStruct(*each) for name, each in found.batch.items()}
+    return Counted(
+        task, found.network, found.variables, found.forward, found.evaluation, step, state, batch, batch_size,
+        found.sizes,
+    )  # fmt: skip
 
 
 def counted_recipe(config: ConfigDict, known: Mapping[str, Any] = MappingProxyType({})) -> Counted:

@@ -39,6 +39,7 @@ class Entry:
         check_names: checks that what a config names is there, as its network; before its data are opened.
         outline: makes the task of a config as far as its shapes go, for counting: of the config, a --data_dir, and what
             is known of the data in place of that, as 'num_classes'. None where only the data tell.
+        networks: the name of a module that has its networks alone (`efficiency.tasks.networks`); '' for none.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Entry:
     check: Callable[[ConfigDict], None]
     check_names: Callable[[ConfigDict], None]
     outline: Callable[[ConfigDict, str | os.PathLike | None, Mapping[str, Any]], 'Task'] | None
+    networks: str
 
 
 _entries: dict[str, Entry] = {}
@@ -65,6 +67,7 @@ def register_task(
     check: Callable[[ConfigDict], None] = lambda config: None,
     check_names: Callable[[ConfigDict], None] = lambda config: None,
     outline: Callable | None = None,
+    networks: str = '',
 ) -> Callable:
     """Registers a task under a name that configs can use as `config.task`; a decorator for what opens it.
 
@@ -73,7 +76,7 @@ def register_task(
 
     Args:
         name: unique among the tasks.
-        metrics, settings, defaults, stage_keys, check, check_names, outline: see `Entry`.
+        metrics, settings, defaults, stage_keys, check, check_names, outline, networks: see `Entry`.
 
     Raises:
         ValueError: if the name is taken, two metrics have one name, there is none, or keys do not fit together.
@@ -92,7 +95,7 @@ def register_task(
     def add(opens):
         if name in _OWN and not opens.__module__.startswith(_OWN[name]):
             raise ValueError(f'a task named {name!r} is registered already')
-        entry = Entry(name, opens, by_name, settings, defaults, stage_keys, check, check_names, outline)
+        entry = Entry(name, opens, by_name, settings, defaults, stage_keys, check, check_names, outline, networks)
         registration.register(_entries, 'a task', name, opens, entry)
         return opens
 

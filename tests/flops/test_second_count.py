@@ -30,7 +30,7 @@ def all_but(names):
 @functools.cache
 def counted_of(name):
     """At 64 pixels, two examples: enough for every operation to be there, and few enough to run them all."""
-    return counted_network(name, 64, 10, batch_size=2)
+    return counted_network(name, 2, image_size=64, num_classes=10)
 
 
 def lowered_text(function, *shapes):

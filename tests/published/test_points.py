@@ -190,7 +190,7 @@ def test_every_network_has_its_rows():
 @pytest.mark.slow
 def test_all_networks_are_counted():
     for (model, image_size), network in ledger.networks().items():
-        row = count_network(model, image_size)
+        row = count_network(model, image_size=image_size)
         assert row['params'] == network.params
         for column in ('forward_dense_macs', 'train_dense_macs', 'forward_real_macs'):
             assert row[column] == getattr(network, column)

@@ -55,7 +55,7 @@ def _outline(config: ConfigDict, data_dir: str | os.PathLike | None, known: Mapp
 @register_task(
     'images', metrics=OF_CLASSES.values(), settings=_SETTINGS,
     stage_keys=('augmentation', 'batch_norm_group', 'image_size'), check=_check, check_names=_check_names,
-    outline=_outline,
+    outline=_outline, networks='efficiency.tasks.images.alone',
 )  # fmt: skip
 def _open(config: ConfigDict, data_dir: str | os.PathLike | None) -> 'Images':
     from efficiency.tasks.images.task import opened

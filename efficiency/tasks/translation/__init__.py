@@ -70,7 +70,7 @@ def _outline(config: ConfigDict, data_dir: str | os.PathLike | None, known: Mapp
 
 @register_task(
     'translation', metrics=METRICS, settings=_SETTINGS, stage_keys=('label_smoothing',), check=_check,
-    check_names=_check_names, outline=_outline,
+    check_names=_check_names, outline=_outline, networks='efficiency.tasks.translation.alone',
 )  # fmt: skip
 def _open(config: ConfigDict, data_dir: str | os.PathLike | None) -> 'Translation':
     from efficiency.tasks.translation.task import opened
