@@ -101,7 +101,8 @@ def create_model(
 
     Raises:
         UserError: if no network has that name, or it has no such option or not with such a value, or a vocabulary is
-            not given or too small.
+            not given or too small. What sizes say of one another is found when the network is applied or its shapes
+            are asked for.
     """
     entry = model_entry(name)
     sizes = []

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from efficiency.errors import UserError
 from efficiency.layers.attention import masked_softmax
 from efficiency.layers.recurrence import Bidirectional, State, cell
 from efficiency.tasks.translation.networks.recurrent import is_token, kernel_init, layers
@@ -27,7 +28,7 @@ class Seq2SeqAttention(nn.Module):
         seq2seq_attention   3,168,160     53,772,800       (4,000 tokens a language)
 
     Attributes:
-        width: of the decoder's LSTM, and of both of the encoder's together.
+        width: of the decoder's LSTM, and of both of the encoder's together; even.
         embedding: features of a token.
         dropout: of what enters a layer, the softmax too; nothing is dropped from what is fed back.
         init_bound: see `recurrent.layers`.
@@ -42,6 +43,8 @@ class Seq2SeqAttention(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     def setup(self):
+        if self.width % 2:
+            raise UserError(f'width {self.width} is odd; half of it is the width of each direction of the encoder')
         embed, lstm, dense = layers(self.init_bound, self.dtype)
         self.source_embedding = embed(self.source_vocab, self.embedding)
         self.target_embedding = embed(self.target_vocab, self.embedding)

@@ -120,8 +120,8 @@ class Transformer(nn.Module):
     """Vaswani et al., 2017, arXiv:1706.03762.
 
     One table, scaled by the root of its width, embeds both languages and is the softmax's matrix (section 3.4), so both
-    have one vocabulary. With `pre_norm` the norms stand before the sublayers and after the last layers, which trains
-    deep networks without a warm-up (Wang et al., 2019, arXiv:1906.01787). A deep encoder with a shallow decoder is as
+    have one vocabulary. With `pre_norm` the norms stand before the sublayers and after the last layers, so that deep
+    networks can be trained (Wang et al., 2019, arXiv:1906.01787). A deep encoder with a shallow decoder is as
     good and quicker at decoding (Kasai et al., 2020, arXiv:2006.10369; theirs are wider and of 12 and 1 layers).
 
                                    parameters    dense multiply-adds forward, 25 + 25 tokens
