@@ -119,8 +119,8 @@ def run_main():
 
 @pytest.fixture
 def short_run(tmp_path):
-    """Arguments of a ShuffleNet run of 20 steps and 4 evaluations, too short to reach its target."""
+    """Arguments of a run of 20 steps and 4 evaluations, too short to reach its target."""
     return [
-        '--config=configs/shufflenet.py', f'--workdir={tmp_path / "run"}', '--config.num_epochs=0.16',
+        '--config=tests/small.py', f'--workdir={tmp_path / "run"}', '--config.num_epochs=0.16',
         '--config.eval_every=0.04', '--config.target.value=1.0',
     ]  # fmt: skip

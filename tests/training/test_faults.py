@@ -11,31 +11,51 @@ import pytest
 
 from efficiency import records
 from efficiency.training.run import steps_of
+from tests import small
 from tests.conftest import ROOT
+from tests.training.patches import SLOW_STEPS, with_patch
 from tests.training.several import image_tree
 from tests.training.test_run import assert_same_run, start, wait_for_checkpoint, workdir_of
 
 
-@pytest.fixture(scope='module')
-def streamed(tfds_dir):
+def on_photographs(config, tfds_dir):
     """Arguments, but for the workdir, of a run on photographs that workers decode: 16 steps and 4 evaluations."""
     return [
-        '--config=configs/shufflenet.py:imagenet_sample', f'--data_dir={tfds_dir}', '--config.image_size=32',
+        f'{config}:imagenet_sample', f'--data_dir={tfds_dir}', '--config.image_size=32',
         '--config.batch_size=50', '--config.num_epochs=3.2', '--config.eval_every=0.8', '--data_workers=2',
     ]  # fmt: skip
 
 
-@pytest.fixture(scope='module')
-def whole(streamed, tmp_path_factory):
+def run_whole(args, workdir):
     """That run, uninterrupted."""
-    workdir = tmp_path_factory.mktemp('whole') / 'run'
-    process = start([*streamed, f'--workdir={workdir}'])
+    process = start([*args, f'--workdir={workdir}'])
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert b'Traceback' not in errors
     # Where libraries are heard, as the one that gives shared memory back.
     assert 'leaked' not in (workdir / 'run.log').read_text()
     return workdir
+
+
+@pytest.fixture(scope='module')
+def streamed(tfds_dir):
+    return on_photographs(small.CONFIG, tfds_dir)
+
+
+@pytest.fixture(scope='module')
+def whole(streamed, tmp_path_factory):
+    return run_whole(streamed, tmp_path_factory.mktemp('whole') / 'run')
+
+
+@pytest.fixture(scope='module')
+def streamed_shufflenet(tfds_dir):
+    """One whose checkpoints are megabytes, and whose compiling and steps take seconds."""
+    return on_photographs('--config=configs/shufflenet.py', tfds_dir)
+
+
+@pytest.fixture(scope='module')
+def whole_shufflenet(streamed_shufflenet, tmp_path_factory):
+    return run_whole(streamed_shufflenet, tmp_path_factory.mktemp('whole') / 'run')
 
 
 def test_photographs_are_trained_and_evaluated_on(whole):
@@ -54,7 +74,7 @@ def test_a_record_that_does_not_decode_is_named_and_once_mended_the_run_goes_on(
     for path in broken:
         path.write_bytes(whole[:-40])
     args = [
-        '--config=configs/shufflenet.py:two_classes', f'--data_dir={tmp_path / "tree"}', '--config.target.value=1.0',
+        f'{small.CONFIG}:two_classes', f'--data_dir={tmp_path / "tree"}', '--config.target.value=1.0',
         f'--workdir={tmp_path / "run"}', '--config.image_size=32', '--config.batch_size=8', '--config.num_epochs=1.0',
         '--data_workers=1',
     ]  # fmt: skip
@@ -81,8 +101,9 @@ def test_a_record_that_does_not_decode_is_named_and_once_mended_the_run_goes_on(
 @pytest.fixture(scope='module')
 def interrupted(whole, streamed, tmp_path_factory):
     """A run of the same config that was killed after its second checkpoint or a later one."""
-    workdir = tmp_path_factory.mktemp('interrupted') / 'run'
-    process = start([*streamed, f'--workdir={workdir}'])
+    folder = tmp_path_factory.mktemp('interrupted')
+    workdir = folder / 'run'
+    process = start([*streamed, f'--workdir={workdir}'], with_patch(folder / 'site', SLOW_STEPS))
     wait_for_checkpoint(workdir, process, after=4)
     process.kill()
     process.communicate()
@@ -116,8 +137,10 @@ def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_gone_on_from(
 
 
 @pytest.mark.slow
-def test_no_room_for_a_checkpoint_is_one_sentence_and_the_same_command_goes_on(whole, streamed, tmp_path, run_main):
-    args = [*streamed, f'--workdir={tmp_path / "run"}']
+def test_no_room_for_a_checkpoint_is_one_sentence_and_the_same_command_goes_on(
+    whole_shufflenet, streamed_shufflenet, tmp_path, run_main
+):
+    args = [*streamed_shufflenet, f'--workdir={tmp_path / "run"}']
     # No file may grow beyond 2 MiB: the record may be written, the checkpoint may not.
     limited = ['bash', '-c', 'ulimit -f 2048; exec "$@"', 'bash', sys.executable, '-m', 'efficiency.main', *args]
     done = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
@@ -127,7 +150,7 @@ def test_no_room_for_a_checkpoint_is_one_sentence_and_the_same_command_goes_on(w
     assert records.read(tmp_path / 'run')['status'] == 'running'
     done = run_main(*args)
     assert done.returncode == 0, done.stderr
-    assert_same_run(whole, tmp_path / 'run')
+    assert_same_run(whole_shufflenet, tmp_path / 'run')
 
 
 @pytest.fixture
@@ -154,8 +177,8 @@ def small_disk(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('kilobytes', [4, 16, 24, 40, 2000, 9000, 16000, 30000])
-def test_a_full_disk_at_each_kind_of_write(kilobytes, small_disk, whole, streamed, run_main):
-    args = [*streamed, f'--workdir={small_disk(kilobytes) / "run"}']
+def test_a_full_disk_at_each_kind_of_write(kilobytes, small_disk, whole_shufflenet, streamed_shufflenet, run_main):
+    args = [*streamed_shufflenet, f'--workdir={small_disk(kilobytes) / "run"}']
     done = run_main(*args)
     assert done.returncode == 1, done.stderr
     assert 'No space left on device' in done.stderr.splitlines()[-1]
@@ -166,7 +189,7 @@ def test_a_full_disk_at_each_kind_of_write(kilobytes, small_disk, whole, streame
     small_disk(200_000)
     done = run_main(*args)
     assert done.returncode == 0, done.stderr
-    assert_same_run(whole, workdir)
+    assert_same_run(whole_shufflenet, workdir)
 
 
 def _kill_at_random(args, draw, at_a_write):
@@ -186,12 +209,12 @@ def _kill_at_random(args, draw, at_a_write):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('kind', ['held', 'streamed'])
-def test_fifteen_kills_at_random_moments_change_nothing(kind, streamed, tmp_path, run_main):
+def test_fifteen_kills_at_random_moments_change_nothing(kind, streamed_shufflenet, tmp_path, run_main):
     draw = random.Random(kind)
     if kind == 'held':
         args = ['--config=configs/shufflenet.py', '--config.num_epochs=0.4', '--config.eval_every=0.02']
     else:
-        args = [*streamed, '--config.num_epochs=6.0', '--config.eval_every=0.4']
+        args = [*streamed_shufflenet, '--config.num_epochs=6.0', '--config.eval_every=0.4']
     args += ['--config.target.value=1.0']
     assert run_main(*args, f'--workdir={tmp_path / "whole"}').returncode == 0
     kills = runs = at = 0
@@ -217,15 +240,17 @@ def test_fifteen_kills_at_random_moments_change_nothing(kind, streamed, tmp_path
 
 
 @pytest.mark.slow
-def test_ten_signals_to_stop_at_random_moments_change_nothing(whole, streamed, tmp_path, run_main):
-    draw, args, stops = random.Random(0), [*streamed, f'--workdir={tmp_path / "run"}'], 0
+def test_ten_signals_to_stop_at_random_moments_change_nothing(
+    whole_shufflenet, streamed_shufflenet, tmp_path, run_main
+):
+    draw, args, stops = random.Random(0), [*streamed_shufflenet, f'--workdir={tmp_path / "run"}'], 0
     while stops < 10:
         process = start(args)
         time.sleep(draw.uniform(0.5, 14))
         process.terminate()
         _, errors = process.communicate(timeout=60)
         if process.returncode == 0:
-            assert_same_run(whole, tmp_path / 'run')
+            assert_same_run(whole_shufflenet, tmp_path / 'run')
             shutil.rmtree(tmp_path / 'run')
             continue
         stops += 1
@@ -233,4 +258,4 @@ def test_ten_signals_to_stop_at_random_moments_change_nothing(whole, streamed, t
         assert process.returncode in (-15, 143), errors
         assert b'Traceback' not in errors
     assert run_main(*args).returncode == 0
-    assert_same_run(whole, tmp_path / 'run')
+    assert_same_run(whole_shufflenet, tmp_path / 'run')

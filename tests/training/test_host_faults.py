@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from efficiency import records
+from tests.training.patches import with_patch
 from tests.training.several import Host, end_of, free_port, image_tree, main_command, run_hosts, start_hosts, wait_for
 from tests.training.test_run import assert_same_run
 
@@ -109,14 +110,6 @@ def test_a_host_that_hangs_is_named(lost, tmp_path):
         assert_others_say(end_of(hosts[1 - lost : 2 - lost], since), set(), f'host {lost}')
     finally:
         hosts[lost].kill()
-
-
-def with_patch(folder, code):
-    """The environment of a process of the main command in which that code runs before it."""
-    folder.mkdir()
-    lines = ['import os, sys, time', "if 'efficiency.main' in ' '.join(sys.orig_argv):", *code.strip('\n').splitlines()]
-    (folder / 'sitecustomize.py').write_text('\n    '.join([lines[0] + '\n' + lines[1], *lines[2:]]) + '\n')
-    return {'PYTHONPATH': f'{folder}:{os.getcwd()}'}
 
 
 _SLOW_DISK = """

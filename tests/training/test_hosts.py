@@ -8,14 +8,12 @@ import pytest
 
 import efficiency
 from efficiency import records
+from tests import small
 from tests.training.several import Host, end_of, free_port, image_tree, main_command, run_hosts, start_hosts
 from tests.training.test_run import assert_same_run
 
 TWO_DEVICES = {'XLA_FLAGS': '--xla_force_host_platform_device_count=2'}
-SHUFFLENET = [
-    '--config=configs/shufflenet.py', '--config.num_epochs=0.16', '--config.eval_every=0.04',
-    '--config.target.value=1.0',
-]  # fmt: skip
+RUN = [small.CONFIG, '--config.num_epochs=0.16', '--config.eval_every=0.04', '--config.target.value=1.0']
 
 
 def alone(folder, args, devices=1):
@@ -45,9 +43,9 @@ def assert_one_run(many, one):
 
 @pytest.fixture(scope='module')
 def two_hosts(tmp_path_factory):
-    """A run of ShuffleNet, which has batch norm, over two hosts, and the folder."""
+    """A run over two hosts of a network with batch norm, and the folder."""
     folder = tmp_path_factory.mktemp('two')
-    return folder, run_hosts(folder, 2, SHUFFLENET)
+    return folder, run_hosts(folder, 2, RUN)
 
 
 def test_two_hosts_train_as_two_devices_of_one_host_to_the_bit(two_hosts, tmp_path):
@@ -56,13 +54,13 @@ def test_two_hosts_train_as_two_devices_of_one_host_to_the_bit(two_hosts, tmp_pa
     record = records.read(folder / 'host0' / 'run')
     assert record['devices'] == {'kind': 'cpu', 'count': 2, 'hosts': 2}
     assert len(record['curve']) == 4
-    assert_one_run(folder / 'host0' / 'run', alone(tmp_path, SHUFFLENET, devices=2))
+    assert_one_run(folder / 'host0' / 'run', alone(tmp_path, RUN, devices=2))
 
 
 def test_host_0_alone_writes_and_shows(two_hosts):
     folder, (first, second) = two_hosts
     assert 'train compute' not in second.out + second.errors
-    assert 'shufflenet_v1_x1_0 on mnist5k, exhausted' in first.out
+    assert 'small on mnist5k, exhausted' in first.out
     assert 'on 2 hosts' in first.errors
     assert not (folder / 'host1' / 'run').exists()
 
@@ -76,7 +74,7 @@ def test_a_finished_run_is_known_to_host_0_and_told_to_the_others(changed, two_h
         record['code']['own_files']['config_config'] = '0' * 64
         path.write_text(json.dumps(record))
         monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-    again = run_hosts(folder, 2, SHUFFLENET)
+    again = run_hosts(folder, 2, RUN)
     assert [host.code for host in again] == [0, 0], again
     assert 'this run was finished before' in again[0].errors
     assert again[1].sentences == []
