@@ -6,7 +6,6 @@ import itertools
 import os
 import pathlib
 import subprocess
-import sys
 
 import pytest
 
@@ -107,12 +106,16 @@ def tfds_dir():
 @pytest.fixture
 def run_main():
     """Runs the command line as a user does, `run_main('--config=...', env={...})`, and returns the finished process."""
+    from tests.main_process import start_main
 
     def run(*args, env=None, cwd=ROOT, timeout=300):
-        return subprocess.run(
-            [sys.executable, '-m', 'efficiency.main', *args],
-            cwd=cwd, env=os.environ | (env or {}), capture_output=True, text=True, timeout=timeout, check=False,
-        )  # fmt: skip
+        process = start_main(args, env, cwd)
+        try:
+            said = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        return subprocess.CompletedProcess(args, process.returncode, *(text.decode() for text in said))
 
     return run
 

@@ -16,7 +16,9 @@ from efficiency import records
 from efficiency.studies.definition import read_study
 from tests.conftest import ROOT
 from tests.docs.pages import PAGES, programs
-from tests.training.test_run import start, wait_for_checkpoint, without_times
+from tests.main_process import start_main
+from tests.training.patches import SLOW_STEPS, with_patch
+from tests.training.test_run import wait_for_checkpoint, without_times
 
 DOCS = ROOT / 'docs'
 
@@ -167,8 +169,14 @@ def test_a_task_of_ones_own_is_trained_gone_on_with_counted_and_reported(tmp_pat
     assert crossing['train_macs'] == train * crossing['examples']
     assert [point['mse'] <= 0.003 for point in whole['curve']] == [False] * (len(whole['curve']) - 1) + [True]
     # Killed on the way, it is the run that was not.
-    longer = [f'--config={config}', '--config.stop_at_target=False', '--config.num_epochs=2000.0']
-    process = start([*longer, f'--workdir={tmp_path / "killed"}'])
+    longer = [
+        f'--config={config}',
+        '--config.stop_at_target=False',
+        '--config.num_epochs=20.0',
+        '--config.eval_every=1.0',
+    ]
+    slowly = with_patch(tmp_path / 'site', SLOW_STEPS)
+    process = start_main([*longer, f'--workdir={tmp_path / "killed"}'], slowly)
     at = wait_for_checkpoint(tmp_path / 'killed', process)
     process.kill()
     process.communicate()

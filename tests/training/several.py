@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from tests.conftest import ROOT
+from tests.main_process import start_main
 
 
 class Ended(NamedTuple):
@@ -35,10 +36,13 @@ class Host:
     def __init__(self, folder: pathlib.Path, command: Sequence[str], env: Mapping[str, str]):
         folder.mkdir(parents=True, exist_ok=True)
         self.workdir, self._folder = folder / 'run', folder
+        command = [*command, f'--workdir={self.workdir}']
+        begins = len(main_command())
+        if command[:begins] == main_command():
+            self.process = start_main(command[begins:], env, folder=folder)
+            return
         with open(folder / 'out', 'w') as out, open(folder / 'err', 'w') as err:
-            self.process = subprocess.Popen(
-                [*command, f'--workdir={self.workdir}'], cwd=ROOT, env=os.environ | env, stdout=out, stderr=err
-            )
+            self.process = subprocess.Popen(command, cwd=ROOT, env=os.environ | env, stdout=out, stderr=err)
 
     @property
     def errors(self) -> str:

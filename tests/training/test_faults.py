@@ -13,9 +13,10 @@ from efficiency import records
 from efficiency.training.run import steps_of
 from tests import small
 from tests.conftest import ROOT
+from tests.main_process import start_main
 from tests.training.patches import SLOW_STEPS, with_patch
 from tests.training.several import image_tree
-from tests.training.test_run import assert_same_run, start, wait_for_checkpoint, workdir_of
+from tests.training.test_run import assert_same_run, wait_for_checkpoint, workdir_of
 
 
 def on_photographs(config, tfds_dir):
@@ -28,7 +29,7 @@ def on_photographs(config, tfds_dir):
 
 def run_whole(args, workdir):
     """That run, uninterrupted."""
-    process = start([*args, f'--workdir={workdir}'])
+    process = start_main([*args, f'--workdir={workdir}'])
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert b'Traceback' not in errors
@@ -103,7 +104,7 @@ def interrupted(whole, streamed, tmp_path_factory):
     """A run of the same config that was killed after its second checkpoint or a later one."""
     folder = tmp_path_factory.mktemp('interrupted')
     workdir = folder / 'run'
-    process = start([*streamed, f'--workdir={workdir}'], with_patch(folder / 'site', SLOW_STEPS))
+    process = start_main([*streamed, f'--workdir={workdir}'], with_patch(folder / 'site', SLOW_STEPS))
     wait_for_checkpoint(workdir, process, after=4)
     process.kill()
     process.communicate()
@@ -194,7 +195,7 @@ def test_a_full_disk_at_each_kind_of_write(kilobytes, small_disk, whole_shufflen
 
 def _kill_at_random(args, draw, at_a_write):
     """Starts a run and kills it at a random moment, or while it writes a checkpoint; whether it had ended before."""
-    process = start(args)
+    process = start_main(args)
     until = time.monotonic() + draw.uniform(0.5, 14)
     checkpoints = workdir_of(args) / 'checkpoints'
     while time.monotonic() < until and process.poll() is None:
@@ -245,7 +246,7 @@ def test_ten_signals_to_stop_at_random_moments_change_nothing(
 ):
     draw, args, stops = random.Random(0), [*streamed_shufflenet, f'--workdir={tmp_path / "run"}'], 0
     while stops < 10:
-        process = start(args)
+        process = start_main(args)
         time.sleep(draw.uniform(0.5, 14))
         process.terminate()
         _, errors = process.communicate(timeout=60)

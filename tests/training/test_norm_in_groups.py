@@ -22,8 +22,9 @@ from efficiency.training.loop import train
 from efficiency.training.settings import check_config
 from tests.analysis.conftest import saver
 from tests.conftest import ROOT
+from tests.main_process import start_main
 from tests.training.patches import SLOW_STEPS, with_patch
-from tests.training.test_run import assert_same_run, start, wait_for_checkpoint, workdir_of
+from tests.training.test_run import assert_same_run, wait_for_checkpoint, workdir_of
 
 # A network of few operations, trained by the very train step over 1, 4 and 8 of 8 devices.
 _STEPS = """
@@ -113,7 +114,7 @@ def test_a_run_in_groups_is_killed_goes_on_and_says_so_in_its_record(short_run, 
     args, workdir = [*short_run, '--config.batch_norm_group=8'], workdir_of(short_run)
     whole = f'{workdir}-whole'
     assert run_main(*args, f'--workdir={whole}').returncode == 0
-    process = start(args, with_patch(tmp_path / 'site', SLOW_STEPS))
+    process = start_main(args, with_patch(tmp_path / 'site', SLOW_STEPS))
     at = wait_for_checkpoint(workdir, process)
     process.kill()
     process.communicate()

@@ -26,6 +26,7 @@ from efficiency.training.loop import train
 from efficiency.training.workdir import locked
 from tests import small
 from tests.conftest import ROOT
+from tests.main_process import start_main
 from tests.training.patches import SLOW_STEPS, with_patch
 from tests.training.test_evaluation_log import as_tensorboard_should, shown_by_tensorboard
 
@@ -36,13 +37,6 @@ def workdir_of(args):
 
 def without_times(curve):
     return [{key: value for key, value in point.items() if not key.endswith('_seconds')} for point in curve]
-
-
-def start(args, env=None):
-    return subprocess.Popen(
-        [sys.executable, '-m', 'efficiency.main', *args], cwd=ROOT, env=os.environ | (env or {}),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -57,7 +51,7 @@ def wait_for_checkpoint(workdir, process, after=0):
         done = [int(path.name) for path in workdir.glob('checkpoints/*') if path.name.isdigit()]
         if max(done, default=0) > after:
             return max(done)
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
     raise TimeoutError('no checkpoint')
 
@@ -77,7 +71,7 @@ def whole(tmp_path_factory):
         '--config.num_epochs=0.16', '--config.eval_every=0.04',
         '--config.target.value=1.0',
     ]  # fmt: skip
-    process = start(args)
+    process = start_main(args)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     return workdir_of(args)
@@ -151,12 +145,10 @@ def test_a_finished_run_says_so_again_and_changes_nothing(whole, run_main):
 def test_a_killed_run_goes_on_as_if_it_had_not_been(whole, short_run, slowly, run_main):
     workdir, args, at = workdir_of(short_run), [*short_run, '--log=tensorboard'], 0
     for _ in range(2):
-        process = start(args, slowly)
+        process = start_main(args, slowly)
         at = wait_for_checkpoint(workdir, process, after=at)
         process.kill()
-        process.wait()
-        process.stderr.close()
-        process.stdout.close()
+        process.communicate()
         records.read(workdir)  # whole at every moment
     done = run_main(*args)
     assert done.returncode == 0, done.stderr
@@ -174,7 +166,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(whole, short_run, slowly, ru
 @pytest.mark.parametrize('stop', [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_to_stop_saves_and_exits_128_and_its_number(stop, whole, short_run, slowly, run_main):
     workdir = workdir_of(short_run)
-    process = start(short_run, slowly)
+    process = start_main(short_run, slowly)
     wait_for_checkpoint(workdir, process)
     process.send_signal(stop)
     _, errors = process.communicate(timeout=60)

@@ -12,7 +12,8 @@ import pytest
 
 from efficiency import records
 from tests.conftest import ROOT
-from tests.training.test_run import start, wait_for_checkpoint, workdir_of
+from tests.main_process import start_main
+from tests.training.test_run import wait_for_checkpoint, workdir_of
 
 pytest.importorskip('wandb', reason='needs the extra wandb')
 
@@ -84,7 +85,7 @@ def test_a_run_is_kept_offline_where_nobody_is_logged_in(args, run_main, tmp_pat
 
 def test_a_killed_run_goes_on_as_the_same_run_with_each_point_once(args, run_main):
     workdir = workdir_of(args)
-    process = start(args)
+    process = start_main(args)
     wait_for_checkpoint(workdir, process)
     process.kill()
     process.communicate()
@@ -109,7 +110,7 @@ def test_a_run_that_fails_has_failed_there_too(args, run_main):
 def test_a_run_outlives_its_log(args, tmp_path):
     """W&B's process is killed after the first evaluation."""
     args[2] = '--config.num_epochs=0.8'  # long enough to be caught in it
-    process = start(args)
+    process = start_main(args)
     wait_for_checkpoint(workdir_of(args), process)
     (service,) = services_of(process.pid)
     os.kill(service, signal.SIGKILL)
