@@ -14,6 +14,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 NO_ACCELERATOR = 'no accelerator'
 _TRIALS = 'trials of '
 _NOBODY = 65534
+# Folders whose files take long, which are begun with: at the end, when others wait for the last one, files are short.
+_FIRST = ('training', 'launch', 'docs', 'tasks')
 
 
 def _failed_if_skipped(report):
@@ -37,6 +39,19 @@ def pytest_runtest_makereport(item):
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report():
     return _failed_if_skipped((yield))
+
+
+def pytest_configure(config):
+    """Files are handed out in the order in which they are collected, not by how many tests they have."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        folders = item.nodeid.partition('::')[0].split('/')
+        return next((i for i, folder in enumerate(_FIRST) if folder in folders), len(_FIRST))
+
+    items.sort(key=place)
 
 
 @contextlib.contextmanager
