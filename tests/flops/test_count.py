@@ -234,7 +234,7 @@ def convolutions(draw):
     return partial(lax.conv_general_dilated, **options), image, kernel
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(convolutions())
 def test_random_convolutions_and_gradients_against_ones_and_xla(convolution):
     conv, image, kernel = convolution
