@@ -32,7 +32,10 @@ class Small(nn.Module):
 
 
 def get_config(dataset=None):
-    return common.paper_recipe('small', dataset, learning_rate=0.1)
+    config = common.paper_recipe('small', None if dataset == 'staged' else dataset, learning_rate=0.1)
+    if dataset == 'staged':
+        config.stages = ((0, {'image_size': 20}), (0.08, {'image_size': 28, 'batch_size': 64}))
+    return config
 
 
 def macs(image_size, num_classes=10):

@@ -57,6 +57,18 @@ def test_two_hosts_train_as_two_devices_of_one_host_to_the_bit(two_hosts, tmp_pa
     assert_one_run(folder / 'host0' / 'run', alone(tmp_path, RUN, devices=2))
 
 
+def test_stages_are_trained_alike_on_two_hosts(tmp_path):
+    staged = [f'{small.CONFIG}:staged', *RUN[1:]]
+    ended = run_hosts(tmp_path / 'two', 2, staged)
+    assert [host.code for host in ended] == [0, 0], ended
+    many, one = tmp_path / 'two' / 'host0' / 'run', alone(tmp_path / 'one', staged, devices=2)
+    programs = records.read(many)['programs']
+    assert [(p['stage'], p['steps'], p['batch_size'], p['image_size']) for p in programs] == [
+        (0, 10, 32, 20), (1, 5, 64, 28),
+    ]  # fmt: skip
+    assert_one_run(many, one)
+
+
 def test_host_0_alone_writes_and_shows(two_hosts):
     folder, (first, second) = two_hosts
     assert 'train compute' not in second.out + second.errors
