@@ -80,6 +80,8 @@ _SCHEMA = {
     # The domain; that of the first records, which do not say it, is images.
     'task': Optional(str, may_lack=True),
     'model': str,
+    # The day on which its network was published; the first records do not say it.
+    'published': Optional(str, may_lack=True),
     'config': dict,
     'seed': _COUNT,
     'dataset': {

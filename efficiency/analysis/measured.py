@@ -44,11 +44,13 @@ def measured_section(
 
     Args:
         runs: of any data sets; those of the target's data and metric count, of which there is one or more.
-        published: when, by task and network; a network without a date is in the tables, and in no trend.
+        published: when, by task and network, where a record does not say it; a network without a date is in the tables,
+            and in no trend.
     """
     asked = [run for run in runs if run.can_be_asked(target)]
     mine = systems(asked)
-    dates = {run.model: published[run.task, run.model] for run in asked if (run.task, run.model) in published}
+    found = {run.model: run.published or published.get((run.task, run.model)) for run in asked}
+    dates = {model: day for model, day in found.items() if day}
     crossings = {system: system.crossings(target) for system in mine}
     medians = {system: summary_over_seeds(seeds_of(each)) for system, each in crossings.items()}
     order = sorted(crossings, key=lambda system: (medians[system].median, medians[system].is_bound, system.name))

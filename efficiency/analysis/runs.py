@@ -1,6 +1,7 @@
 """Run records below a folder: those that can be used, as systems of several seeds, and the others with their reason."""
 
 import dataclasses
+import datetime
 import hashlib
 import json
 import os
@@ -51,6 +52,7 @@ class MeasuredRun:
     Attributes:
         path: of the record, as it was found.
         task: the domain.
+        published: the day on which the network was; None where the record does not say it.
         recipe: its config without seed, target and what cannot change a step, as a hash.
         curve: by name, one array over the evaluations: `epochs`, `examples`, `paper_macs`, `train_macs`,
             `train_seconds`, `loss`, and each of the metrics.
@@ -64,6 +66,7 @@ class MeasuredRun:
 
     path: str
     task: str
+    published: datetime.date | None
     model: str
     seed: int
     target: Target
@@ -193,6 +196,7 @@ def as_run(record: records.Record, path: str) -> MeasuredRun:
     return MeasuredRun(
         path=path,
         task=records.task_of(record),
+        published=_date(record.get('published')),
         model=record['model'],
         seed=record['seed'],
         target=Target(dataset['name'], dataset['fingerprint'], metrics[target['metric']], target['value']),
@@ -284,6 +288,13 @@ def _short(value: object) -> str:
     """A value as a name has it: what is long, as stages are, by a hash that is another for each."""
     text = str(value)
     return text if len(text) <= _LONGEST_IN_A_NAME else hashlib.sha256(repr(value).encode()).hexdigest()[:6]
+
+
+def _date(text: str | None) -> datetime.date | None:
+    try:
+        return text and datetime.date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _flat(config: Mapping, prefix: str = '') -> Iterator[tuple[str, object]]:

@@ -31,6 +31,20 @@ def lowest_median_compute(candidates: Mapping[str, Sequence[Record]]) -> str:
     return min(candidates, key=rank)
 
 
+def best_median_final(candidates: Mapping[str, Sequence[Record]]) -> str:
+    """The setting of the best final metric of the target, the median over seeds; of equal ones the first.
+
+    A run that failed is worse than any. For systems whose level follows from what they end at.
+
+    Args:
+        candidates: the records of each setting, one or more.
+
+    Returns:
+        The name of one of them.
+    """
+    return max(candidates, key=lambda name: statistics.median(map(_final_gain, candidates[name])))
+
+
 def _compute(record: Record) -> float:
     crossing = first_crossing(record['curve'], record['target'], of_record(record))
     return crossing['train_macs'] if crossing else math.inf
@@ -45,4 +59,5 @@ def _final_gain(record: Record) -> float:
 
 RULES: dict[str, Callable[[Mapping[str, Sequence[Record]]], str]] = {
     'lowest median compute to target': lowest_median_compute,
+    'best median final metric': best_median_final,
 }

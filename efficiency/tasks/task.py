@@ -1,6 +1,7 @@
 """The contract between a domain and its training: what a task answers, and what most tasks share of the answers."""
 
 import abc
+import datetime
 import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -79,11 +80,13 @@ class Task(abc.ABC):
         description: what the run record says of the data: 'name', 'version', 'fingerprint' (a text that other data
             would not have), and whatever sizes there are.
         network: the module whose layers `efficiency.count --by_layer` lists and `load_run` returns; None for none.
+        published: the day on which the network was, for trends; None where it has no date.
     """
 
     config: ConfigDict
     epoch_examples: int
     network: nn.Module | None = None
+    published: datetime.date | None = None
 
     @property
     @abc.abstractmethod

@@ -229,6 +229,7 @@ class Run:
             'schema_version': records.SCHEMA_VERSION,
             'status': status,
             'model': config.model.name,
+            'published': self.task.published and self.task.published.isoformat(),
             'config': config.to_dict(),
             'seed': config.seed,
             'task': config.task,

@@ -16,7 +16,7 @@ from efficiency.analysis.plots import factor_over_level, level_over_compute
 from efficiency.analysis.runs import read_runs, shared_targets
 from efficiency.errors import UserError
 from efficiency.metrics import OF_CLASSES
-from efficiency.studies.choice import lowest_median_compute
+from efficiency.studies.choice import best_median_final, lowest_median_compute
 from tests.analysis.conftest import BITS, BLEU, MSE, RETURN, TOP1, TOP5, make_record, saver
 
 # Values an epoch of a slow system and of one that is there in half the epochs, and the target between.
@@ -27,12 +27,14 @@ CURVES = {
     MSE: ([10.0, 1.0, 0.1, 0.01, 3e-3, 2e-3], [0.5, 0.02, 0.0], 5e-3),
     TOP1: ([0.1, 0.5, 0.7, 0.8, 0.9, 0.95], [0.6, 0.8, 0.96], 0.85),
 }
-SLOW, FAST = 'alexnet', 'resnet18'  # whose dates of publication are known
+SLOW, FAST = 'slow', 'fast'
+DATES = {SLOW: '2012-06-01', FAST: '2015-12-10'}
 
 
 def record_of(metric, model, seed, values, target, **more):
     record = make_record(model=model, seed=seed, accuracies=values, target=target, metric=metric, **more)
     record['dataset']['name'] = f'data of {metric.name}'
+    record['published'] = DATES.get(model)
     return record
 
 
@@ -219,7 +221,12 @@ def test_a_study_chooses_by_the_metrics_direction_and_never_a_run_that_failed():
         ]
 
     for metric, better, worse in ((BITS, 1.0, 2.0), (RETURN, -100.0, -200.0), (RETURN, 5.0, -5.0)):
-        assert lowest_median_compute({'worse': never(metric, worse), 'better': never(metric, better)}) == 'better'
         failed = [record | {'status': 'failed'} for record in never(metric, better)]
-        assert lowest_median_compute({'failed': failed, 'worse': never(metric, worse)}) == 'worse'
+        for rule in (lowest_median_compute, best_median_final):
+            assert rule({'worse': never(metric, worse), 'better': never(metric, better)}) == 'better'
+            assert rule({'failed': failed, 'worse': never(metric, worse)}) == 'worse'
+        # The one that is there first need not end best.
+        early = [make_record(seed=0, accuracies=(worse, worse), target=worse, metric=metric)]
+        late = [make_record(seed=0, accuracies=(worse, better), target=worse, metric=metric)]
+        assert best_median_final({'early': early, 'late': late}) == 'late'
     assert OF_CLASSES['top1'] is TOP1

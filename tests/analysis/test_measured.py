@@ -17,7 +17,9 @@ DATES = {name: datetime.date(year, 1, 1) for name, year in (('old', 2000), ('ale
 def section(save, *records, target=TARGET):
     for i, record in enumerate(records):
         folder = save(f'{record.get("model", "net")}-{i}', **record)
-    found = measured_section(target, read_runs(folder)[0], DATES, lambda path: path)
+    found = measured_section(
+        target, read_runs(folder)[0], {('images', name): day for name, day in DATES.items()}, lambda path: path
+    )
     # What follows is written, too.
     assert markdown('title', [found])
     assert all(csv_text(table) for table in found.tables)

@@ -21,7 +21,7 @@ from efficiency.tasks.images.data.augment import ON_HOST, augmentation, normalis
 from efficiency.tasks.images.data.catalogue import open_source
 from efficiency.tasks.images.data.splits import shapes_of_images
 from efficiency.tasks.images.loss import label_rank, loss_of
-from efficiency.tasks.images.networks import create_model
+from efficiency.tasks.images.networks import create_model, model_entry
 from efficiency.tasks.images.networks.torch_weights import load_torch_weights
 from efficiency.tasks.images.networks.variables import initialise, shapes_and_forward, variable_shapes
 from efficiency.tasks.task import DataTask, Form, Forward, Loss
@@ -47,6 +47,7 @@ class Images(DataTask):
         """`data` are None where only shapes are asked for: what images are normalised by costs the same."""
         self.config, self._looks, self._data = config, looks, data
         self.network = network(config, looks.num_classes)
+        self.published = model_entry(config.model.name).published
         if data is not None:
             self.train, self.eval = data.train, data.eval
             self._train_at = functools.cache(self._split_at)

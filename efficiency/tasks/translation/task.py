@@ -22,7 +22,7 @@ from efficiency.tasks.translation.data.buckets import BucketBatches, Tokens
 from efficiency.tasks.translation.data.vocabulary import Vocabulary
 from efficiency.tasks.translation.evaluation import Sentences, TranslationEvaluator, bleu, chrf
 from efficiency.tasks.translation.loss import smoothed_loss
-from efficiency.tasks.translation.networks import create_model
+from efficiency.tasks.translation.networks import create_model, model_entry
 
 
 class Data(NamedTuple):
@@ -48,6 +48,7 @@ class Translation(Task):
         """`data` are None where only shapes are asked for, which the config says all of."""
         self.config, self._data = config, data
         self.network = network(config)
+        self.published = model_entry(config.model.name).published
 
     @property
     def epoch_examples(self) -> int:
