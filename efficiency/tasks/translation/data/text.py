@@ -28,7 +28,7 @@ class Pairs(NamedTuple):
         """sha256 of all sentences in their order."""
         found = hashlib.sha256()
         for line in (*self.source, *self.target):
-            found.update(line.encode() + b'\n')
+            found.update(f'{len(line)} {line}'.encode())
         return found.hexdigest()
 
 
@@ -138,9 +138,10 @@ def _prepared(name: str, languages: tuple[str, str], splits: Sequence[str], fold
             raise UserError(f'{name} has no split {_base(split)!r}; its splits are {there}')
         try:
             source = builder.as_data_source(split)
+            count = len(source)  # which is an error where a part ends before it begins
         except (AssertionError, ValueError) as error:
             raise UserError(f'{split!r} is no part of a split of {name}: {str(error).splitlines()[0]}') from error
-        found[split] = _of_records([source[i] for i in range(len(source))], languages, f'{split} of {name}')
+        found[split] = _of_records(source.__getitems__(range(count)), languages, f'{split} of {name}')
     return Corpus(str(builder.info.version), found)
 
 

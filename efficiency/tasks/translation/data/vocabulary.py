@@ -15,6 +15,11 @@ from efficiency.tasks.translation.tokens import BEGIN, END, PADDING, UNKNOWN
 
 # What a run keeps it in.
 FILE_NAME = 'vocabulary.model'
+# What sentencepiece learns no piece of: its own signs of a blank, of the unknown and between units, the null character,
+# and ends of lines at the end. Each is written as two characters, of which the first stands for nothing else.
+_ESCAPE = '\U0010fffd'
+_ESCAPED = '▁▅\x1f\0\r\n' + _ESCAPE
+_ESCAPES = {ord(character): f'{_ESCAPE}{number}' for number, character in enumerate(_ESCAPED)}
 
 
 class Vocabulary:
@@ -39,11 +44,14 @@ class Vocabulary:
 
     def encode(self, lines: Sequence[str]) -> list[list[int]]:
         """The pieces of each sentence, without a beginning or an end."""
-        return self._pieces.encode(list(lines))
+        return self._pieces.encode([line.translate(_ESCAPES) for line in lines])
 
     def decode(self, pieces: Sequence[Sequence[int]]) -> list[str]:
         """The sentences that pieces spell; of what `encode` gave, exactly those, but for characters unknown to it."""
-        return self._pieces.decode([list(map(int, each)) for each in pieces])
+        found = self._pieces.decode([list(map(int, each)) for each in pieces])
+        return [
+            re.sub(f'{_ESCAPE}([0-{len(_ESCAPED) - 1}])', lambda two: _ESCAPED[int(two[1])], line) for line in found
+        ]
 
 
 def learn(lines: Iterable[str], size: int) -> Vocabulary:
@@ -62,8 +70,10 @@ def learn(lines: Iterable[str], size: int) -> Vocabulary:
     try:
         with console.hushed():
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=iter(lines), model_writer=model, model_type='bpe', vocab_size=size, num_threads=1,
-                pad_id=PADDING, bos_id=BEGIN, eos_id=END, unk_id=UNKNOWN,
+                sentence_iterator=(line.translate(_ESCAPES) for line in lines), model_writer=model, model_type='bpe',
+                vocab_size=size, num_threads=1, pad_id=PADDING, bos_id=BEGIN, eos_id=END, unk_id=UNKNOWN,
+                # No sentence has these names in it, as one may have `<s>`.
+                **{f'{name}_piece': f'{_ESCAPE}{name}' for name in ('pad', 'bos', 'eos', 'unk')},
                 # What is decoded is what was encoded: no character is left out, joined or made another.
                 character_coverage=1.0, normalization_rule_name='identity', remove_extra_whitespaces=False,
                 max_sentence_length=2**20, minloglevel=2,
@@ -77,8 +87,8 @@ def learn(lines: Iterable[str], size: int) -> Vocabulary:
         if re.search(r'smaller than required_chars', text):
             least = re.search(r'vs (\d+)', text)
             raise UserError(
-                f'config.vocabulary is {size}, which is fewer than the characters of the training sentences'
-                + (f', {least[1]}' if least else '')
+                f'config.vocabulary is {size}; the characters of the training sentences and what every vocabulary '
+                f'begins with are {least[1] if least else "more"}, so take more'
             ) from error
         raise UserError(f'sentencepiece learns no vocabulary of {size} pieces: {text.splitlines()[-1]}') from error
     return Vocabulary(model.getvalue())
