@@ -12,7 +12,7 @@ from efficiency.tasks.translation.networks import model_entry
 from efficiency.tasks.translation.tokens import BEGIN, END, PADDING
 from tests.tasks.translation.networks.tiny import SIZES, VOCAB, filled, once, sentences, shapes_of, tiny
 
-LENGTH = 7
+LENGTH, WIDTH = 7, 3
 # One that keeps a state, one that keeps windows, one that keeps all before; with each how large the variables are and
 # what they are drawn by, so that it says something else of nearly every source.
 NETWORKS = {'seq2seq': (4, 23), 'conv_s2s': (4, 18), 'transformer': (1, 22)}
@@ -34,29 +34,68 @@ def network(request):
     return model, variables, source, np.asarray(compiled(greedy, model, LENGTH)(variables, source))
 
 
+@pytest.fixture(scope='module')
+def likelihoods_after(network):
+    """Of each source the log-likelihoods of what follows WIDTH rows of tokens, by the whole network at once."""
+    model, variables, source, _ = network
+    call = once(partial(model.apply, train=False))
+
+    def likelihoods(rows, position):
+        target = np.insert(rows[..., :-1], 0, BEGIN, axis=2).reshape(-1, LENGTH)
+        logits = np.asarray(call(variables, np.repeat(source, WIDTH, axis=0), target))[:, position]
+        logs = logits - logits.max(1, keepdims=True)
+        logs -= np.log(np.exp(logs).sum(1, keepdims=True))
+        logs[:, [PADDING, BEGIN]] = -np.inf
+        return logs.reshape(len(source), WIDTH, -1)
+
+    return likelihoods
+
+
 def compiled(how, model, *args):
     """Of variables and sources, and what else it is to take."""
     return once(lambda variables, source, *more: how(model, variables, source, *args, *more))
 
 
-def test_greedy_is_asking_the_whole_network_for_each_token(network):
-    model, variables, source, written = network
-    call = once(partial(model.apply, train=False))
-    target = np.full((len(source), LENGTH + 1), PADDING, np.int32)
-    target[:, 0] = BEGIN
+def test_greedy_is_asking_the_whole_network_for_each_token(network, likelihoods_after):
+    _, _, source, written = network
+    rows = np.full((len(source), WIDTH, LENGTH), PADDING, np.int32)
     for position in range(LENGTH):
-        logits = np.array(call(variables, source, target[:, :-1]))[:, position]
-        logits[:, [PADDING, BEGIN]] = -np.inf
-        ended = (target == END).any(1)
-        target[:, position + 1] = np.where(ended, PADDING, logits.argmax(1))
+        ended = (rows == END).any(2)
+        rows[:, :, position] = np.where(ended, PADDING, likelihoods_after(rows, position).argmax(2))
     assert written.dtype == np.int32
-    np.testing.assert_array_equal(written, target[:, 1:])
+    np.testing.assert_array_equal(written, rows[:, 0])
     assert len({tuple(row) for row in written}) > 6
 
 
 def test_a_beam_of_one_is_greedy(network):
     model, variables, source, written = network
     np.testing.assert_array_equal(compiled(beam_search, model, LENGTH, 1, 0.6)(variables, source), written)
+
+
+def test_a_narrow_beam_keeps_the_likeliest_beginnings(network, likelihoods_after):
+    """By hand: of all that come of the beginnings kept before, the likeliest are kept, ended ones among them."""
+    model, variables, source, written = network
+    kept, swapped = [[((), 0.0)] for _ in source], 0
+    for position in range(LENGTH):
+        rows = np.full((len(source), WIDTH, LENGTH), PADDING, np.int32)
+        for i, each in enumerate(kept):
+            for j, (tokens, _) in enumerate(each):
+                rows[i, j, : len(tokens)] = tokens
+        logs = likelihoods_after(rows, position)
+        for i, each in enumerate(kept):
+            after = [(tokens, score, j) for j, (tokens, score) in enumerate(each) if END in tokens]
+            for j, (tokens, score) in enumerate(each):
+                if END not in tokens:
+                    after += [((*tokens, token), score + logs[i, j, token], j) for token in range(END, VOCAB)]
+            after = sorted(after, key=lambda one: -one[1])[:WIDTH]
+            swapped += position > 0 and [j for *_, j in after] != list(range(WIDTH))
+            kept[i] = [one[:2] for one in after]
+    best = [max(each, key=lambda one: one[1] / ((5 + len(one[0])) / 6) ** 0.6)[0] for each in kept]
+    found = np.asarray(compiled(beam_search, model, LENGTH, WIDTH, 0.6)(variables, source))
+    assert found.tolist() == [[*tokens, *[PADDING] * (LENGTH - len(tokens))] for tokens in best]
+    # Beginnings did change places, and what the network keeps of them with them.
+    assert swapped > LENGTH
+    assert (found != written).any()
 
 
 def assert_are_translations(rows):
@@ -138,22 +177,3 @@ def test_a_beam_as_wide_as_all_translations_finds_the_best_of_them(small):
     # Or the above would show little: the best is neither what is likeliest step by step, nor so under any penalty.
     assert (best_of(likelihoods, 0) != best_of(likelihoods, 3)).any()
     assert (best_of(likelihoods, 0) != compiled(greedy, model, SHORT)(variables, source)).any()
-
-
-def test_a_narrow_beam_keeps_the_likeliest_beginnings(small):
-    """By hand: of all that come of the beginnings kept before, the likeliest are kept, ended ones among them."""
-    model, variables, source, _ = small
-    width = 3
-    call = once(partial(model.apply, train=False))
-    for one, found in zip(source, compiled(beam_search, model, SHORT, width, 0.0)(variables, source), strict=True):
-        kept = [((), 0.0)]
-        for position in range(SHORT):
-            after = [each for each in kept if END in each[0]]
-            for row, score in [each for each in kept if END not in each[0]]:
-                target = np.array([[BEGIN, *row, *[PADDING] * (SHORT - 1 - position)]], np.int32)
-                logits = np.asarray(call(variables, one[None], target))[0, position]
-                logs = logits - np.log(np.exp(logits).sum())
-                after += [((*row, token), score + logs[token]) for token in range(END, SMALL)]
-            kept = sorted(after, key=lambda each: -each[1])[:width]
-        best = kept[0][0]
-        assert found.tolist() == [*best, *[PADDING] * (SHORT - len(best))]
