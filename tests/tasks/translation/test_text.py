@@ -1,6 +1,8 @@
 """Pairs of sentences: read as they are written, and what cannot be read told in one sentence."""
 
+import pathlib
 import re
+import tempfile
 
 import pytest
 
@@ -91,15 +93,19 @@ def test_a_later_splits_missing_file_is_told(tmp_path):
         text.read('any-en-de', ['train', 'test'], folder)
 
 
-def test_a_folder_that_is_not_there_and_a_file_that_may_not_be_read_are_told(tmp_path):
+def test_a_folder_that_is_not_there_and_what_may_not_be_read_are_told(tmp_path):
     with pytest.raises(UserError, match=rf'there is no folder {tmp_path}/none, which --data_dir names'):
         of_files(tmp_path / 'none')
-    folder = written(tmp_path, **GOOD)
-    (folder / 'train.de').chmod(0)
-    for parent in [folder, *folder.parents][:3]:
-        parent.chmod(0o755)
-    with not_root(), pytest.raises(UserError, match=rf'cannot read {folder}/train\.de: Permission denied'):
-        of_files(folder)
+    with tempfile.TemporaryDirectory() as above:  # as those above `tmp_path` are this user's alone
+        folder = pathlib.Path(above) / 'data'
+        folder.mkdir()
+        written(folder, **GOOD)
+        with not_root(), pytest.raises(UserError, match=f'cannot read {folder}: Permission denied'):
+            of_files(folder)
+        pathlib.Path(above).chmod(0o755)
+        (folder / 'train.de').chmod(0)
+        with not_root(), pytest.raises(UserError, match=rf'cannot read {folder}/train\.de: Permission denied'):
+            of_files(folder)
 
 
 def test_a_prepared_data_sets_texts_are_its_pairs(tfds_dir):

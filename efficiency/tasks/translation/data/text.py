@@ -72,9 +72,13 @@ def read(dataset: str, splits: Sequence[str], data_dir: str | os.PathLike | None
     """
     name, source, target = names_of(dataset)
     folder = pathlib.Path(data_dir).expanduser() if data_dir else None
-    if folder and not folder.is_dir():
-        raise UserError(f'there is no folder {folder}, which --data_dir names')
-    if folder and (found := sorted(path.name for path in folder.glob(f'{_base(splits[0])}.*') if path.is_file())):
+    found = []
+    with sentences():
+        if folder and not folder.is_dir():
+            raise UserError(f'there is no folder {folder}, which --data_dir names')
+        if folder:
+            found = sorted(path.name for path in folder.glob(f'{_base(splits[0])}.*') if path.is_file())
+    if found:
         for language in (source, target):
             if f'{_base(splits[0])}.{language}' not in found:
                 raise UserError(
