@@ -1,9 +1,9 @@
 """Translation as a task: pairs of sentences, a network, and what one is trained and evaluated by on the other."""
 
+import functools
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -54,8 +54,8 @@ class Translation(Task):
     def epoch_examples(self) -> int:
         return len(self._data.train.source)
 
-    @property
-    def description(self) -> dict[str, Any]:
+    @functools.cached_property
+    def description(self) -> dict[str, Any]:  # asked for at each save
         data, splits = self._data, self._data[2:]
         all_pairs = hashlib.sha256(' '.join(split.pairs.digest for split in splits).encode()).hexdigest()
         return {
@@ -94,7 +94,9 @@ class Translation(Task):
             }
             pair = tuple(jax.ShapeDtypeStruct((1, length), jnp.int32) for _ in range(2))
             settings = {'length': length} | ({} if padding is None else {'padding_share': padding})
-            forms.append(Form(batch, Forward(partial(self.network.apply, train=False), pair), settings, share))
+            forms.append(
+                Form(batch, Forward(functools.partial(self.network.apply, train=False), pair), settings, share)
+            )
         return forms
 
     def _shares(self, config: ConfigDict) -> tuple[list[float], list[float | None]]:
@@ -112,7 +114,7 @@ class Translation(Task):
         return shares, paddings
 
     def loss(self, config: ConfigDict) -> Loss:
-        return partial(smoothed_loss, self.network, config.label_smoothing)
+        return functools.partial(smoothed_loss, self.network, config.label_smoothing)
 
     def evaluator(self, devices: Any) -> Evaluator:
         return self._evaluator(self._data.eval, devices)
