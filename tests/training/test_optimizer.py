@@ -123,7 +123,7 @@ def test_an_optimizer_on_the_command_line():
         ({'name': 'sgd', 'momentum': '0.9'}, "momentum is '0.9'; it must be a number, at least 0 and below 1"),
         ({'name': 'sgd', 'nesterov': 1}, 'nesterov is 1; it must be True or False'),
         ({'name': 'adamw', 'b2': 1}, 'b2 is 1; it must be a number, at least 0 and below 1'),
-        ({'name': 'adamw', 'eps': 0.0}, 'eps is 0.0; it must be a number above 0'),
+        ({'name': 'adamw', 'eps': 0.0}, 'eps is 0.0; it must be a number from 1e-300 to 1'),
         ({'momentum': 0.9}, 'the config has no optimizer.name; configs/common.py shows what a config needs'),
     ],
 )

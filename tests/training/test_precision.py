@@ -61,7 +61,7 @@ def lowered(monkeypatch):
 
 def train_step(config):
     """As a run lowers it."""
-    return opened(config, None).trace()[0].step.lower().as_text()
+    return opened(config, None).trace()[0, 0].step.lower().as_text()
 
 
 @pytest.mark.parametrize(

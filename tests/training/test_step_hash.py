@@ -81,7 +81,7 @@ def test_what_is_computed_otherwise_has_another_hash(one, other):
 _OF_A_RECIPE = """
 from efficiency.config_file import read_config
 from efficiency.training.code import begin
-print(*begin(read_config('configs/shufflenet.py', ['--config.model.name=lenet5']), None).steps[0])
+print(*begin(read_config('configs/shufflenet.py', ['--config.model.name=lenet5']), None).steps[0, 0])
 """
 
 
