@@ -20,6 +20,10 @@ _fork.set_forkserver_preload(_IMPORTED)
 _READ_AT_START = ('JAX_', 'PYTHON')
 
 
+# With this in its environment a process is none that was forked, and has loaded what the command alone loads.
+NOT_FORKED = {'PYTHONHASHSEED': '0'}
+
+
 def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(_READ_AT_START)}
 

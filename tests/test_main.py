@@ -11,6 +11,7 @@ import venv
 import pytest
 
 from tests.conftest import ROOT
+from tests.main_process import NOT_FORKED
 
 CONFIG = '--config=configs/shufflenet.py'
 
@@ -82,7 +83,7 @@ def test_a_file_that_is_no_record_is_left_alone(run_main, tmp_path):
 
 def test_help_is_quick_and_exits_0(run_main):
     before = time.monotonic()
-    done = run_main('--help')
+    done = run_main('--help', env=NOT_FORKED)
     assert done.returncode == 0
     flags = set(re.findall(r'^  --(?:\[no\])?(\w+):', done.stdout, re.MULTILINE))
     own = 'workdir data_dir coordinator num_hosts host wait_for_hosts data_workers changed_code'

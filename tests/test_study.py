@@ -19,6 +19,7 @@ from efficiency.studies.state import State, diverged
 from efficiency.training.workdir import locked
 from tests.analysis.conftest import make_record
 from tests.conftest import ROOT
+from tests.main_process import NOT_FORKED
 
 LENET = {'config': 'configs/lenet5.py:mnist5k'}
 TUNE = {'settings': {'learning_rate': [0.1]}, 'seeds': [1], 'rule': 'lowest median compute to target'}
@@ -126,10 +127,8 @@ def test_runs_keep_the_logs_that_are_asked_for(made):
 def test_a_run_is_that_of_the_main_command(made, run_main, tmp_path):
     path, _ = made
     args = ['--config=configs/lenet5.py', f'--workdir={tmp_path}', '--config.seed=7', '--config.num_epochs=0.1']
-    assert run_main(*args).returncode == 0
-    by_study, by_hand = (
-        records.read(folder) for folder in (path.parent / 'runs' / 'three' / 'good' / 'seed7', tmp_path)
-    )
+    assert run_main(*args, env=NOT_FORKED).returncode == 0
+    by_study, by_hand = map(records.read, (path.parent / 'runs' / 'three' / 'good' / 'seed7', tmp_path))
     timed = ('clock', 'throughput', 'curve', 'final')
     assert {k: v for k, v in by_study.items() if k not in timed} == {k: v for k, v in by_hand.items() if k not in timed}
     assert by_study['final']['loss'] == by_hand['final']['loss']

@@ -133,7 +133,7 @@ def test_a_schedule_may_end_after_the_run_and_ends_with_it_where_nothing_is_said
 @pytest.mark.parametrize('epochs', [0.0, -1.0, float('inf'), 'three'])
 def test_an_end_of_the_schedule_that_cannot_be_is_one_sentence(epochs):
     config = ConfigDict({**config_with().to_dict(), 'schedule_epochs': epochs})
-    with pytest.raises(UserError, match=r'config.schedule_epochs is .*; it must be a number from 1e-09 to 1e\+09, or nothing'):
+    with pytest.raises(UserError, match=r'schedule_epochs is .*; it must be a number from 1e-09 to 1e\+09, or nothing'):
         check_config(config)
 
 
