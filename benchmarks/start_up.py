@@ -36,46 +36,49 @@ def instrument(began: float) -> None:
     before = time.perf_counter()
     import jax
 
-    from efficiency.training import loop, programs
+    from efficiency.tasks.evaluation import ScoresEvaluator
+    from efficiency.training import loop, programs, recipe
 
     seconds['imports'] = time.perf_counter() - before
 
-    compiling = False
+    compiling = None  # in which thread
 
     def timed(name: str, function: Callable, of_step: bool = False) -> Callable:
         @functools.wraps(function)
         def wrapped(*args, **kwargs):
             nonlocal compiling
-            if of_step and not (compiling and threading.current_thread() is threading.main_thread()):
+            if of_step and threading.current_thread() is not compiling:
                 return function(*args, **kwargs)
-            compiling |= name == STEP
+            if name == STEP:
+                compiling = threading.current_thread()
             before = time.perf_counter()
             try:
                 return function(*args, **kwargs)
             finally:
                 seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - before
-                compiling &= name != STEP
+                if name == STEP:
+                    compiling = None
 
         return wrapped
 
-    def first_step(trainer, state, batch, take=loop._Trainer._take_step):
+    def first_step(trainer, state, batch, take=loop.Trainer._take_step):
         take(trainer, state, batch)
-        trainer.under_way[0][1].block_until_ready()
+        trainer.under_way[0][2].block_until_ready()
         seconds[TOTAL] = time.time() - began
         print(json.dumps(seconds), flush=True)
         os._exit(0)
 
     for owner, attribute, name in (
         (loop, 'opened', 'config and data'),
-        (loop, 'init_state', 'initial values'),
+        (recipe, 'init_state', 'initial values'),
         (loop, 'matmul_peak', 'matrix-multiply peak'),
-        (loop, 'trace_train_step', STEP),
-        (loop, 'trace_forward', 'forward pass, traced'),
+        (recipe, 'trace_train_step', STEP),
+        (recipe, 'trace_forward', 'forward pass, traced'),
         (loop.code, 'step_of', 'hash of both'),
-        (loop, 'compile_train_step', STEP),
+        (programs, 'compile_train_step', STEP),
         (programs, 'count_jaxpr', '  beside: counting'),
         (programs, 'check_against_xla', '  beside: check of every operation'),
-        (loop.Evaluator, 'compile', 'evaluation, traced and compiled'),
+        (ScoresEvaluator, 'compile', 'evaluation, traced and compiled'),
     ):
         setattr(owner, attribute, timed(name, getattr(owner, attribute)))
     for owner, attribute, name in (
@@ -83,7 +86,7 @@ def instrument(began: float) -> None:
         (jax.stages.Lowered, 'compile', '  compiling, or reading it from the cache'),
     ):
         setattr(owner, attribute, timed(name, getattr(owner, attribute), of_step=True))
-    loop._Trainer._take_step = first_step
+    loop.Trainer._take_step = first_step
 
 
 def measure(cache: pathlib.Path) -> dict[str, float]:
