@@ -120,7 +120,12 @@ def _not_found(name: str, folder: pathlib.Path, others: list[str]) -> str:
     there = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     known = [*others, *there, *tfds.list_builders(with_community_datasets=False)]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    hint = f'the nearest are {", ".join(dict.fromkeys(near))}' if near else f'there are {", ".join([*others, *there])}'
+    if near:
+        hint = f'the nearest are {", ".join(dict.fromkeys(near))}'
+    else:
+        hint = (
+            f'there are {", ".join([*others, *there])}' if others or there else 'pass --data_dir, or set TFDS_DATA_DIR'
+        )
     return f'there is no data set {name!r} in {folder}, nor has TensorFlow Datasets one of that name; {hint}'
 
 

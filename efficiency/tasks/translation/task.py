@@ -24,6 +24,9 @@ from efficiency.tasks.translation.evaluation import Sentences, TranslationEvalua
 from efficiency.tasks.translation.loss import smoothed_loss
 from efficiency.tasks.translation.networks import create_model, model_entry
 
+# A sentence, of which variables are drawn: they are the same of any.
+_SHORTEST = jax.ShapeDtypeStruct((1, 2), jnp.int32)
+
 
 class Data(NamedTuple):
     """What a translation is learned from.
@@ -78,8 +81,11 @@ class Translation(Task):
         return {vocabulary.FILE_NAME: self._data.vocabulary.model}
 
     def init(self, key: jax.Array) -> dict[str, Any]:
-        pair = jax.ShapeDtypeStruct((1, 2), jnp.int32)
-        return drawn(self.network, key, pair, pair)[0]
+        return drawn(self.network, key, _SHORTEST, _SHORTEST)[0]
+
+    def outline(self) -> tuple[dict[str, Any], Any]:
+        init = functools.partial(self.network.init, train=False)
+        return jax.eval_shape(init, jax.random.key(0), _SHORTEST, _SHORTEST), None
 
     def batches(self, config: ConfigDict, host: Host) -> BucketBatches:
         train = self._data.train

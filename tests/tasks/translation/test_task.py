@@ -14,6 +14,7 @@ import sacrebleu
 
 from efficiency import load_run, records, report
 from efficiency.analysis import contents
+from efficiency.count import main as count_command
 from efficiency.errors import Stopped, UserError
 from efficiency.tasks import open_task
 from efficiency.tasks.translation.data import vocabulary
@@ -266,3 +267,13 @@ def test_what_cannot_be_is_one_sentence_before_anything_is_made(more, words, fol
         train(config_of(**more), tmp_path / 'run', folder)
     assert '\n' not in str(told.value)
     assert not (tmp_path / 'run').exists()
+
+
+def test_a_recipe_is_counted_without_its_data_a_row_for_each_bucket(capsys):
+    assert count_command(['--config=configs/translation/transformer.py', '--format=json']) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row['task'], row['length']) for row in rows] == [('translation', length) for length in (16, 24, 40)]
+    assert [row['forward_dense_macs'] for row in rows] == [
+        transformer(length, length, 4000, encoder=3, decoder=3, d=128, ff=256) for length in (16, 24, 40)
+    ]
+    assert {row['train_over_forward'] for row in rows} == {3.0}
