@@ -78,6 +78,12 @@ class Host(NamedTuple):
 ONLY_HOST = Host()
 
 
+def order_of(seed: int, epoch: int, count: int) -> np.ndarray:
+    """(count,) the indices of all examples in the order in which an epoch has them."""
+    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch])))
+    return generator.permutation(count)
+
+
 class TrainBatches:
     """Full batches of a split, shuffled anew every epoch and running on across epoch borders.
 
@@ -132,8 +138,7 @@ class TrainBatches:
 
     def _permutation(self, epoch: int) -> np.ndarray:
         if epoch not in self._permutations:
-            generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, epoch])))
-            self._permutations = {epoch: generator.permutation(len(self.split))}
+            self._permutations = {epoch: order_of(self.seed, epoch, len(self.split))}
         return self._permutations[epoch]
 
 

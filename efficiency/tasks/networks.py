@@ -2,7 +2,7 @@
 
 import fnmatch
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -74,11 +74,6 @@ def alone(
     if odd := next((size for size in wanted if size not in module.SIZES), None):
         raise UserError(f'{odd} is no size of {name}, of {entry.name}; its sizes are {", ".join(module.SIZES)}')
     return entry.name, module.alone(name, batch_size, options, **wanted)
-
-
-def sizes_of(entry: Entry) -> Sequence[str]:
-    """The names of the sizes that a task's networks have."""
-    return _module(entry).SIZES
 
 
 def _module(entry: Entry) -> Any:

@@ -92,6 +92,10 @@ class Recipe:
             for number, form in enumerate(self.task.forms(stage.config))
         }
 
+    @functools.cached_property
+    def _batches(self) -> dict[Place, dict]:  # asked for at each step
+        return {place: _plain(form.batch) for place, form in self.forms.items()}
+
     def place_of(self, stage: Stage, batch: Mapping[str, Any]) -> Place:
         """The program that takes a batch of a stage.
 
@@ -99,8 +103,8 @@ class Recipe:
             UserError: if none does.
         """
         found = _plain({name: (array.shape, array.dtype) for name, array in batch.items()})
-        for place, form in self.forms.items():
-            if place[0] == stage.number and found == _plain(form.batch):
+        for place, batch_of_form in self._batches.items():
+            if place[0] == stage.number and found == batch_of_form:
                 return place
         raise UserError(f'the task {self.config.task} made a batch of {shown(found)}, which is none of its forms')
 

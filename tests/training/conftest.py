@@ -11,4 +11,4 @@ def _small_is_registered():
     """For what is read of its runs in this process, while these tests are at it: no list of networks is to have it."""
     small.get_config()
     yield
-    del registry._entries['small']
+    del registry._registry.entries['small']

@@ -46,7 +46,7 @@ class OfAnySize(nn.Module):
 def registered():
     register('of_any_size', paper='none', published='2026-01-01', image_size=28)(OfAnySize)
     yield
-    del registry._entries['of_any_size']
+    del registry._registry.entries['of_any_size']
 
 
 def config_of(stages=_STAGES, num_epochs=1.0):

@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from efficiency.flops import count_jaxpr, tracing
 from efficiency.tasks.evaluation import Evaluated
-from efficiency.tasks.translation.data.buckets import Tokens
+from efficiency.tasks.translation.data.buckets import Tokens, bucket_of
 from efficiency.tasks.translation.data.text import Pairs
 from efficiency.tasks.translation.data.vocabulary import Vocabulary
 from efficiency.tasks.translation.decoding import beam_search, greedy
@@ -68,8 +68,7 @@ class TranslationEvaluator:
         self._network, self._vocabulary, self._split = network, vocabulary, split
         self._lengths, self._devices = tuple(lengths), devices
         self._size = -(-min(batch_size, len(split.source)) // devices.mesh.size) * devices.mesh.size
-        bucket = np.searchsorted(self._lengths, np.maximum(split.source.lengths, split.target.lengths))
-        self._scored = list(self._parts(bucket))
+        self._scored = list(self._parts(bucket_of(split.source, split.target, self._lengths)))
         # By the source alone: of its reference a translation knows nothing, not even how long it is.
         self._written = list(self._parts(np.searchsorted(self._lengths, split.source.lengths)))
         self._programs: dict[tuple[str, int], _Program] = {}

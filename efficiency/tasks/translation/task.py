@@ -18,7 +18,7 @@ from efficiency.layers.initializers import drawn
 from efficiency.tasks.evaluation import Evaluator
 from efficiency.tasks.task import Form, Forward, Loss, Task
 from efficiency.tasks.translation.data import text, vocabulary
-from efficiency.tasks.translation.data.buckets import BucketBatches, Tokens
+from efficiency.tasks.translation.data.buckets import BucketBatches, Tokens, bucket_of
 from efficiency.tasks.translation.data.vocabulary import Vocabulary
 from efficiency.tasks.translation.evaluation import Sentences, TranslationEvaluator, bleu, chrf
 from efficiency.tasks.translation.loss import smoothed_loss
@@ -110,7 +110,7 @@ class Translation(Task):
         if self._data is None:
             return [1 / len(config.buckets)] * len(config.buckets), [None] * len(config.buckets)
         train = self._data.train
-        bucket = np.searchsorted(config.buckets, np.maximum(train.source.lengths, train.target.lengths))
+        bucket = bucket_of(train.source, train.target, config.buckets)
         tokens = train.source.lengths + train.target.lengths
         shares, paddings = [], []
         for number, length in enumerate(config.buckets):

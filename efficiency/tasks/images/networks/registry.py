@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import fnmatch
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -12,8 +11,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from efficiency import registration
-from efficiency.errors import UserError, named, shown
+from efficiency.errors import UserError, shown
+from efficiency.tasks.registry import Registry, check_has_option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +45,8 @@ class Entry:
     flattened: Mapping[str, int]
 
 
-_entries: dict[str, Entry] = {}
+_registry = Registry[Entry]()
+list_models, model_entry = _registry.list_models, _registry.model_entry
 
 
 def register(
@@ -75,29 +75,13 @@ def register(
         ValueError: if the name is taken.
     """
 
-    def add(network):
-        entry = Entry(
+    def entry_of(network):
+        return Entry(
             name, network, paper, datetime.date.fromisoformat(published), image_size, tuple(options), torch_names,
             torch_legacy, tuple(torch_extras), flattened,
         )  # fmt: skip
-        registration.register(_entries, 'a network', name, network, entry)
-        return network
 
-    return add
-
-
-def list_models(pattern: str = '*') -> list[str]:
-    """Names of the registered networks that match a shell pattern, sorted."""
-    return sorted(fnmatch.filter(_entries, pattern))
-
-
-def model_entry(name: str) -> Entry:
-    """The registered network of that name.
-
-    Raises:
-        UserError: if there is none; names the nearest.
-    """
-    return named(_entries, 'model', name)
+    return _registry.register(name, entry_of)
 
 
 def create_model(
@@ -131,9 +115,7 @@ def create_model(
         if not isinstance(number, int) or number < 1:
             raise UserError(f'{what} is {shown(number)}; it must be a whole number above 0')
     for option, value in options.items():
-        if option not in entry.options:
-            there_are = f'it has {", ".join(entry.options)}' if entry.options else 'it has none'
-            raise UserError(f'{name} has no option {shown(option)}; {there_are}')
+        check_has_option(entry, option)
         default = inspect.signature(entry.network).parameters[option].default
         if default is not inspect.Parameter.empty and type(value) is not type(default):
             raise UserError(f'option {option} of {name} is {shown(value)}; it must be like {default!r}')

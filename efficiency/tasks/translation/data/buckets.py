@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from efficiency.data.batches import ONLY_HOST, Batch, Host
+from efficiency.data.batches import ONLY_HOST, Batch, Host, order_of
 from efficiency.tasks.translation.tokens import BEGIN, END, PADDING
 
 
@@ -84,8 +84,7 @@ class BucketBatches:
         return self._batches[number]
 
     def _go_through_an_epoch(self) -> None:
-        generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([self._seed, self._epochs])))
-        for index in generator.permutation(len(self.bucket)).tolist():
+        for index in order_of(self._seed, self._epochs, len(self.bucket)).tolist():
             waiting = self._waiting[self.bucket[index]]
             waiting.append(index)
             if len(waiting) == self._batch_size:

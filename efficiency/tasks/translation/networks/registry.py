@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import fnmatch
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -12,8 +11,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from efficiency import registration
-from efficiency.errors import UserError, named, shown
+from efficiency.errors import UserError, shown
+from efficiency.tasks.registry import Registry, check_has_option
 from efficiency.tasks.translation.tokens import UNKNOWN
 
 
@@ -38,7 +37,8 @@ class Entry:
     vocabularies: tuple[int, int] | None
 
 
-_entries: dict[str, Entry] = {}
+_registry = Registry[Entry]()
+list_models, model_entry = _registry.list_models, _registry.model_entry
 
 
 def register(
@@ -61,26 +61,10 @@ def register(
         ValueError: if the name is taken.
     """
 
-    def add(network):
-        entry = Entry(name, network, paper, datetime.date.fromisoformat(published), tuple(options), vocabularies)
-        registration.register(_entries, 'a network', name, network, entry)
-        return network
+    def entry_of(network):
+        return Entry(name, network, paper, datetime.date.fromisoformat(published), tuple(options), vocabularies)
 
-    return add
-
-
-def list_models(pattern: str = '*') -> list[str]:
-    """Names of the registered networks that match a shell pattern, sorted."""
-    return sorted(fnmatch.filter(_entries, pattern))
-
-
-def model_entry(name: str) -> Entry:
-    """The registered network of that name.
-
-    Raises:
-        UserError: if there is none; names the nearest.
-    """
-    return named(_entries, 'model', name)
+    return _registry.register(name, entry_of)
 
 
 def create_model(
@@ -118,9 +102,7 @@ def create_model(
 
 
 def _check_option(entry: Entry, option: str, value: Any) -> None:
-    if option not in entry.options:
-        there_are = f'it has {", ".join(entry.options)}' if entry.options else 'it has none'
-        raise UserError(f'{entry.name} has no option {shown(option)}; {there_are}')
+    check_has_option(entry, option)
     kind = type(inspect.signature(entry.network).parameters[option].default)
     # Whole numbers are sizes, others shares.
     if kind is int and not (type(value) is int and value > 0):
