@@ -63,6 +63,9 @@ _MOST_BYTES = 2**28
 # A program of a run: the numbers of its stage, and of the form that its batches have in that.
 Place = tuple[int, int]
 
+# What a program's train macs a step are without the share of padding; of a program whose batches have some.
+UNPADDED = 'train_unpadded_macs_per_step'
+
 _COUNT, _SOME, _AMOUNT, _ANY = Number(int), Number(int, low=1), Number(), Number(low=-LARGEST)
 _COUNTED = ('step', 'examples', 'paper_macs', 'train_macs')
 _CROSSING = dict.fromkeys(_COUNTED, _SOME) | {
@@ -117,6 +120,8 @@ _SCHEMA = {
             'forward_dense_macs_per_example': Optional(_COUNT, may_lack=True),
             'forward_real_macs_per_example': Optional(_COUNT, may_lack=True),
             'image_size': Optional(_COUNT, may_lack=True),
+            'padding_share': Optional(_AMOUNT, may_lack=True),
+            UNPADDED: Optional(_COUNT, may_lack=True),
             'compiled_flops_per_step': Optional(_AMOUNT, may_lack=True),
             'traced': Optional(dict.fromkeys(('step_sha256', 'forward_sha256', 'traced_by'), str), may_lack=True),
         }
@@ -332,6 +337,14 @@ def spent(record: Record) -> tuple[int, int]:
     """What a run has computed so far: dense macs of all train steps, and of all evaluations' forward passes."""
     train = sum(program['steps'] * program['train_dense_macs_per_step'] for program in record['programs'])
     return train, record['evaluation']['dense_macs'] + (record.get('test') or {}).get('dense_macs', 0)
+
+
+def unpadded(record: Record) -> int | None:
+    """Of a run's train macs so far those of what is no padding; None where nothing is padded, or it is not known."""
+    each = [program.get(UNPADDED) for program in record['programs']]
+    if not each or None in each:
+        return None
+    return sum(program['steps'] * macs for program, macs in zip(record['programs'], each, strict=True))
 
 
 def is_finished(record: Record) -> bool:

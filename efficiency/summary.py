@@ -4,7 +4,7 @@ import pathlib
 
 from efficiency.metrics import of_record
 from efficiency.published import baseline_for
-from efficiency.records import FILE_NAME, MACS_PER_TFS_DAY, Record, task_of
+from efficiency.records import FILE_NAME, MACS_PER_TFS_DAY, Record, spent, task_of, unpadded
 
 
 def summary(record: Record, workdir: pathlib.Path) -> str:
@@ -26,6 +26,9 @@ def summary(record: Record, workdir: pathlib.Path) -> str:
             ('paper compute', f'{_macs(at["paper_macs"])}: 3 x forward dense macs x examples'),
             ('train compute', f'{_macs(at["train_macs"])}: dense macs of the train step x steps'),
         ]
+    macs = unpadded(record)
+    if macs is not None and (train := spent(record)[0]):
+        lines.append(('of real tokens', f'{macs / train:.3f} of all train macs; the rest is padding'))
     if crossing:
         lines.append(('efficiency factor', _factor(record)))
     if final:

@@ -4,6 +4,7 @@ import pathlib
 
 import pytest
 
+from efficiency import records
 from efficiency.summary import summary
 from tests.analysis.conftest import BITS, BLEU, RETURN, make_record
 
@@ -21,6 +22,19 @@ def test_a_run_that_missed_its_target_says_what_it_took():
     assert lines['paper compute'].startswith('3000 macs')
     assert lines['train compute'].startswith('3000 macs')
     assert 'efficiency factor' not in lines
+
+
+def test_a_run_with_padding_says_how_much_of_its_compute_was_of_real_tokens():
+    record = make_record()
+    (program,) = record['programs']
+    assert 'of real tokens' not in lines_of(record)
+    program |= {'padding_share': 0.25, 'train_unpadded_macs_per_step': program['train_dense_macs_per_step'] * 3 // 4}
+    other = program | {'form': 1, 'steps': 3 * program['steps'], 'train_unpadded_macs_per_step': 0}
+    record['programs'] = [program, other]
+    records.validate(record)
+    assert lines_of(record)['of real tokens'].startswith('0.188 ')  # 3/4 of a quarter
+    del other['train_unpadded_macs_per_step']
+    assert 'of real tokens' not in lines_of(record)
 
 
 def test_a_run_without_evaluations_says_that_it_is_not_there():

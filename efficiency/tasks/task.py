@@ -46,12 +46,15 @@ class Form(NamedTuple):
         forward: what the paper's convention counts of an example of this form.
         settings: what the record says of its program beside the batch size, as {'image_size': 28}.
         share: of the stage's steps that are of this form, as far as it is known before them.
+        padding_share: of its batches' positions, on the average those that hold nothing; None where nothing is padded
+            or it is not known.
     """
 
     batch: Shapes
     forward: Forward
     settings: Mapping[str, Any] = MappingProxyType({})
     share: float = 1.0
+    padding_share: float | None = None
 
 
 class Batches(Protocol):

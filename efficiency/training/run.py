@@ -69,6 +69,7 @@ class Run:
 
     def _program(self, stage: int, form: int) -> dict[str, Any]:
         cost, whole = self.costs[stage, form], self.plan.stages[stage]
+        dense, padding = cost.step.dense_macs, self.recipe.forms[stage, form].padding_share
         return {
             'steps': 0,
             'stage': stage,
@@ -78,7 +79,8 @@ class Run:
             **self.recipe.forms[stage, form].settings,
             'forward_dense_macs_per_example': cost.forward.dense_macs,
             'forward_real_macs_per_example': cost.forward.real_macs,
-            'train_dense_macs_per_step': cost.step.dense_macs,
+            'train_dense_macs_per_step': dense,
+            **({} if padding is None else {'padding_share': padding, records.UNPADDED: round(dense * (1 - padding))}),
             'train_real_macs_per_step': cost.step.real_macs,
             'optimizer_dense_macs_per_step': cost.optimizer.dense_macs,
             'train_dense_macs_per_step_by_operation': {

@@ -3,6 +3,7 @@
 `register_schedule` adds one of your own.
 """
 
+import inspect
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ def register_schedule(name: str) -> Callable:
     """Registers a learning-rate schedule; a decorator for a function of (peak, steps).
 
     The function returns the rate as a function of the step, from `peak` at 0 on, over that many steps, and what it
-    stays at after them.
+    stays at after them. One that has a third parameter, `warmup_steps`, is told how many steps went before.
 
     Raises:
         ValueError: if the name is taken.
@@ -63,6 +64,16 @@ def _wsd(peak: float, steps: int) -> Schedule:
     return optax.linear_schedule(peak, 0.0, decay, transition_begin=steps - decay)
 
 
+@register_schedule('inverse_sqrt')
+def _inverse_sqrt(peak: float, steps: int, warmup_steps: int) -> Schedule:
+    """Falls as one over the square root of the run's step (Vaswani et al., 2017, arXiv:1706.03762, equation 3).
+
+    Equation 3's peak, at the end of the warm-up, is (width x warm-up)^-0.5; here it is stated.
+    """
+    first = float(max(1, warmup_steps))
+    return lambda step: peak * jnp.sqrt(first / (first + jnp.minimum(step, steps)))
+
+
 @register_schedule('constant')
 def _constant(peak: float, steps: int) -> Schedule:
     return optax.constant_schedule(peak)
@@ -72,7 +83,7 @@ def make_schedule(name: str, peak: float, steps: int, warmup_steps: int = 0) -> 
     """The learning rate of every step of a run.
 
     Args:
-        name: 'exponential', 'steps', 'cosine', 'linear', 'wsd', 'constant' or a registered one.
+        name: 'exponential', 'steps', 'cosine', 'linear', 'wsd', 'inverse_sqrt', 'constant' or a registered one.
         peak: the learning rate at its highest.
         steps: after which the schedule is at its end, where the rate stays; fewer than 2**31. The decay covers what
             follows the warm-up.
@@ -81,7 +92,9 @@ def make_schedule(name: str, peak: float, steps: int, warmup_steps: int = 0) -> 
     Raises:
         UserError: if there is no schedule of that name.
     """
-    decay = named(_schedules, 'schedule', name)(peak, max(1, steps - warmup_steps))
+    make = named(_schedules, 'schedule', name)
+    before = {'warmup_steps': warmup_steps} if 'warmup_steps' in inspect.signature(make).parameters else {}
+    decay = make(peak, max(1, steps - warmup_steps), **before)
     if warmup_steps == 0:
         return decay
     rise = optax.linear_schedule(peak / warmup_steps, peak, warmup_steps - 1)

@@ -76,6 +76,23 @@ def test_warm_up_rises_by_the_same_at_each_step_and_the_decay_has_what_follows(n
     np.testing.assert_allclose(rates(schedule, range(20, 130)), rates(alone, range(110)), rtol=1e-6)
 
 
+@pytest.mark.parametrize('warmup', [1, 7, 4000, 2**20])
+@pytest.mark.parametrize('times', [1, 2, 10, 500])
+def test_after_its_warm_up_the_transformers_rate_is_its_papers_but_for_the_peak(warmup, times):
+    width, steps = 512, times * warmup
+    # Vaswani et al., 2017, equation 3, whose steps are counted from 1.
+    papers = width**-0.5 * min(steps**-0.5, steps * warmup**-1.5)
+    schedule = make_schedule('inverse_sqrt', (width * warmup) ** -0.5, MOST, warmup)
+    (rate,) = rates(schedule, [steps if times > 1 else steps - 1])
+    assert rate == pytest.approx(papers, rel=1e-5)
+
+
+def test_an_inverse_square_root_ends_where_the_schedule_does():
+    schedule = make_schedule('inverse_sqrt', PEAK, 1000, 10)
+    np.testing.assert_allclose(rates(schedule, [40, 1000, 1001, MOST]), PEAK * np.array([0.5, 0.1, 0.1, 0.1]), rtol=1e-5)
+    np.testing.assert_allclose(rates(make_schedule('inverse_sqrt', PEAK, 99), [0, 3, 99]), PEAK / np.array([1, 2, 10]))
+
+
 def test_wsd_stays_at_its_peak_for_four_fifths():
     found = rates(make_schedule('wsd', PEAK, 10), range(12))
     np.testing.assert_allclose(found, PEAK * np.array([1, 1, 1, 1, 1, 1, 1, 1, 1, 0.5, 0, 0]), rtol=1e-6)

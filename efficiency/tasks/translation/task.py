@@ -99,10 +99,8 @@ class Translation(Task):
                 'target': ((config.batch_size, length + 1), np.int32),
             }
             pair = tuple(jax.ShapeDtypeStruct((1, length), jnp.int32) for _ in range(2))
-            settings = {'length': length} | ({} if padding is None else {'padding_share': padding})
-            forms.append(
-                Form(batch, Forward(functools.partial(self.network.apply, train=False), pair), settings, share)
-            )
+            forward = Forward(functools.partial(self.network.apply, train=False), pair)
+            forms.append(Form(batch, forward, {'length': length}, share, padding))
         return forms
 
     def _shares(self, config: ConfigDict) -> tuple[list[float], list[float | None]]:

@@ -94,6 +94,8 @@ def test_a_record_says_how_much_was_padding_and_how_many_sentences_were_cut(fold
         low = {5: 0, 7: 5}[program['length']]
         held = lengths[(lengths.max(1) > low) & (lengths.max(1) <= program['length'])]
         assert program['padding_share'] == pytest.approx(1 - held.sum() / (held.size * program['length']), abs=1e-12)
+        real = program['train_dense_macs_per_step'] * held.sum() / (held.size * program['length'])
+        assert program['train_unpadded_macs_per_step'] == pytest.approx(real, abs=1)
     cut = {
         name: int((lengths_of(folder, split) > LENGTHS[-1]).sum())
         for name, split in (('train', 'train'), ('eval', 'validation'), ('test', 'test'))
