@@ -14,10 +14,11 @@ from efficiency import records, study
 from efficiency.studies.answer import comparison
 from efficiency.studies.choice import lowest_median_compute
 from efficiency.studies.definition import Study, System, read_study
+from efficiency.studies.levels import Level, found_levels
 from efficiency.studies.order import expected_macs
 from efficiency.studies.state import State, diverged
 from efficiency.training.workdir import locked
-from tests.analysis.conftest import make_record
+from tests.analysis.conftest import BITS, BLEU, RETURN, make_record
 from tests.conftest import ROOT
 from tests.main_process import NOT_FORKED
 
@@ -251,6 +252,36 @@ def test_a_factor_is_of_medians_and_its_interval_of_resampled_seeds():
     assert [row['stopped'] for row in rows] == [None, None]
 
 
+def states_of(name, finals, metric='top1'):
+    system = System(name, 'net.py', {}, range(len(finals)), 'compared', {})
+    more = {} if metric == 'top1' else {'metric': metric}
+    records_of = [make_record(accuracies=(finals[0] / 2, final), target=finals[0], **more) for final in finals]
+    return [State(run, 'done', '', record) for run, record in zip(system.runs(), records_of, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ('finals', 'metric', 'less', 'step', 'value'),
+    [
+        ((24.9, 25.3, 25.4), BLEU, 0.5, 0.5, 24.5),  # 25.2 less 0.5 is 24.7
+        ((25.0, 25.0), BLEU, 0.5, 0.5, 24.5),  # a multiple as it is
+        ((25.0, 24.98), BLEU, 0.5, 0.5, 24.0),
+        ((0.95, 0.957), 'top1', 0.0, 0.001, 0.953),
+        ((1.23, 1.25), BITS, 0.02, 0.01, 1.26),  # what falls: 1.24 and 0.02 more
+        ((1.231, 1.25), BITS, 0.0, 0.05, 1.25),
+        ((-150.5, -149.0), RETURN, 10.0, 5.0, -160.0),
+    ],
+)
+def test_a_level_is_the_mean_of_finals_less_and_rounded_to_the_easier_side(finals, metric, less, step, value):
+    states = states_of('first', finals, metric) + states_of('other', finals, metric)
+    ((target, why),) = found_levels([Level('first', less, step)], states)
+    assert target.value == pytest.approx(value, abs=1e-12)
+    assert f'{sum(finals) / len(finals):.4g} (standard error ' in why
+    # Of a system that is not there yet there is no level, and two that come to the same are one.
+    assert found_levels([Level('third', less, step)], states) == []
+    assert len(found_levels([Level('first', less, step), Level('other', less, step)], states)) == 1
+    assert found_levels([Level('first', less, step)], [states[0]._replace(status='running'), *states[1:]]) == []
+
+
 def test_where_the_rule_chooses_what_another_system_is_its_runs_are_that_ones(tmp_path):
     tune = TUNE | {'settings': {'learning_rate': [0.01]}}
     path = written(tmp_path, seeds=[0], systems={'plain': LENET, 'tuned': LENET | {'tune': tune}})
@@ -310,6 +341,11 @@ def test_the_kept_records_are_those_of_the_studies(name, capsys):
         (one(seeds=[True]), 'whole numbers'),
         ({'seeds': [0], 'systems': {'a/b': {}}}, "system 'a/b': its name cannot be that of a folder"),
         ({'seeds': [0], 'systems': {'..': {}}}, 'cannot be that of a folder'),
+        (one() | {'levels': {'of': 'a'}}, "levels is {'of': 'a'}; it must be a list of levels"),
+        (one() | {'levels': [{'of': 'a', 'less': 1}]}, 'it must be a dict of less, of, step, as'),
+        (one() | {'levels': [{'of': 'b', 'less': 1, 'step': 1}]}, "no system is named 'b'"),
+        (one() | {'levels': [{'of': 'a', 'less': -1, 'step': 1}]}, 'less must be a number, 0 or more'),
+        (one() | {'levels': [{'of': 'a', 'less': 0, 'step': 0}]}, 'and step one above 0'),
         (one(tune=TUNE | {'rule': 'best'}), "no rule is named 'best'"),
         (one(tune=TUNE | {'rules': 1}), "no key of tune is named 'rules'; the nearest are rule"),
         (one(tune=TUNE | {'seeds': [0]}), 'seed 0 is in seeds and in tune.seeds'),
@@ -329,7 +365,7 @@ def test_a_mistake_in_a_study_is_one_sentence(tmp_path, capsys, content, says):
     ('args', 'says'),
     [
         ([], 'which study? Pass one with --study'),
-        (['--study=studies/mnist.py'], 'no study file studies/mnist.py; in studies there are learning_rate.py'),
+        (['--study=studies/mnist.py'], 'no study file studies/mnist.py; in studies there are cifar10.py'),
         (['--study=studies/mnist5k.py', '--only=lenet4*'], "--only='lenet4*' matches no run and no system"),
         (['--study=studies/mnist5k.py', '--jobs=0'], '--jobs=0 is not a whole number, 1 or more'),
         (['--study=studies/mnist5k.py', '--jobs=two'], '--jobs=two is not a whole number'),

@@ -5,6 +5,7 @@ from typing import Any
 
 from efficiency import records
 from efficiency.studies.definition import Study, System
+from efficiency.studies.levels import found_levels
 from efficiency.studies.state import State
 
 Row = dict[str, Any]
@@ -38,7 +39,10 @@ def _sum(name: str, states: Sequence[State]) -> Row:
 
 
 def comparison(study: Study, systems: Sequence[System], states: Sequence[State]) -> dict[str, list[Row]]:
-    """The systems' compute to each target that they share, tuning left out, by the target in words.
+    """The systems' compute to each target, tuning left out, by the target in words.
+
+    Targets are the study's levels, as far as the runs that these follow from are there; of a study without levels those
+    of the configs that its systems share.
 
     Returns:
         Rows: 'system', 'reached' (seeds), 'stopped' (seeds that were so at a target of their own before this one; None
@@ -58,14 +62,18 @@ def comparison(study: Study, systems: Sequence[System], states: Sequence[State])
         if system.role != 'tuning'
     }
     tables = {}
-    for target in shared_targets([run for each in runs.values() for run in each]):
+    if study.levels:
+        targets = [(target, f'{target}, {why}') for target, why in found_levels(study.levels, states)]
+    else:
+        targets = [(target, str(target)) for target in shared_targets([run for each in runs.values() for run in each])]
+    for target, text in targets:
         crossings = {
             name: [(run, run.crossing(target.metric, target.value)) for run in each if run.can_be_asked(target)]
             for name, each in runs.items()
         }
         seeds = {name: seeds_of(each) for name, each in crossings.items() if each}
         if seeds:
-            tables[str(target)] = _rows(seeds, study.baseline)
+            tables[text] = _rows(seeds, study.baseline)
     return tables
 
 

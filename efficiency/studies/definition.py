@@ -6,6 +6,7 @@ The file is Python with a function `get_study()` that returns plain data:
         'baseline': name of the system that others are compared with; may be left out,
         'seeds': whole numbers, of every system without seeds of its own,
         'overrides': {key of the config: value}, of every system,
+        'levels': [{'of': a system, 'less': ..., 'step': ...}], see `efficiency.studies.levels`; may be left out,
         'systems': {name, which is a folder's: {
             'config': FILE[:PRESET], as the main command takes it,
             'seeds': ..., 'overrides': {...},
@@ -28,9 +29,10 @@ from typing import Any
 from efficiency.config_file import place_in, read_config
 from efficiency.errors import UserError, named, shown
 from efficiency.studies.choice import RULES
+from efficiency.studies.levels import Level, level_of
 from efficiency.training.settings import check_config
 
-_STUDY_KEYS = ('baseline', 'overrides', 'seeds', 'systems')
+_STUDY_KEYS = ('baseline', 'levels', 'overrides', 'seeds', 'systems')
 _SYSTEM_KEYS = ('config', 'overrides', 'seeds', 'tune')
 _TUNE_KEYS = ('rule', 'seeds', 'settings')
 _FOLDER = re.compile(r'\w[\w.,=+-]{0,99}', re.ASCII)
@@ -111,11 +113,13 @@ class Study:
         name: its file's, without .py.
         baseline: the name of the system that others are compared with, or None.
         systems: with their candidates apart.
+        levels: which systems are asked for, in place of the targets of their configs.
     """
 
     name: str
     baseline: str | None
     systems: Sequence[System | Tuned]
+    levels: Sequence[Level] = ()
 
     @property
     def fixed(self) -> list[System]:
@@ -176,7 +180,10 @@ def _study(name: str, data: Any) -> Study:
             found.append(_system(system, own, data, 'baseline' if system == baseline else 'compared'))
         except UserError as error:
             raise UserError(f'system {shown(system)}: {error}') from error
-    study = Study(name, baseline, found)
+    levels = data.get('levels', [])
+    if not isinstance(levels, list | tuple):
+        raise UserError(f'levels is {shown(levels)}; it must be a list of levels')
+    study = Study(name, baseline, found, [level_of(level, systems) for level in levels])
     _check_names([*study.fixed, *study.tuned])
     _check_no_run_twice(study)
     return study

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import json
 import math
 import multiprocessing
@@ -19,6 +20,8 @@ from efficiency.studies.definition import System
 from efficiency.studies.state import State
 from efficiency.training.cache import cache_dir
 
+_UNCOUNTED = ('learning_rate', 'weight_decay')
+
 
 def expected_macs(
     systems: Sequence[System], states: Sequence[State], data_dir: str | None
@@ -34,7 +37,9 @@ def expected_macs(
             took[state.run.system.name].append(records.spent(state.record)[0])
     left = []
     for system in systems:
-        remembered = cache_dir() / 'expected' / _digest(system.settled)
+        # What tuning turns most changes no count.
+        counted = {key: value for key, value in system.settled.items() if key not in _UNCOUNTED}
+        remembered = cache_dir() / 'expected' / _digest(counted)
         if system.name in took:
             yield system.name, statistics.median(took[system.name])
         elif (macs := _remembered(remembered)) is not None:
@@ -43,11 +48,16 @@ def expected_macs(
             left.append((remembered, system))
     if not left:
         return
+    first = dict(reversed(left))
     # Its own process, whose memory is free again when runs begin, and which leaves a Ctrl-C to this one.
     alone = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(1, alone, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        counts = pool.map(_count, [(system.config, system.settled) for _, system in left], [data_dir] * len(left))
-        for (remembered, system), macs in zip(left, counts, strict=True):
+        counts = {
+            remembered: pool.submit(_count, (system.config, system.settled), data_dir)
+            for remembered, system in first.items()
+        }
+        for remembered, system in left:
+            macs = counts[remembered].result()
             if macs < math.inf:
                 with contextlib.suppress(OSError):  # where there is no cache, they are counted each time
                     remembered.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +87,8 @@ def _count(system: tuple[str, Mapping[str, Any]], data_dir: str | None) -> float
     try:
         path, settled = system
         read_config(path)  # for what its file registers
-        recipe = opened(ConfigDict({**settled, 'seed': 0}), data_dir)
+        with contextlib.redirect_stderr(io.StringIO()):  # what is to be said of its data its run says
+            recipe = opened(ConfigDict({**settled, 'seed': 0}), data_dir)
         steps = [recipe.plan.stages[stage].steps for stage, _ in recipe.forms]
         counted = zip(counted_stages(recipe.task), steps, strict=True)
         return round(sum(each.train.dense_macs * each.share * of_stage for each, of_stage in counted))

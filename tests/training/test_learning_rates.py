@@ -89,7 +89,9 @@ def test_after_its_warm_up_the_transformers_rate_is_its_papers_but_for_the_peak(
 
 def test_an_inverse_square_root_ends_where_the_schedule_does():
     schedule = make_schedule('inverse_sqrt', PEAK, 1000, 10)
-    np.testing.assert_allclose(rates(schedule, [40, 1000, 1001, MOST]), PEAK * np.array([0.5, 0.1, 0.1, 0.1]), rtol=1e-5)
+    np.testing.assert_allclose(
+        rates(schedule, [40, 1000, 1001, MOST]), PEAK * np.array([0.5, 0.1, 0.1, 0.1]), rtol=1e-5
+    )
     np.testing.assert_allclose(rates(make_schedule('inverse_sqrt', PEAK, 99), [0, 3, 99]), PEAK / np.array([1, 2, 10]))
 
 

@@ -32,7 +32,8 @@ def smoothed_loss(
     variables = {'params': params, **extra}
     logits = network.apply(variables, batch['source'], target[:, :-1], train=True, rngs={'dropout': key})
     logs, wanted = jax.nn.log_softmax(logits), target[:, 1:]
-    likely = jnp.take_along_axis(logs, wanted[:, :, None], axis=2)[:, :, 0]
-    each = (1 - smoothing) * likely + smoothing * logs.mean(2)
+    wanted = jnp.broadcast_to(wanted, logs.shape[:-1])  # to each member's, where there are some
+    likely = jnp.take_along_axis(logs, wanted[..., None], axis=-1)[..., 0]
+    each = (1 - smoothing) * likely + smoothing * logs.mean(-1)
     real = wanted != PADDING
     return -jnp.where(real, each, 0).sum() / real.sum(), extra

@@ -6,7 +6,8 @@ before a target's first token and 2 after its last, 3 is what is unknown. Logits
 is. No logits depend on how much padding there is.
 
     __call__(source (n, s), target (n, t), train) -> (n, t, target_vocab) logits
-        Of what follows target[:, : i + 1], at i. In training dropout draws from the stream 'dropout'.
+        Of what follows target[:, : i + 1], at i. In training dropout draws from the stream 'dropout', and what has
+        members gives each one's logits, (members, n, t, target_vocab).
     encode(source, train=False) -> memory
         What decoding needs of the source.
     start(memory, length) -> carry
@@ -20,6 +21,7 @@ Every leaf of a memory and of a carry has n rows, one for each sentence, which a
 # Importing a family registers its networks.
 from efficiency.tasks.translation.networks import (  # noqa: F401
     conv_s2s,
+    ensemble,
     gnmt,
     seq2seq,
     seq2seq_attention,

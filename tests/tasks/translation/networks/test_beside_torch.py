@@ -12,6 +12,8 @@ from tests.tasks.translation.networks.tiny import SIZES, filled, once, sentences
 
 pytestmark = pytest.mark.crosscheck
 
+# The ensemble's members are each a Seq2Seq, and it is held against those.
+IN_TORCH = [name for name in SIZES if name != 'seq2seq_ensemble']
 SOURCE, TARGET = sentences([4, 1, 6, 3]), sentences([5, 5, 5, 5], seed=2)
 
 
@@ -42,7 +44,7 @@ def as_torch(tree, **more):
     return jax.tree.map(lambda leaf: torch.tensor(leaf, **more), tree)
 
 
-@pytest.mark.parametrize('name', SIZES)
+@pytest.mark.parametrize('name', IN_TORCH)
 def test_logits_and_gradients_are_torchs(name, references, monkeypatch):
     import torch
 
@@ -88,7 +90,7 @@ def macs_of(model, reference, s, t):
     return ours, counter.get_total_flops() // 2
 
 
-@pytest.mark.parametrize('name', SIZES)
+@pytest.mark.parametrize('name', IN_TORCH)
 def test_macs_are_torchs(name, references):
     for s, t in ((7, 4), (3, 6)):
         ours, theirs = macs_of(tiny(name), references(name), s, t)

@@ -61,6 +61,7 @@ _EN_FR = [(512, 3)] * 6 + [(768, 3)] * 4 + [(1024, 3)] * 3 + [(2048, 1), (4096, 
 CLOSED_FORMS = {
     'seq2seq': (seq2seq, 4000, 1, 128, 256),
     'seq2seq_paper': (seq2seq, 80_000, 4, 1000, 1000),
+    'seq2seq_ensemble': (lambda *sizes: 5 * seq2seq(*sizes), 4000, 1, 128, 256),
     'seq2seq_attention': (seq2seq_attention, 4000, 128, 256),
     'gnmt': (gnmt, 4000, 2, 128, 128, 256),
     'gnmt_paper': (gnmt, 32_000, 8, 1024, 1024, 1024),
@@ -76,6 +77,7 @@ CLOSED_FORMS = {
 STATED = {
     'seq2seq': (2_840_480, 45_260_800),
     'seq2seq_paper': (384_112_000, 3_600_000_000),
+    'seq2seq_ensemble': (14_202_400, 226_304_000),
     'seq2seq_attention': (3_168_160, 53_772_800),
     'gnmt': (4_415_648, 84_902_400),
     'gnmt_paper': (280_858_880, 5_381_785_600),

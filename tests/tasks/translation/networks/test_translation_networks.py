@@ -8,6 +8,7 @@ import pytest
 
 from efficiency.errors import UserError
 from efficiency.layers.initializers import drawn
+from efficiency.tasks.translation.loss import smoothed_loss
 from efficiency.tasks.translation.networks import create_model, list_models, model_entry
 from tests.tasks.translation.networks.tiny import SIZES, VOCAB, filled, named, once, sentences, shapes_of, tiny
 
@@ -92,6 +93,36 @@ def test_it_learns_a_small_batch_beside_a_row_of_padding_alone(name):
     assert np.isfinite(norms).all()
     assert losses[0] == pytest.approx(np.log(VOCAB), rel=0.5)
     assert losses[-1] < 0.6 * losses[0]
+
+
+def test_an_ensemble_is_the_mean_of_what_its_members_say_and_each_learns_as_alone():
+    model, alone = tiny('seq2seq_ensemble', np.float64), tiny('seq2seq', np.float64)
+    variables = filled(shapes_of(model, 6, T)[0])
+    batch = {'source': SOURCE, 'target': np.pad(TARGET, ((0, 0), (1, 0)), constant_values=1)}
+    members = [{'params': variables['params'][f'networks_{i}']} for i in range(2)]
+
+    @once
+    def found(variables, members):
+        said = model.apply(variables, SOURCE, TARGET, False)
+        each = [jax.nn.softmax(alone.apply(member, SOURCE, TARGET, False)) for member in members]
+
+        def loss(network, params):
+            return smoothed_loss(network, 0.1, params, {}, batch, jax.random.key(0))[0]
+
+        together = jax.grad(lambda params: loss(model, params))(variables['params'])
+        apart = [jax.grad(lambda params: loss(alone, params))(member['params']) for member in members]
+        return jax.nn.softmax(said), sum(each) / 2, together, apart
+
+    with jax.enable_x64(True):
+        said, mean, together, apart = found(variables, members)
+    np.testing.assert_allclose(said, mean, rtol=1e-12)
+    for i, gradients in enumerate(apart):
+        # A half of the loss is each one's.
+        jax.tree.map(
+            lambda ours, own: np.testing.assert_allclose(ours, own / 2, rtol=1e-6, atol=1e-9),
+            together[f'networks_{i}'],
+            gradients,
+        )
 
 
 @pytest.mark.parametrize('name', ['seq2seq', 'seq2seq_attention', 'gnmt', 'conv_s2s', 'transformer'])

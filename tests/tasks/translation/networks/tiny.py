@@ -17,6 +17,7 @@ _CONVOLUTIONAL = {'embedding': 6, 'out': 5, 'positions': 9}
 SIZES = {
     'seq2seq': _RECURRENT,
     'seq2seq_paper': _RECURRENT | {'layers': 2},
+    'seq2seq_ensemble': _RECURRENT | {'members': 2},
     'seq2seq_attention': _RECURRENT,
     'gnmt': _RECURRENT | {'first_width': 3},
     'gnmt_paper': _RECURRENT | {'layers': 3, 'first_width': 6},
