@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from efficiency.tasks.translation.tokens import BEGIN, END, PADDING
+from efficiency.data.tokens import BEGIN, END, PADDING
 
 Variables = Any
 # What is never written: no translation begins twice, or pads itself.

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from efficiency.data.tokens import BEGIN, END, PADDING
+from efficiency.data.vocabulary import Vocabulary
 from efficiency.flops import count_jaxpr, tracing
 from efficiency.tasks.evaluation import Evaluated
 from efficiency.tasks.translation.data.buckets import Tokens, bucket_of
 from efficiency.tasks.translation.data.text import Pairs
-from efficiency.tasks.translation.data.vocabulary import Vocabulary
 from efficiency.tasks.translation.decoding import beam_search, greedy
-from efficiency.tasks.translation.tokens import BEGIN, END, PADDING
 
 # By how many tokens a translation may be longer than the bucket of its source.
 _LONGER = 10

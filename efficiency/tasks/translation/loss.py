@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from efficiency.tasks.translation.tokens import PADDING
+from efficiency.data.tokens import PADDING
 
 
 def smoothed_loss(

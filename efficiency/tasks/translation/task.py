@@ -13,13 +13,14 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from efficiency import console
+from efficiency.data import vocabulary
 from efficiency.data.batches import Host
+from efficiency.data.vocabulary import Vocabulary
 from efficiency.layers.initializers import drawn
 from efficiency.tasks.evaluation import Evaluator
 from efficiency.tasks.task import Form, Forward, Loss, Task
-from efficiency.tasks.translation.data import text, vocabulary
+from efficiency.tasks.translation.data import text
 from efficiency.tasks.translation.data.buckets import BucketBatches, Tokens, bucket_of
-from efficiency.tasks.translation.data.vocabulary import Vocabulary
 from efficiency.tasks.translation.evaluation import Sentences, TranslationEvaluator, bleu, chrf
 from efficiency.tasks.translation.loss import smoothed_loss
 from efficiency.tasks.translation.networks import create_model, model_entry

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from efficiency.data.batches import Host
+from efficiency.data.tokens import BEGIN, END, PADDING
 from efficiency.tasks.translation.data.buckets import BucketBatches, Tokens, bucket_of
-from efficiency.tasks.translation.tokens import BEGIN, END, PADDING
 
 BUCKETS, BATCH, SEED = (4, 7, 12), 8, 3
 

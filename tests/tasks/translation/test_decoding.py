@@ -7,9 +7,9 @@ import jax
 import numpy as np
 import pytest
 
+from efficiency.data.tokens import BEGIN, END, PADDING
 from efficiency.tasks.translation.decoding import beam_search, greedy
 from efficiency.tasks.translation.networks import model_entry
-from efficiency.tasks.translation.tokens import BEGIN, END, PADDING
 from tests.tasks.translation.networks.tiny import SIZES, VOCAB, filled, once, sentences, shapes_of, tiny
 
 LENGTH, WIDTH = 7, 3

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import sacrebleu
 
+from efficiency.data.tokens import BEGIN, END, PADDING
+from efficiency.data.vocabulary import learn
 from efficiency.tasks.translation.data.buckets import Tokens
 from efficiency.tasks.translation.data.text import Pairs
-from efficiency.tasks.translation.data.vocabulary import learn
 from efficiency.tasks.translation.decoding import beam_search, greedy
 from efficiency.tasks.translation.evaluation import Sentences, TranslationEvaluator, bleu, chrf
 from efficiency.tasks.translation.networks import create_model
-from efficiency.tasks.translation.tokens import BEGIN, END, PADDING
 from efficiency.training.mesh import DataParallel
 from tests.conftest import ROOT
 from tests.tasks.translation.networks.test_macs import transformer

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from efficiency.data.tokens import BEGIN, END, PADDING
 from efficiency.tasks.translation.loss import smoothed_loss
-from efficiency.tasks.translation.tokens import BEGIN, END, PADDING
 
 VOCAB = 9
 TARGET = np.array(

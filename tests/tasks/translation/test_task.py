@@ -15,12 +15,12 @@ import sacrebleu
 from efficiency import load_run, records, report
 from efficiency.analysis import contents
 from efficiency.count import main as count_command
+from efficiency.data import vocabulary
+from efficiency.data.tokens import END, PADDING
 from efficiency.errors import Stopped, UserError
 from efficiency.tasks import open_task
-from efficiency.tasks.translation.data import vocabulary
 from efficiency.tasks.translation.data.buckets import BucketBatches, Tokens
 from efficiency.tasks.translation.decoding import greedy
-from efficiency.tasks.translation.tokens import END, PADDING
 from efficiency.training.loop import train
 from efficiency.training.settings import check_config
 from efficiency.training.trainer import Trainer

@@ -139,10 +139,10 @@ def test_what_a_prepared_data_set_has_not_is_one_sentence(dataset, split, words,
 
 
 def test_an_empty_sentence_of_a_record_is_told():
-    records = [{'en': b'a', 'de': 'b'}, {'en': 'c', 'de': b' '}]
+    rows = [('a', 'b'), ('c', ' ')]
     with pytest.raises(UserError, match='example 1 of test of some has an empty de'):
-        text._of_records(records, ('en', 'de'), 'test of some')
-    assert text._of_records(records[:1], ('en', 'de'), 'test of some') == (['a'], ['b'])
+        text._pairs(rows, ('en', 'de'), 'test of some')
+    assert text._pairs(rows[:1], ('en', 'de'), 'test of some') == (['a'], ['b'])
 
 
 def test_the_digest_tells_sentences_apart_wherever_they_end():

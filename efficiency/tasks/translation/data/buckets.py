@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from efficiency.data.batches import ONLY_HOST, Batch, Host, order_of
-from efficiency.tasks.translation.tokens import BEGIN, END, PADDING
+from efficiency.data.tokens import BEGIN, END, PADDING
 
 
 class Tokens:

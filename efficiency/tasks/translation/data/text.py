@@ -4,9 +4,9 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from efficiency.data.prepared import open_builder
+from efficiency.data.prepared_text import read_texts, split_base
 from efficiency.data.readable import check_file, sentences
 from efficiency.errors import UserError
 
@@ -77,20 +77,16 @@ def read(dataset: str, splits: Sequence[str], data_dir: str | os.PathLike | None
         if folder and not folder.is_dir():
             raise UserError(f'there is no folder {folder}, which --data_dir names')
         if folder:
-            found = sorted(path.name for path in folder.glob(f'{_base(splits[0])}.*') if path.is_file())
+            found = sorted(path.name for path in folder.glob(f'{split_base(splits[0])}.*') if path.is_file())
     if found:
         for language in (source, target):
-            if f'{_base(splits[0])}.{language}' not in found:
+            if f'{split_base(splits[0])}.{language}' not in found:
                 raise UserError(
-                    f'there is no {folder / _base(splits[0])}.{language}, which {dataset} asks for; there are '
+                    f'there is no {folder / split_base(splits[0])}.{language}, which {dataset} asks for; there are '
                     f'{", ".join(found)}'
                 )
         return Corpus('1', {split: _of_files(folder, split, source, target) for split in splits})
     return _prepared(name, (source, target), splits, folder)
-
-
-def _base(split: str) -> str:
-    return split.partition('[')[0]
 
 
 def _of_files(folder: pathlib.Path, split: str, source: str, target: str) -> Pairs:
@@ -126,39 +122,21 @@ def _lines(path: pathlib.Path) -> list[str]:
 
 
 def _prepared(name: str, languages: tuple[str, str], splits: Sequence[str], folder: pathlib.Path | None) -> Corpus:
-    builder = open_builder(name, folder, [])
-    import tensorflow_datasets as tfds
+    def choose(texts: list[str], features: list[str]) -> list[str]:
+        for language in languages:
+            if language not in texts:
+                has = f'its texts are {", ".join(texts)}' if texts else f'its features are {", ".join(features)}'
+                raise UserError(f'{name} has no text {language!r}; {has}')
+        return list(languages)
 
-    features = builder.info.features
-    texts = [key for key in features if isinstance(features[key], tfds.features.Text)]
-    for language in languages:
-        if language not in texts:
-            has = f'its texts are {", ".join(texts)}' if texts else f'its features are {", ".join(features)}'
-            raise UserError(f'{name} has no text {language!r}; {has}')
-    found = {}
-    for split in splits:
-        if _base(split) not in builder.info.splits:
-            there = ', '.join(builder.info.splits)
-            raise UserError(f'{name} has no split {_base(split)!r}; its splits are {there}')
-        try:
-            source = builder.as_data_source(split)
-            count = len(source)  # which is an error where a part ends before it begins
-        except (AssertionError, ValueError) as error:
-            raise UserError(f'{split!r} is no part of a split of {name}: {str(error).splitlines()[0]}') from error
-        found[split] = _of_records(source.__getitems__(range(count)), languages, f'{split} of {name}')
-    return Corpus(str(builder.info.version), found)
+    version, found = read_texts(name, splits, folder, choose)
+    return Corpus(version, {split: _pairs(rows, languages, f'{split} of {name}') for split, rows in found.items()})
 
 
-def _of_records(records: Sequence[dict[str, Any]], languages: tuple[str, str], where: str) -> Pairs:
-    if not records:
-        raise UserError(f'{where} has no example')
-    pairs = Pairs(*([_text(record[language]) for record in records] for language in languages))
+def _pairs(rows: Sequence[tuple[str, ...]], languages: tuple[str, str], where: str) -> Pairs:
+    pairs = Pairs(*map(list, zip(*rows, strict=True)))
     for language, lines in zip(languages, pairs, strict=True):
         for number, line in enumerate(lines):
             if not line.strip():
                 raise UserError(f'example {number} of {where} has an empty {language}')
     return pairs
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,7 +1,7 @@
 """The networks: `create_model(name, ...)` makes one, `list_models(pattern)` lists them.
 
 Each is a linen module with `source_vocab`, `target_vocab` and `dtype`, of the methods below. Tokens are int32, the
-first of them those of `efficiency.tasks.translation.tokens`: 0 is padding, after a sentence's last token only, 1 stands
+first of them those of `efficiency.data.tokens`: 0 is padding, after a sentence's last token only, 1 stands
 before a target's first token and 2 after its last, 3 is what is unknown. Logits are float32, or float64 where `dtype`
 is. No logits depend on how much padding there is.
 

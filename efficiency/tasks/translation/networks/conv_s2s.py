@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from efficiency.data.tokens import PADDING
 from efficiency.errors import UserError
 from efficiency.layers.attention import masked_softmax
 from efficiency.layers.initializers import constant, normal
 from efficiency.tasks.translation.networks.registry import register
-from efficiency.tasks.translation.tokens import PADDING
 
 # What a sum of two is scaled by to keep its variance.
 _HALF = 0.5**0.5

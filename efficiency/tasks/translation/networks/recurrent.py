@@ -6,10 +6,10 @@ import jax
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from efficiency.data.tokens import PADDING
 from efficiency.layers.initializers import Initializer, normal, uniform
 from efficiency.layers.modules import Dense
 from efficiency.layers.recurrence import LSTM
-from efficiency.tasks.translation.tokens import PADDING
 
 
 def layers(init_bound: float | None, dtype: DTypeLike) -> tuple[partial, partial, partial]:

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from efficiency.data.tokens import UNKNOWN
 from efficiency.errors import UserError, shown
 from efficiency.tasks.registry import Registry, check_has_option
-from efficiency.tasks.translation.tokens import UNKNOWN
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,22 +4,16 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from efficiency.data.tokens import PADDING
 from efficiency.errors import UserError
 from efficiency.layers.attention import CrossAttention, KeysValues, SelfAttention, causal_mask
 from efficiency.layers.initializers import constant, normal, xavier_uniform
 from efficiency.layers.modules import Dense
+from efficiency.layers.positions import sinusoids
 from efficiency.tasks.translation.networks.registry import register
-from efficiency.tasks.translation.tokens import PADDING
-
-
-def sinusoids(length: int, width: int) -> np.ndarray:
-    """What tells the positions apart (paper, section 3.5): (length, width) waves, sine and cosine by turns."""
-    angles = np.arange(length)[:, None] / 10_000 ** (np.arange(0, width, 2) / width)
-    return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(length, -1)[:, :width]
 
 
 def _layer_norm(dtype: DTypeLike) -> nn.LayerNorm:

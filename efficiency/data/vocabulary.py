@@ -1,4 +1,4 @@
-"""Sentences as tokens: one vocabulary of byte pairs for both languages, learned from the training sentences alone.
+"""Text as tokens: a vocabulary of byte pairs, learned from the training texts alone.
 
 Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units" (arXiv:1508.07909), by
 sentencepiece, which learns the same pieces of the same sentences each time.
@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from efficiency import console
+from efficiency.data.tokens import BEGIN, END, PADDING, UNKNOWN
 from efficiency.errors import UserError
-from efficiency.tasks.translation.tokens import BEGIN, END, PADDING, UNKNOWN
 
 # What a run keeps it in.
 FILE_NAME = 'vocabulary.model'
@@ -20,6 +20,7 @@ FILE_NAME = 'vocabulary.model'
 _ESCAPE = '\U0010fffd'
 _ESCAPED = '▁▅\x1f\0\r\n' + _ESCAPE
 _ESCAPES = {ord(character): f'{_ESCAPE}{number}' for number, character in enumerate(_ESCAPED)}
+_LINE_END = _ESCAPES[ord('\n')]
 
 
 class Vocabulary:
@@ -27,7 +28,7 @@ class Vocabulary:
 
     Attributes:
         model: sentencepiece's own bytes.
-        size: how many pieces, those of `efficiency.tasks.translation.tokens` included.
+        size: how many pieces, those of `efficiency.data.tokens` included.
     """
 
     def __init__(self, model: bytes):
@@ -54,19 +55,23 @@ class Vocabulary:
         ]
 
 
-def learn(lines: Iterable[str], size: int) -> Vocabulary:
+def learn(lines: Iterable[str], size: int, byte_fallback: bool = False) -> Vocabulary:
     """The vocabulary of byte pairs of some sentences.
 
     Args:
         lines: the sentences.
         size: how many pieces it is to have.
+        byte_fallback: whether every byte is a piece too, so that no text is unknown to it, and the end of a line is
+            one, wherever in a text it stands: for documents, of which `lines` are the lines.
 
     Raises:
         UserError: if so many, or so few, cannot be had of these sentences.
     """
     import sentencepiece
 
-    model = io.BytesIO()
+    model, options = io.BytesIO(), {}
+    if byte_fallback:
+        options = {'byte_fallback': True, 'user_defined_symbols': [_LINE_END]}
     try:
         with console.hushed():
             sentencepiece.SentencePieceTrainer.train(
@@ -76,7 +81,7 @@ def learn(lines: Iterable[str], size: int) -> Vocabulary:
                 **{f'{name}_piece': f'{_ESCAPE}{name}' for name in ('pad', 'bos', 'eos', 'unk')},
                 # What is decoded is what was encoded: no character is left out, joined or made another.
                 character_coverage=1.0, normalization_rule_name='identity', remove_extra_whitespaces=False,
-                max_sentence_length=2**20, minloglevel=2,
+                max_sentence_length=2**20, minloglevel=2, **options,
             )  # fmt: skip
     except (OSError, RuntimeError, ValueError) as error:
         text = str(error)

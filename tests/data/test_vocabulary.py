@@ -1,14 +1,16 @@
 """Sentences as pieces: what is encoded comes back to the letter, and a vocabulary that cannot be is one sentence."""
 
+import functools
 import hashlib
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from efficiency.data import vocabulary
+from efficiency.data.tokens import BEGIN, END, PADDING, UNKNOWN
 from efficiency.errors import UserError
-from efficiency.tasks.translation.data import text, vocabulary
-from efficiency.tasks.translation.tokens import BEGIN, END, PADDING, UNKNOWN
+from efficiency.tasks.translation.data import text
 
 LINES = ['ein Hund  läuft', ' der Hund und die Hündin', 'Hunde, die bellen; 3 Hunde', 'lauf!']
 
@@ -108,3 +110,24 @@ def test_a_vocabulary_that_is_too_large_or_too_small_is_told_with_what_would_be_
             vocabulary.learn(LINES, right + (1 if size > 100 else -1))
     # A blank is a piece like any character, and four tokens are special.
     assert right == characters + 4
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(TEXT, min_size=1, max_size=5))
+def test_with_bytes_to_fall_back_on_any_text_comes_back_to_the_letter(lines):
+    pieces = of_bytes()
+    found = pieces.encode(lines)
+    assert pieces.decode(found) == lines
+    assert all(token > UNKNOWN for tokens in found for token in tokens)
+
+
+@functools.cache
+def of_bytes():
+    return vocabulary.learn(['der Hund\n', 'ein Hund'], 280, byte_fallback=True)
+
+
+def test_an_end_of_a_line_is_one_piece_of_a_document():
+    pieces = of_bytes()
+    one, two, both = pieces.encode(['der', 'der Hund', 'der\n\nder Hund'])
+    assert len(both) <= len(one) + 2 + len(two)
+    assert both[len(one)] == both[len(one) + 1]

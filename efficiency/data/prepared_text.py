@@ -1,0 +1,79 @@
+"""Texts of data sets of TensorFlow Datasets: some of their text features, of every example of a split."""
+
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from efficiency.data.prepared import open_builder
+from efficiency.errors import UserError
+
+
+class PreparedTexts(NamedTuple):
+    """What was read.
+
+    Attributes:
+        version: of the data set.
+        splits: by the split's name, for each example the texts of the features.
+    """
+
+    version: str
+    splits: dict[str, list[tuple[str, ...]]]
+
+
+def split_base(split: str) -> str:
+    """The split of which 'train[:90%]' is a part."""
+    return split.partition('[')[0]
+
+
+def read_texts(
+    name: str, splits: Sequence[str], folder: pathlib.Path | None, choose: Callable[[list[str], list[str]], list[str]]
+) -> PreparedTexts:
+    """The texts of some splits.
+
+    Args:
+        name: of the data set, with config and version if need be.
+        splits: names, or parts like 'train[:90%]'.
+        folder: where TensorFlow Datasets has its data; its default where None.
+        choose: (text features, all features) -> those wanted; raises UserError where they are not there.
+
+    Raises:
+        UserError: if there is no such data set or split, it has no example, or a text is no UTF-8.
+    """
+    builder = open_builder(name, folder, [])
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    chosen = choose([key for key in features if isinstance(features[key], tfds.features.Text)], list(features))
+    found = {}
+    for split in splits:
+        if split_base(split) not in builder.info.splits:
+            there = ', '.join(builder.info.splits)
+            raise UserError(f'{name} has no split {split_base(split)!r}; its splits are {there}')
+        try:
+            source = builder.as_data_source(split)
+            count = len(source)  # which is an error where a part ends before it begins
+        except (AssertionError, ValueError) as error:
+            raise UserError(f'{split!r} is no part of a split of {name}: {str(error).splitlines()[0]}') from error
+        if not count:
+            raise UserError(f'{split} of {name} has no example')
+        found[split] = [
+            tuple(_text(record[key], f'the {key} of example {number} of {split} of {name}') for key in chosen)
+            for number, record in enumerate(source.__getitems__(range(count)))
+        ]
+    return PreparedTexts(str(builder.info.version), found)
+
+
+def decoded(data: bytes, where: str) -> str:
+    """A text of its bytes.
+
+    Raises:
+        UserError: if they are no UTF-8; says which byte.
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f'{where} is no UTF-8: its byte {error.start} is {data[error.start]:#04x}') from error
+
+
+def _text(value: Any, where: str) -> str:
+    return decoded(value, where) if isinstance(value, bytes) else str(value)
