@@ -10,7 +10,7 @@ from flax import linen as nn
 from jax import lax
 from jax.typing import DTypeLike
 
-from efficiency.layers.initializers import constant, xavier_uniform
+from efficiency.layers.initializers import Initializer, constant, xavier_uniform
 from efficiency.layers.modules import Dense
 
 # Keys and values, each (n, s, heads, features of a head).
@@ -31,27 +31,68 @@ def causal_mask(length: int) -> jax.Array:
     return jnp.tril(jnp.ones((length, length), bool))[None, None]
 
 
-def attend(query: jax.Array, keys: jax.Array, values: jax.Array, mask: jax.Array) -> jax.Array:
+def attend(
+    query: jax.Array,
+    keys: jax.Array,
+    values: jax.Array,
+    mask: jax.Array,
+    scale: float | None = None,
+    bias: jax.Array | None = None,
+) -> jax.Array:
     """Scaled dot-product attention (Vaswani et al., 2017, equation 1).
 
     Args:
         query: (n, t, heads, d). keys, values: (n, s, heads, d). mask: see above.
+        scale: of the products; the root of 1 / d where None.
+        bias: added to them, and broadcasts to (n, heads, t, s).
 
     Returns:
         (n, t, heads x d).
     """
-    scores = jnp.einsum('nthd,nshd->nhts', query * query.shape[-1] ** -0.5, keys)
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    scores = jnp.einsum('nthd,nshd->nhts', query * scale, keys)
+    scores = scores if bias is None else scores + bias
     weights = masked_softmax(scores, mask).astype(values.dtype)
     y = jnp.einsum('nhts,nshd->nthd', weights, values)
     return y.reshape(*y.shape[:2], -1)
+
+
+def rotated(x: jax.Array, positions: jax.Array) -> jax.Array:
+    """Heads turned by their positions (Su et al., 2021, arXiv:2104.09864, section 3.4.2): (n, t, heads, d), d even.
+
+    What two of them have to do with each other then depends on how far apart they are. Feature i turns with feature
+    i + d / 2, by the position over 10,000^(2 i / d).
+
+    Args:
+        positions: (t,).
+    """
+    half = x.shape[-1] // 2
+    angles = positions[:, None] / 10_000 ** (jnp.arange(half) / half)
+    sine, cosine = (wave(angles).astype(x.dtype)[:, None] for wave in (jnp.sin, jnp.cos))
+    first, second = x[..., :half], x[..., half:]
+    return jnp.concatenate([first * cosine - second * sine, second * cosine + first * sine], axis=-1)
 
 
 def _heads(x: jax.Array, heads: int) -> jax.Array:
     return x.reshape(*x.shape[:2], heads, -1)
 
 
-def _dense(features: int, dtype: DTypeLike) -> Dense:
-    return Dense(features, kernel_init=xavier_uniform(), bias_init=constant(0), dtype=dtype)
+def _dense(features: int, dtype: DTypeLike, init: Initializer | None = None, bias: bool = True) -> Dense:
+    return Dense(features, kernel_init=init or xavier_uniform(), bias_init=constant(0), dtype=dtype, bias=bias)
+
+
+class RMSNorm(nn.Module):
+    """Divides by the root of the mean square (Zhang & Sennrich, 2019, arXiv:1910.07467), in float32 at least."""
+
+    eps: float = 1e-6
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        scale = self.param('scale', constant(1), x.shape[-1:])
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        y = x * lax.rsqrt(jnp.square(x).mean(-1, keepdims=True) + self.eps)
+        return (y * scale).astype(self.dtype)
 
 
 class SelfAttention(nn.Module):
@@ -62,35 +103,70 @@ class SelfAttention(nn.Module):
 
     Attributes:
         width: a multiple of `heads`.
+        kv_heads: of keys and values, each for as many of `heads`, which are a multiple (Shazeer, 2019,
+            arXiv:1911.02150; Ainslie et al., 2023, arXiv:2305.13245); `heads` where None.
+        bias: whether the linear layers have biases.
+        rotary: whether queries and keys are `rotated`.
+        qk_norm: whether queries and keys are normalised, each head by itself (Henry et al., 2020, arXiv:2010.04245;
+            here by their root mean square and a learned scale).
+        kernel_init, out_init: of the projections, and of what comes out; Glorot's where None.
     """
 
     width: int
     heads: int
     dtype: DTypeLike = jnp.float32
+    kv_heads: int | None = None
+    bias: bool = True
+    rotary: bool = False
+    qk_norm: bool = False
+    kernel_init: Initializer | None = None
+    out_init: Initializer | None = None
 
     def setup(self):
-        self.query_key_value = _dense(3 * self.width, self.dtype)
-        self.out = _dense(self.width, self.dtype)
+        features = (self.heads + 2 * self._kv_heads) * (self.width // self.heads)
+        self.query_key_value = _dense(features, self.dtype, self.kernel_init, self.bias)
+        self.out = _dense(self.width, self.dtype, self.out_init, self.bias)
+        if self.qk_norm:
+            self.query_norm, self.key_norm = RMSNorm(dtype=self.dtype), RMSNorm(dtype=self.dtype)
+
+    @property
+    def _kv_heads(self) -> int:
+        return self.kv_heads or self.heads
 
     def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
-        return self.out(attend(*self._projected(x), mask))
+        query, keys, values = self._projected(x, jnp.arange(x.shape[1]))
+        return self.out(attend(query, self._for_all_heads(keys), self._for_all_heads(values), mask))
 
     def cache(self, n: int, length: int) -> KeysValues:
         """Keys and values of so many positions, none of which is known yet."""
-        shape = (n, length, self.heads, self.width // self.heads)
+        shape = (n, length, self._kv_heads, self.width // self.heads)
         return jnp.zeros(shape, self.dtype), jnp.zeros(shape, self.dtype)
 
     def step(self, x: jax.Array, cache: KeysValues, position: jax.Array) -> tuple[KeysValues, jax.Array]:
         """One position (n, 1, width) of a causal sequence, whose positions before are in the cache."""
-        query, *new = self._projected(x)
+        query, *new = self._projected(x, jnp.asarray(position)[None])
         keys, values = cache = tuple(
             lax.dynamic_update_slice_in_dim(known, one, position, axis=1) for known, one in zip(cache, new, strict=True)
         )
         known = jnp.arange(keys.shape[1]) <= position
-        return cache, self.out(attend(query, keys, values, known))
+        return cache, self.out(attend(query, self._for_all_heads(keys), self._for_all_heads(values), known))
 
-    def _projected(self, x):
-        return tuple(_heads(part, self.heads) for part in jnp.split(self.query_key_value(x), 3, axis=-1))
+    def _projected(self, x, positions):
+        width, shared = self.width, self._kv_heads * (self.width // self.heads)
+        parts = jnp.split(self.query_key_value(x), [width, width + shared], axis=-1)
+        query, key, value = (
+            _heads(part, heads) for part, heads in zip(parts, (self.heads, *[self._kv_heads] * 2), strict=True)
+        )
+        if self.qk_norm:
+            query, key = self.query_norm(query), self.key_norm(key)
+        if self.rotary:
+            query, key = rotated(query, positions), rotated(key, positions)
+        return query, key, value
+
+    def _for_all_heads(self, x):
+        """Keys or values, repeated for the heads that share them."""
+        times = self.heads // self._kv_heads
+        return x if times == 1 else jnp.repeat(x, times, axis=2)
 
 
 class CrossAttention(nn.Module):
