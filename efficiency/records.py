@@ -69,12 +69,15 @@ UNPADDED = 'train_unpadded_macs_per_step'
 _COUNT, _SOME, _AMOUNT, _ANY = Number(int), Number(int, low=1), Number(), Number(low=-LARGEST)
 _COUNTED = ('step', 'examples', 'paper_macs', 'train_macs')
 _CROSSING = dict.fromkeys(_COUNTED, _SOME) | {
-    'epochs': _AMOUNT,
+    # What has no end has no epochs, and no 3 x forward x examples that would mean something.
+    'epochs': Optional(_AMOUNT),
+    'paper_macs': Optional(_SOME),
     'compiled_flops': Optional(_AMOUNT),
     'train_seconds': _AMOUNT,
 }
 # Between two evaluations nothing is whole.
-_BETWEEN = _CROSSING | dict.fromkeys(_COUNTED, _AMOUNT)
+_BETWEEN = _CROSSING | dict.fromkeys(_COUNTED, _AMOUNT) | {'paper_macs': Optional(_AMOUNT)}
+_PART = {'name': str, 'calls_per_step': _SOME} | dict.fromkeys(('dense_macs_per_call', 'real_macs_per_call'), _COUNT)
 # Beside its metrics.
 _POINT = _CROSSING | {'loss': _ANY}
 _SCHEMA = {
@@ -82,6 +85,8 @@ _SCHEMA = {
     'status': STATUSES,
     # The domain; that of the first records, which do not say it, is images.
     'task': Optional(str, may_lack=True),
+    # What an example is called, as 'moves', where the data have no end; `epochs` and `paper_macs` are null then.
+    'unit': Optional(str, may_lack=True),
     'model': str,
     # The day on which its network was published; the first records do not say it.
     'published': Optional(str, may_lack=True),
@@ -123,6 +128,8 @@ _SCHEMA = {
             'padding_share': Optional(_AMOUNT, may_lack=True),
             UNPADDED: Optional(_COUNT, may_lack=True),
             'compiled_flops_per_step': Optional(_AMOUNT, may_lack=True),
+            # Of a step that is several programs: what each takes, and how often a step calls it.
+            'parts': Optional([_PART], may_lack=True),
             'traced': Optional(dict.fromkeys(('step_sha256', 'forward_sha256', 'traced_by'), str), may_lack=True),
         }
     ],
@@ -184,6 +191,18 @@ def validate(record: Any, known_points: int = 0) -> None:
         raise RecordError('final is not the last point of curve')
     if record['curve'] and record['curve'][-1]['train_macs'] > spent(record)[0]:
         raise RecordError('curve ends with more train_macs than the programs did')
+    for i, point in enumerate(record['curve'][known_points:], known_points):
+        for key in ('epochs', 'paper_macs'):
+            if (point[key] is None) != (record.get('unit') is not None):
+                raise RecordError(f'curve[{i}].{key} is {shown(point[key])}, and unit {shown(record.get("unit"))}')
+    for i, program in enumerate(record['programs']):
+        parts = program.get('parts')
+        if parts and _macs_of(parts) != program['train_dense_macs_per_step']:
+            raise RecordError(f'programs[{i}].parts are {_macs_of(parts)} dense macs a step, and it says another')
+
+
+def _macs_of(parts: Sequence[Mapping[str, Any]]) -> int:
+    return sum(part['calls_per_step'] * part['dense_macs_per_call'] for part in parts)
 
 
 def _checked_metrics(record: Record, known_points: int) -> Mapping[str, Metric]:
@@ -345,6 +364,16 @@ def unpadded(record: Record) -> int | None:
     if not each or None in each:
         return None
     return sum(program['steps'] * macs for program, macs in zip(record['programs'], each, strict=True))
+
+
+def spent_by_part(record: Record) -> dict[str, int]:
+    """The dense macs of all train steps by the parts that a step has, as self-play and updates; empty without parts."""
+    found: dict[str, int] = {}
+    for program in record['programs']:
+        for part in program.get('parts') or ():
+            macs = program['steps'] * part['calls_per_step'] * part['dense_macs_per_call']
+            found[part['name']] = found.get(part['name'], 0) + macs
+    return found
 
 
 def is_finished(record: Record) -> bool:

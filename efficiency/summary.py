@@ -4,7 +4,7 @@ import pathlib
 
 from efficiency.metrics import of_record
 from efficiency.published import baseline_for
-from efficiency.records import FILE_NAME, MACS_PER_TFS_DAY, Record, spent, task_of, unpadded
+from efficiency.records import FILE_NAME, MACS_PER_TFS_DAY, Record, spent, spent_by_part, task_of, unpadded
 
 
 def summary(record: Record, workdir: pathlib.Path) -> str:
@@ -21,11 +21,17 @@ def summary(record: Record, workdir: pathlib.Path) -> str:
     else:
         lines.append(('reached', f'no, up to step {final["step"]:,}' if final else 'no'))
     if at := crossing or final:
-        lines += [
-            ('examples', f'{at["examples"]:,}, {at["epochs"]:.2f} epochs'),
-            ('paper compute', f'{_macs(at["paper_macs"])}: 3 x forward dense macs x examples'),
-            ('train compute', f'{_macs(at["train_macs"])}: dense macs of the train step x steps'),
-        ]
+        if unit := record.get('unit'):
+            lines.append((unit, f'{at["examples"]:,}'))
+        else:
+            lines += [
+                ('examples', f'{at["examples"]:,}, {at["epochs"]:.2f} epochs'),
+                ('paper compute', f'{_macs(at["paper_macs"])}: 3 x forward dense macs x examples'),
+            ]
+        lines.append(('train compute', f'{_macs(at["train_macs"])}: dense macs of the train step x steps'))
+    if parts := spent_by_part(record):
+        whole = max(1, sum(parts.values()))
+        lines.append(('of that', ', '.join(f'{name} {100 * macs / whole:.1f} %' for name, macs in parts.items())))
     macs = unpadded(record)
     if macs is not None and (train := spent(record)[0]):
         lines.append(('of real tokens', f'{macs / train:.3f} of all train macs; the rest is padding'))
@@ -43,7 +49,7 @@ def summary(record: Record, workdir: pathlib.Path) -> str:
     throughput = record['throughput']
     share = throughput.get('share_of_peak')
     if share:
-        rate = f'{throughput["examples_per_second"]:,.0f} examples a second'
+        rate = f'{throughput["examples_per_second"]:,.0f} {record.get("unit") or "examples"} a second'
         lines.append(('throughput', f'{rate}, {share:.2f} of the rate of a large matrix multiply'))
     phases = [f'{name.removesuffix("_seconds").replace("_", " ")} {seconds:.1f} s' for name, seconds in clock.items()]
     lines += [('time', ', '.join(phases)), ('record', str(workdir / FILE_NAME))]

@@ -94,8 +94,9 @@ class MeasuredRun:
         """Whether it ended because it had met its own target, before it was trained to its end."""
         if self.status != 'reached' or not self.config.get('stop_at_target', True):
             return False
-        epochs = self.config.get('num_epochs')
-        return not isinstance(epochs, (int, float)) or self.curve['epochs'][-1] < epochs * (1 - _ROUNDING)
+        epochs, now = self.config.get('num_epochs'), self.curve['epochs'][-1]
+        # What has no end has no epochs either.
+        return not isinstance(epochs, (int, float)) or np.isnan(now) or bool(now < epochs * (1 - _ROUNDING))
 
     @property
     def targets(self) -> tuple[Target, ...]:

@@ -18,7 +18,7 @@ from efficiency.tasks.networks import alone
 from efficiency.tasks.task import Form, Forward, Task
 from efficiency.training.plan import averaging_of, optimizer_of
 from efficiency.training.recipe import outlined
-from efficiency.training.step import make_train_step, state_shapes
+from efficiency.training.step import make_part_step, make_train_step, state_shapes, whole_step
 
 Shapes = Any
 
@@ -141,9 +141,15 @@ def _of_form(
 ) -> Counted:
     optimizer, averaging = optimizer_of(config), averaging_of(config, 1)
     stage = {'from_epoch': from_epoch, 'batch_size': config.batch_size} if config.stages else {}
+    carried = jax.eval_shape(task.carried, variables, jax.random.key(0))
+    if form.parts:
+        batch = {}
+        step = whole_step([(make_part_step(part, optimizer, averaging), part.calls) for part in form.parts])
+    else:
+        batch = {name: jax.ShapeDtypeStruct(*each) for name, each in form.batch.items()}
+        step = make_train_step(task.loss(config), optimizer, averaging)
     return Counted(
         task.config.task, task.network, variables, form.forward, None if stage else evaluation,
-        make_train_step(task.loss(config), optimizer, averaging), state_shapes(variables, optimizer, averaging),
-        {name: jax.ShapeDtypeStruct(*each) for name, each in form.batch.items()},
+        step, state_shapes(variables, optimizer, averaging, carried), batch,
         config.batch_size, form.settings, task.config.precision, trains=True, stage=stage, share=form.share,
     )  # fmt: skip

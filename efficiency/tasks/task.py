@@ -38,6 +38,23 @@ class Forward(NamedTuple):
     inputs: tuple[jax.ShapeDtypeStruct, ...]
 
 
+class Part(NamedTuple):
+    """One of the programs that a step is made of, where it is more than the gradient of the task's loss.
+
+    Attributes:
+        name: as 'self-play', 'update'; parts of a stage that have one name are one program, whatever forms they are of.
+        calls: how often a step calls it, one call after the other.
+        function: (params, carried, key) -> carried, or, if it trains, -> (loss, carried), of which the optimizer's step
+            is made. `key` is of this call alone.
+        trains: whether it does.
+    """
+
+    name: str
+    calls: int
+    function: Callable[[Tree, Tree, jax.Array], Any]
+    trains: bool = False
+
+
 class Form(NamedTuple):
     """A form that a stage's batches have; each is a program of its own, compiled and counted by itself.
 
@@ -48,6 +65,9 @@ class Form(NamedTuple):
         share: of the stage's steps that are of this form, as far as it is known before them.
         padding_share: of its batches' positions, on the average those that hold nothing; None where nothing is padded
             or it is not known.
+        parts: the programs that a step of this form calls, in their order, of a task whose step is its own: they make
+            their own examples, and the batch, of which they are given nothing, only tells which form it is. Where there
+            are none, a step is one program, of the task's loss and the optimizer.
     """
 
     batch: Shapes
@@ -55,6 +75,7 @@ class Form(NamedTuple):
     settings: Mapping[str, Any] = MappingProxyType({})
     share: float = 1.0
     padding_share: float | None = None
+    parts: Sequence[Part] = ()
 
 
 class Batches(Protocol):
@@ -80,6 +101,9 @@ class Task(abc.ABC):
     Attributes:
         config: the task's config, with what it left to the data filled in. Evaluation is under this one always.
         epoch_examples: examples of one pass through the training data, or what counts as one where these have no end.
+        unit: what an example is called where the data have no end, as 'moves': epochs and the paper's compute mean
+            nothing there, and the record has none. None where they have one.
+        updates: optimizer steps of a step, those of its parts; schedules go on with each.
         description: what the run record says of the data: 'name', 'version', 'fingerprint' (a text that other data
             would not have), and whatever sizes there are.
         network: the module whose layers `efficiency.count --by_layer` lists and `load_run` returns; None for none.
@@ -88,6 +112,8 @@ class Task(abc.ABC):
 
     config: ConfigDict
     epoch_examples: int
+    unit: str | None = None
+    updates: int = 1
     network: nn.Module | None = None
     published: datetime.date | None = None
 
@@ -105,6 +131,18 @@ class Task(abc.ABC):
             key: a jax key.
         """
 
+    def carried(self, variables: dict[str, Tree], key: jax.Array) -> Tree:
+        """What steps hand on beside the variables, as environments and a replay: the parts of `Form.parts` change it.
+
+        It is in checkpoints and in no average, and no evaluation sees it. Over the devices of one host an array is
+        split by its first axis where that divides, and is otherwise whole on each.
+
+        Args:
+            variables: before the first step.
+            key: a jax key.
+        """
+        return ()
+
     def outline(self) -> tuple[dict[str, Tree], Any]:
         """What `init` makes as shapes, and the jaxpr of the forward pass under the task's own config where it is known.
 
@@ -120,9 +158,9 @@ class Task(abc.ABC):
     def forms(self, config: ConfigDict) -> Sequence[Form]:
         """What forms a stage's training batches have: one, but where their lengths differ, as those of sentences."""
 
-    @abc.abstractmethod
     def loss(self, config: ConfigDict) -> Loss:
-        """What a stage trains on: the train step is made of this and the optimizer."""
+        """What a stage trains on, where its forms have no parts: the train step is made of this and the optimizer."""
+        raise UserError(f'the task {self.config.task} has neither a loss nor parts of a step')
 
     @abc.abstractmethod
     def evaluator(self, devices: Any) -> Evaluator:

@@ -67,14 +67,24 @@ class Code(NamedTuple):
         return kept
 
 
-def step_of(train_step: Any, forward: Any) -> Step:
-    """Of a train step and a forward pass that were traced."""
+def step_of(parts: Sequence[Any], forward: Any) -> Step:
+    """Of the programs of a train step, and a forward pass, that were traced.
+
+    Args:
+        parts: see `efficiency.training.programs.TracedPart`.
+        forward: of one example.
+    """
     import jax
 
     from efficiency.training.step_hash import step_hash
 
     versions = ', '.join(f'{name} {metadata.version(name)}' for name in ('jax', 'flax', 'optax'))
-    return Step(step_hash(train_step.jaxpr), step_hash(forward.jaxpr), f'{versions} on {jax.default_backend()}')
+    hashes = [step_hash(part.traced.jaxpr) for part in parts]
+    step = hashes[0]
+    if parts[0].name:
+        named = ''.join(f'{part.name} {part.calls} {each}\n' for part, each in zip(parts, hashes, strict=True))
+        step = hashlib.sha256(named.encode()).hexdigest()
+    return Step(step, step_hash(forward.jaxpr), f'{versions} on {jax.default_backend()}')
 
 
 def code_of(recipe: Any, traced: Mapping[Place, Any]) -> Code:
@@ -90,7 +100,7 @@ def code_of(recipe: Any, traced: Mapping[Place, Any]) -> Code:
 
 
 def _steps_of(traced: Mapping[Place, Any]) -> dict[Place, Step]:
-    return {place: step_of(each.step, each.forward) for place, each in traced.items()}
+    return {place: step_of(each.parts, each.forward) for place, each in traced.items()}
 
 
 class Beginning(NamedTuple):

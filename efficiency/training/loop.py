@@ -117,7 +117,7 @@ def train(
                             f'the {what} of {config.model.name} multiplies no matrices and convolves nothing, so that '
                             'there is no compute to count'
                         )
-            state = devices.put_state(restored[0] if restored else recipe.start)
+            state = recipe.put(restored[0] if restored else recipe.start)
             recipe.let_go()
             give_back_free_memory()
             _log.info('compiled in %.1f s', clock.seconds['compile'])

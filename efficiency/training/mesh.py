@@ -56,24 +56,42 @@ class DataParallel:
         return Host(hosts.index(), hosts.count())
 
     def put_batch(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-        """A batch of which each host has its part, each device given its own."""
-        return {name: jax.make_array_from_process_local_data(self.split, value) for name, value in batch.items()}
+        """A batch of which each host has its part, each device given its own; a number is whole on each."""
+        return {
+            name: jax.make_array_from_process_local_data(self.split if np.ndim(value) else self.replicated, value)
+            for name, value in batch.items()
+        }
 
     def shapes(self, arrays: Shapes) -> dict[str, jax.ShapeDtypeStruct]:
         """What `put_batch` makes of a batch of such arrays, each a shape and a dtype, without one."""
         return {
-            name: jax.ShapeDtypeStruct(shape, dtype, sharding=self.split) for name, (shape, dtype) in arrays.items()
+            name: jax.ShapeDtypeStruct(shape, dtype, sharding=self.split if shape else self.replicated)
+            for name, (shape, dtype) in arrays.items()
         }
 
-    def like(self, state: Any) -> Any:
+    def like(self, state: Any, carried: bool = False) -> Any:
         """What `put_state` makes of a pytree of arrays or shapes, without it."""
-        return jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self.replicated), state
-        )  # fmt: skip
 
-    def put_state(self, state):
-        """A pytree that every host has whole and alike (`hosts.agree`), given to each device."""
+        def shape(leaf):
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._placed(leaf, carried))
+
+        return jax.tree.map(shape, state)
+
+    def put_state(self, state: Any, carried: bool = False) -> Any:
+        """A pytree that every host has whole and alike (`hosts.agree`), given to each device.
+
+        Args:
+            state: of arrays.
+            carried: whether it is what steps hand on, of which each device of one host takes its own part.
+        """
+
         # `jax.device_put` would compile a comparison of the hosts for each shape.
-        return jax.tree.map(
-            lambda leaf: jax.make_array_from_process_local_data(self.replicated, np.asarray(leaf)), state
-        )
+        def put(leaf):
+            return jax.make_array_from_process_local_data(self._placed(leaf, carried), np.asarray(leaf))
+
+        return jax.tree.map(put, state)
+
+    def _placed(self, leaf: Any, carried: bool) -> NamedSharding:
+        """Of what is carried, whole where it does not divide; over several hosts always, as one of them saves it."""
+        divides = np.ndim(leaf) > 0 and leaf.shape[0] % self.mesh.size == 0
+        return self.split if carried and divides and hosts.count() == 1 else self.replicated

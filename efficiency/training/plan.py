@@ -45,8 +45,13 @@ class Plan(Timetable):
         stages: in their order, one at least.
     """
 
-    def __init__(self, config: ConfigDict, epoch_examples: int):
+    def __init__(self, config: ConfigDict, epoch_examples: int, updates: int = 1):
         """Lays the plan of a config whose data are known.
+
+        Args:
+            config: of the run.
+            epoch_examples: examples of an epoch.
+            updates: of the weights in a step, each of which schedules go on with.
 
         Raises:
             UserError: if the run, or a stage of it, would have no steps or too many, or there is no such optimizer.
@@ -65,7 +70,9 @@ class Plan(Timetable):
         for number, span in enumerate(self.spans):
             renews = span.config.optimizer.to_dict() != before.to_dict()
             began, before = (span.first_step if renews else began), span.config.optimizer
-            optimizer = optimizer_of(span.config, schedule_steps, warmup_steps, began)
+            optimizer = optimizer_of(
+                span.config, *(steps * updates for steps in (schedule_steps, warmup_steps, began))
+            )  # fmt: skip
             averaging = averaging_of(span.config, epoch_examples)
             self.stages.append(Stage(number, *span, optimizer, averaging, renews))
 

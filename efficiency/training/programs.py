@@ -4,10 +4,10 @@ import collections
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -17,6 +17,43 @@ from efficiency.tasks.task import Forward
 
 # The scope under which an optimizer's own multiplications are counted.
 OPTIMIZER_SCOPE = 'optimizer'
+
+
+class TracedPart(NamedTuple):
+    """A program that a train step calls, traced.
+
+    Attributes:
+        name: '' where it is the whole step.
+        calls: how often a step calls it.
+        trains: whether its loss is the step's.
+        traced: of (state, batch) -> (state, loss).
+    """
+
+    name: str
+    calls: int
+    trains: bool
+    traced: jax.stages.Traced
+
+
+class Traced(NamedTuple):
+    """The traces of a train step's programs, and of the forward pass that the paper's convention counts."""
+
+    parts: Sequence[TracedPart]
+    forward: jax.stages.Traced
+
+    @property
+    def step(self) -> jax.stages.Traced:
+        """Of a train step that is one program."""
+        (part,) = self.parts
+        return part.traced
+
+
+class CompiledPart(NamedTuple):
+    """A program that a train step calls, compiled; see `TracedPart`."""
+
+    calls: int
+    trains: bool
+    compiled: jax.stages.Compiled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +67,14 @@ class Cost:
             where XLA does not say.
         compiled_flops: of the executable that trains, by XLA, on all devices together, a loop's body counted once; None
             where XLA does not say.
+        parts: of a step that is several programs, the name, the calls and the count of one call of each.
     """
 
     forward: Count
     step: Count
     lowered_flops: float | None
     compiled_flops: float | None
+    parts: Sequence[tuple[str, int, Count]] = ()
 
     @property
     def optimizer(self) -> Count:
@@ -108,28 +147,65 @@ def trace_forward(forward: Forward, variables: Any, precision: str) -> jax.stage
 
 
 def compile_train_steps(
-    traced: Mapping[Any, tuple[jax.stages.Traced, jax.stages.Traced]], check_cache: str | os.PathLike
-) -> dict[Any, tuple[jax.stages.Compiled, Cost]]:
-    """See `compile_train_step`, of several programs by name, each its train step and its forward pass; two at a time.
+    traced: Mapping[Any, Traced], check_cache: str | os.PathLike
+) -> dict[Any, tuple[Sequence[CompiledPart], Cost]]:
+    """The train steps of several programs by name, compiled and counted; two programs at a time, each once.
 
     A compiler has cores of its own to use, and a second of these is what keeps two of them busy.
+
+    Args:
+        traced: their traces, in which parts that several of them have are the same.
+        check_cache: see `compile_train_step`.
     """
+    programs = {id(part.traced): part.traced for each in traced.values() for part in each.parts}
     with ThreadPoolExecutor(2) as pool:
-        compiled = pool.map(lambda each: compile_train_step(*each, check_cache), traced.values())
-        return dict(zip(traced, compiled, strict=True))
+        found = pool.map(lambda each: compile_train_step(each, check_cache), programs.values())
+        compiled = dict(zip(programs, found, strict=True))
+    return {
+        name: (
+            [CompiledPart(part.calls, part.trains, compiled[id(part.traced)][0]) for part in each.parts],
+            _cost(each, [compiled[id(part.traced)][1] for part in each.parts]),
+        )
+        for name, each in traced.items()
+    }
+
+
+class _Counted(NamedTuple):
+    """One call of a program; see `Cost`."""
+
+    count: Count
+    lowered_flops: float | None
+    compiled_flops: float | None
+
+
+def _cost(traced: Traced, found: Sequence[_Counted]) -> Cost:
+    """Of a train step, of its programs."""
+    calls = [part.calls for part in traced.parts]
+    step = Count(tuple(
+        dataclasses.replace(op, times=op.times * n) if n > 1 else op
+        for n, each in zip(calls, found, strict=True)
+        for op in each.count.operations
+    ))  # fmt: skip
+
+    def flops(key):
+        each = [getattr(one, key) for one in found]
+        return None if None in each else sum(n * one for n, one in zip(calls, each, strict=True))
+
+    named = [(part.name, part.calls, one.count) for part, one in zip(traced.parts, found, strict=True) if part.name]
+    forward = count_jaxpr(traced.forward.jaxpr)
+    return Cost(forward, step, flops('lowered_flops'), flops('compiled_flops'), named)
 
 
 def compile_train_step(
-    traced: jax.stages.Traced, forward: jax.stages.Traced, check_cache: str | os.PathLike
-) -> tuple[jax.stages.Compiled, Cost]:
-    """Compiles the train step ahead of time, and counts the very program that was compiled.
+    traced: jax.stages.Traced, check_cache: str | os.PathLike
+) -> tuple[jax.stages.Compiled, _Counted]:
+    """Compiles a program ahead of time, and counts the very program that was compiled.
 
     Compiler and counter work side by side on one trace. The count is checked operation by operation against
     XLA's before anything runs.
 
     Args:
-        traced: the train step, of `trace_train_step`.
-        forward: the forward pass, of `trace_forward`.
+        traced: of `trace_train_step`.
         check_cache: folder that remembers which programs were checked.
 
     Raises:
@@ -139,11 +215,10 @@ def compile_train_step(
     def cost_without_compiling():
         step = count_jaxpr(traced.jaxpr)
         check_against_xla(step, check_cache)
-        lowered = flops_when_lowered(traced)
-        return count_jaxpr(forward.jaxpr), step, lowered
+        return step, flops_when_lowered(traced)
 
     with ThreadPoolExecutor(1) as pool:
         counted = pool.submit(cost_without_compiling)
         compiled = traced.lower().compile()
-        forward, step, lowered_flops = counted.result()
-    return compiled, Cost(forward, step, lowered_flops, flops_when_compiled(compiled, jax.device_count()))
+        step, lowered_flops = counted.result()
+    return compiled, _Counted(step, lowered_flops, flops_when_compiled(compiled, jax.device_count()))

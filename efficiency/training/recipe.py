@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,17 +20,10 @@ from efficiency.training import hosts
 from efficiency.training.checkpoint import digest
 from efficiency.training.mesh import DataParallel
 from efficiency.training.plan import Plan, Stage, averaging_of, optimizer_of
-from efficiency.training.programs import trace_forward, trace_train_step
+from efficiency.training.programs import Traced, TracedPart, trace_forward, trace_train_step
 from efficiency.training.settings import check_config
-from efficiency.training.step import NAMES, TrainState, init_state, make_train_step, state_shapes
+from efficiency.training.step import NAMES, TrainState, init_state, make_part_step, make_train_step, state_shapes
 from efficiency.values import is_whole
-
-
-class Traced(NamedTuple):
-    """The traces of a program: of its train step, and of the forward pass that the paper's convention counts."""
-
-    step: jax.stages.Traced
-    forward: jax.stages.Traced
 
 
 class Recipe:
@@ -52,7 +45,12 @@ class Recipe:
         init_key, step_key = jax.random.split(jax.random.key(self.config.seed))
         variables, first = self.task.init(init_key), self.plan.stages[0]
         _check_names(variables, self.config.task)
-        return init_state(variables, first.optimizer, step_key, first.averaging)
+        return init_state(variables, first.optimizer, step_key, first.averaging, self._carried(variables))
+
+    def _carried(self, variables: dict[str, Any]) -> Any:
+        """What the first step is handed."""
+        key = jax.random.fold_in(jax.random.key(self.config.seed), 1)
+        return jax.tree.map(np.asarray, self.task.carried(variables, key))
 
     @functools.cached_property
     def start(self) -> TrainState:
@@ -60,8 +58,8 @@ class Recipe:
         if not self.config.init_from:
             return self.drawn
         weights = dict(self.task.weights())
-        average = self.plan.stages[0].averaging.init(weights)
-        return self.drawn.replace(params=weights.pop('params'), extra=weights, average=average)
+        average, carried = self.plan.stages[0].averaging.init(weights), self._carried(weights)
+        return self.drawn.replace(params=weights.pop('params'), extra=weights, average=average, carried=carried)
 
     def let_go(self) -> None:
         """Frees the state before the first step, once the devices have it."""
@@ -81,7 +79,13 @@ class Recipe:
 
     def state_in(self, stage: Stage) -> TrainState:
         """The shapes of a stage's state, on the devices."""
-        return self.devices.like(state_shapes(self.drawn.variables, stage.optimizer, stage.averaging))
+        state = self.devices.like(state_shapes(self.drawn.variables, stage.optimizer, stage.averaging))
+        return state.replace(carried=self.devices.like(self.drawn.carried, carried=True))
+
+    def put(self, state: TrainState) -> TrainState:
+        """A state on the host, given to the devices."""
+        carried = self.devices.put_state(state.carried, carried=True)
+        return self.devices.put_state(state.replace(carried=())).replace(carried=carried)
 
     @functools.cached_property
     def forms(self) -> dict[Place, Form]:
@@ -109,10 +113,26 @@ class Recipe:
         raise UserError(f'the task {self.config.task} made a batch of {shown(found)}, which is none of its forms')
 
     def trace(self) -> dict[Place, Traced]:
-        """All programs."""
-        return {place: self._traced(self.plan.stages[place[0]], form) for place, form in self.forms.items()}
+        """All programs; what forms of a stage have in common is traced once."""
+        parts: dict[tuple[int, str], jax.stages.Traced] = {}
+        return {place: self._traced(self.plan.stages[place[0]], form, parts) for place, form in self.forms.items()}
 
-    def _traced(self, stage: Stage, form: Form) -> Traced:
+    def _traced(self, stage: Stage, form: Form, parts: dict[tuple[int, str], jax.stages.Traced]) -> Traced:
+        forward = trace_forward(form.forward, self.drawn.variables, self.config.precision)
+        if not form.parts:
+            return Traced([TracedPart('', 1, True, self._traced_loss(stage, form))], forward)
+        for part in form.parts:
+            if (stage.number, part.name) not in parts:
+                step = make_part_step(part, stage.optimizer, stage.averaging)
+                parts[stage.number, part.name] = trace_train_step(
+                    step, self.state_in(stage), {}, self.config.precision
+                )  # fmt: skip
+        return Traced(
+            [TracedPart(part.name, part.calls, part.trains, parts[stage.number, part.name]) for part in form.parts],
+            forward,
+        )
+
+    def _traced_loss(self, stage: Stage, form: Form) -> jax.stages.Traced:
         state, precision = self.state_in(stage), self.config.precision
         batch = self.devices.shapes(form.batch)
         loss = self.task.loss(stage.config)
@@ -122,7 +142,7 @@ class Recipe:
             self._check_loss(jax.eval_shape(loss, state.params, state.extra, batch, jax.random.key(0)), state)
             raise
         self._check_kept(state, step.out_info[0].extra)
-        return Traced(step, trace_forward(form.forward, state.variables, precision))
+        return step
 
     def _check_loss(self, found: Any, state: TrainState) -> None:
         value = found[0] if isinstance(found, tuple) and len(found) == 2 else None
@@ -166,7 +186,7 @@ def opened(config: ConfigDict, data_dir: str | os.PathLike | None, trains: bool 
             raise UserError(f'which target on {config.dataset}? It has no preset, so pass --config.target.value')
         task.check_target()
     _check_stages(task)
-    return Recipe(task, Plan(task.config, task.epoch_examples), devices)
+    return Recipe(task, Plan(task.config, task.epoch_examples, task.updates), devices)
 
 
 def outlined(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from efficiency import records
+from efficiency.flops import Count
 from efficiency.records import Place
 from efficiency.tasks import task_entry
 from efficiency.tasks.evaluation import Evaluated
@@ -86,6 +87,7 @@ class Run:
             'train_dense_macs_per_step_by_operation': {
                 kind: part.dense_macs for kind, part in cost.step.by_kind().items()
             },
+            **({'parts': [_part(*part) for part in cost.parts]} if cost.parts else {}),
             'compiled_flops_per_step': cost.compiled_flops,
             'traced': self.code.steps[stage, form]._asdict(),
         }
@@ -126,12 +128,13 @@ class Run:
 
     def add_evaluation(self, found: Evaluated) -> dict[str, Any]:
         """Adds a point to the curve: where the run is, and what the evaluation found."""
-        examples = self._sum('batch_size')
+        examples, ends = self._sum('batch_size'), self.task.unit is None
+        paper_macs = 3 * sum(p['steps'] * p['batch_size'] * p[_FORWARD] for p in self.programs)
         point = {
             'step': self.steps,
             'examples': examples,
-            'epochs': examples / self.plan.epoch_examples,
-            'paper_macs': 3 * sum(p['steps'] * p['batch_size'] * p[_FORWARD] for p in self.programs),
+            'epochs': examples / self.plan.epoch_examples if ends else None,
+            'paper_macs': paper_macs if ends else None,
             'train_macs': self._sum('train_dense_macs_per_step'),
             'compiled_flops': self._sum('compiled_flops_per_step'),
             'train_seconds': self.clock.seconds['train'],
@@ -235,6 +238,7 @@ class Run:
             'config': config.to_dict(),
             'seed': config.seed,
             'task': config.task,
+            **({} if self.task.unit is None else {'unit': self.task.unit}),
             'dataset': self.task.description,
             'metrics': {name: metric.to_dict() for name, metric in self.metrics.items()},
             'target': self.target,
@@ -267,6 +271,15 @@ class Run:
             'resumed_from_steps': self.resumed_from,
             'failure': failure,
         }
+
+
+def _part(name: str, calls: int, count: Count) -> dict[str, Any]:
+    return {
+        'name': name,
+        'calls_per_step': calls,
+        'dense_macs_per_call': count.dense_macs,
+        'real_macs_per_call': count.real_macs,
+    }
 
 
 def steps_of(progress: dict[str, Any]) -> int:

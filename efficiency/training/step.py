@@ -1,14 +1,15 @@
 """The train step: what a task's loss and an optimizer make of a state and a batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
-from efficiency.tasks.task import Loss
+from efficiency.tasks.task import Loss, Part
 from efficiency.training.averaging import NO_AVERAGING, Averaging
 from efficiency.training.programs import OPTIMIZER_SCOPE
 
@@ -16,7 +17,7 @@ Batch = dict[str, jax.Array]
 
 
 # What a state has beside other collections of variables.
-NAMES = ('step', 'key', 'params', 'opt_state', 'average')
+NAMES = ('step', 'key', 'params', 'opt_state', 'average', 'carried')
 
 
 @flax.struct.dataclass
@@ -24,12 +25,13 @@ class TrainState:
     """Everything that an optimizer step changes, and the key its randomness comes from.
 
     Attributes:
-        step: int32, steps taken.
+        step: int32, train steps taken; where a step has parts, their calls.
         key: (2,) uint32; step i draws from it folded with i.
         params: what is trained.
         extra: other collections of variables by name, as 'batch_stats', each a tree of arrays.
         opt_state: the optimizer's.
         average: of the weights (`efficiency.training.averaging`), without arrays where there is none.
+        carried: what parts of steps hand on (`efficiency.tasks.task.Task.carried`), without arrays for most tasks.
     """
 
     step: jax.Array
@@ -38,6 +40,7 @@ class TrainState:
     extra: dict[str, Any]
     opt_state: optax.OptState
     average: Any = ()
+    carried: Any = ()
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -47,7 +50,7 @@ class TrainState:
     @property
     def named(self) -> dict[str, Any]:
         """All of it by the names that checkpoints have: other collections stand beside the parameters."""
-        rest = {'opt_state': self.opt_state, 'average': self.average}
+        rest = {'opt_state': self.opt_state, 'average': self.average, 'carried': self.carried}
         return {'step': self.step, 'key': self.key, **self.variables, **rest}
 
     def renewed(self, named: dict[str, Any]) -> 'TrainState':
@@ -61,6 +64,7 @@ def init_state(
     optimizer: optax.GradientTransformation,
     key: jax.Array,
     averaging: Averaging = NO_AVERAGING,
+    carried: Any = (),
 ) -> TrainState:
     """The state before the first step, on the host.
 
@@ -69,6 +73,7 @@ def init_state(
         optimizer: whose state is new.
         key: a jax key, which every step's randomness comes from.
         averaging: of the weights.
+        carried: what parts of steps hand on, numpy arrays.
     """
     extra = dict(variables)
     params = extra.pop('params')
@@ -79,18 +84,22 @@ def init_state(
         extra=extra,
         opt_state=jax.jit(optimizer.init)(params),
         average=averaging.init(variables),
+        carried=carried,
     )
 
 
 def state_shapes(
-    variables: dict[str, Any], optimizer: optax.GradientTransformation, averaging: Averaging = NO_AVERAGING
+    variables: dict[str, Any],
+    optimizer: optax.GradientTransformation,
+    averaging: Averaging = NO_AVERAGING,
+    carried: Any = (),
 ) -> TrainState:
-    """The state of variables that are shapes, as shapes."""
+    """The state of variables, and of what is carried, that are shapes, as shapes."""
     extra = dict(variables)
     params = extra.pop('params')
     step, key = jax.ShapeDtypeStruct((), np.int32), jax.ShapeDtypeStruct((2,), np.uint32)
     opt_state, average = jax.eval_shape(optimizer.init, params), jax.eval_shape(averaging.init, variables)
-    return TrainState(step, key, params, extra, opt_state, average)
+    return TrainState(step, key, params, extra, opt_state, average, carried)
 
 
 def make_train_step(
@@ -105,16 +114,71 @@ def make_train_step(
     """
 
     def train_step(state, batch):
-        key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+        key = _key_of(state)
 
         def loss_fn(params):
-            return loss(params, state.extra, batch, key)
+            found, extra = loss(params, state.extra, batch, key)
+            return found, {'extra': extra}
 
-        (found, extra), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
-        with jax.named_scope(OPTIMIZER_SCOPE):
-            updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        state = state.replace(step=state.step + 1, params=params, extra=extra, opt_state=opt_state)
-        return state.replace(average=averaging.update(state.average, state.variables)), found
+        return _optimized(state, loss_fn, optimizer, averaging)
 
     return train_step
+
+
+def _optimized(
+    state: TrainState,
+    loss_fn: Callable[[Any], tuple[jax.Array, dict[str, Any]]],
+    optimizer: optax.GradientTransformation,
+    averaging: Averaging,
+) -> tuple[TrainState, jax.Array]:
+    """The state after an optimizer step on (params) -> (loss, what else of the state is new), and the loss."""
+    (found, new), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+    with jax.named_scope(OPTIMIZER_SCOPE):
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    state = state.replace(step=state.step + 1, params=params, opt_state=opt_state, **new)
+    return state.replace(average=averaging.update(state.average, state.variables)), found
+
+
+def make_part_step(
+    part: Part, optimizer: optax.GradientTransformation, averaging: Averaging = NO_AVERAGING
+) -> Callable[[TrainState, Batch], tuple[TrainState, jax.Array]]:
+    """One call of a part, to be jitted, in the form of a train step whose batch is empty.
+
+    The loss of a part that does not train is 0.
+    """
+    if not part.trains:
+
+        def call(state, batch):
+            carried = part.function(state.params, state.carried, _key_of(state))
+            return state.replace(step=state.step + 1, carried=carried), jnp.zeros(())
+
+        return call
+
+    def train(state, batch):
+        key = _key_of(state)
+
+        def loss_fn(params):
+            found, carried = part.function(params, state.carried, key)
+            return found, {'carried': carried}
+
+        return _optimized(state, loss_fn, optimizer, averaging)
+
+    return train
+
+
+def whole_step(parts: Sequence[tuple[Callable, int]]) -> Callable[[TrainState, Batch], tuple[TrainState, jax.Array]]:
+    """A step of several programs as one, to be counted: each with the number of its calls."""
+
+    def step(state, batch):
+        found = jnp.zeros(())
+        for function, calls in parts:
+            state, losses = jax.lax.scan(lambda state, _, f=function: f(state, batch), state, length=calls)
+            found = losses[-1]
+        return state, found
+
+    return step
+
+
+def _key_of(state: TrainState) -> jax.Array:
+    return jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)

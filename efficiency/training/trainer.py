@@ -4,7 +4,7 @@ import collections
 import contextlib
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,7 +17,7 @@ from efficiency.tasks.evaluation import Evaluated, Evaluator
 from efficiency.training import hosts
 from efficiency.training.averaging import NO_AVERAGING
 from efficiency.training.plan import Stage
-from efficiency.training.programs import multiplying
+from efficiency.training.programs import CompiledPart, multiplying
 from efficiency.training.recipe import Recipe
 from efficiency.training.run import Run
 from efficiency.training.step import TrainState
@@ -36,7 +36,7 @@ class Trainer:
         recipe: Recipe,
         run: Run,
         writer: RunWriter,
-        steps: Mapping[Place, jax.stages.Compiled],
+        steps: Mapping[Place, Sequence[CompiledPart]],
         evaluate: Evaluator,
         stream: TrainStream,
     ):
@@ -134,13 +134,24 @@ class Trainer:
         with self.clock.phase('train'):
             stage = self.plan.stage_at(self.run.steps)
             place = self.recipe.place_of(stage, batch)
-            state, loss = self.steps[place](self._in_stage(stage, state), batch)
+            state, loss = self._called(place, self._in_stage(stage, state), batch)
             self.run.add_step(place)
             self.under_way.append((self.run.steps, place, loss))
             self.signals.expect_step()
             finished = self._finish_oldest() if len(self.under_way) > _STEPS_AHEAD else None
         self.writer.step(finished)
         return state
+
+    def _called(self, place: Place, state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, jax.Array]:
+        """What a step's programs leave, and the loss of the last that trains; of a step that does not, 0."""
+        own = self.recipe.forms[place].parts  # which are given no batch
+        loss = None
+        for part in self.steps[place]:
+            for _ in range(part.calls):
+                state, found = part.compiled(state, {} if own else batch)
+            if part.trains or loss is None:
+                loss = found
+        return state, loss
 
     def _in_stage(self, stage: Stage, state: TrainState) -> TrainState:
         """The state that a stage's next step takes: where an optimizer is another than before, its state is new."""

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+
 from efficiency import records
 from efficiency.errors import Stopped
 from efficiency.summary import summary
@@ -41,7 +43,7 @@ class RunWriter:
         self._run, self._workdir, self._checkpoints, self._logs = run, workdir, checkpoints, logs
         self._records = records.Writer(workdir)
         self._written_at, self._write_seconds = -math.inf, 0.0
-        self._saved, self._saved_at = run.saved_place, time.monotonic()
+        self._saved, self._saved_at, self._save_seconds = run.saved_place, time.monotonic(), 0.0
         self._opened = contextlib.ExitStack()
 
     @_by_host_0
@@ -49,7 +51,7 @@ class RunWriter:
         """The first that is written and shown."""
         run = self._run
         self._opened.callback(self._checkpoints.close)
-        self._progress = Progress(run.steps, run.plan)
+        self._progress = Progress(run.steps, run.plan, run.task.unit)
         self._opened.callback(self._progress.close)
         self._log = EvaluationLog(self._workdir, run.config, run.curve, self._logs, self._progress.line)
         self._opened.callback(self._close_log)
@@ -82,11 +84,20 @@ class RunWriter:
         if at_end or time.monotonic() - self._written_at > 100 * self._write_seconds:
             self.record('running')
         place = self._run.place
-        if place == self._saved:
+        if place == self._saved or (not at_end and self._costs_too_much(state)):
             return
+        before = time.monotonic()
         with self._run.clock.phase('checkpoint'):
             self._checkpoints.save(self._run.steps, state.named, self._run.progress())
         self._saved, self._saved_at = place, time.monotonic()
+        self._save_seconds = self._saved_at - before
+
+    def _costs_too_much(self, state: Any) -> bool:
+        """Whether what steps hand on, as a replay, was saved just now: saving takes a twentieth of the time at most."""
+        since = time.monotonic() - self._saved_at
+        return bool(jax.tree.leaves(state.carried)) and since < min(
+            20 * self._save_seconds, _SECONDS_BETWEEN_CHECKPOINTS
+        )  # fmt: skip
 
     @_by_host_0
     def wait(self) -> None:
