@@ -9,6 +9,7 @@ What a point of the curve measures is said in the section `metrics` (`efficiency
 classification may lack. All of it is finite: a run whose loss or metric is not has failed.
 """
 
+import collections
 import json
 import math
 import os
@@ -37,7 +38,6 @@ ROLES = ('baseline', 'compared', 'tuning')
 MACS_PER_TFS_DAY = 1e12 * 24 * 60 * 60
 _SECONDS_BETWEEN_WAITS = 10
 
-
 # Keys of a config that are younger than the first records, and the value that runs from before them stand for.
 LATER_CONFIG_KEYS = {
     'averaging': {'name': 'none'},
@@ -60,12 +60,11 @@ class RecordError(Exception):
 _MOST_BYTES = 2**28
 
 
-# A program of a run: the numbers of its stage, and of the form that its batches have in that.
+# A program of a run: the numbers of its stage, and of its batches' form in that.
 Place = tuple[int, int]
 
 # What a program's train macs a step are without the share of padding; of a program whose batches have some.
 UNPADDED = 'train_unpadded_macs_per_step'
-
 _COUNT, _SOME, _AMOUNT, _ANY = Number(int), Number(int, low=1), Number(), Number(low=-LARGEST)
 _COUNTED = ('step', 'examples', 'paper_macs', 'train_macs')
 _CROSSING = dict.fromkeys(_COUNTED, _SOME) | {
@@ -196,13 +195,10 @@ def validate(record: Any, known_points: int = 0) -> None:
             if (point[key] is None) != (record.get('unit') is not None):
                 raise RecordError(f'curve[{i}].{key} is {shown(point[key])}, and unit {shown(record.get("unit"))}')
     for i, program in enumerate(record['programs']):
-        parts = program.get('parts')
-        if parts and _macs_of(parts) != program['train_dense_macs_per_step']:
-            raise RecordError(f'programs[{i}].parts are {_macs_of(parts)} dense macs a step, and it says another')
-
-
-def _macs_of(parts: Sequence[Mapping[str, Any]]) -> int:
-    return sum(part['calls_per_step'] * part['dense_macs_per_call'] for part in parts)
+        if parts := program.get('parts'):
+            macs = sum(part['calls_per_step'] * part['dense_macs_per_call'] for part in parts)
+            if macs != program['train_dense_macs_per_step']:
+                raise RecordError(f'programs[{i}].parts are {macs} dense macs a step, and it says another')
 
 
 def _checked_metrics(record: Record, known_points: int) -> Mapping[str, Metric]:
@@ -360,20 +356,18 @@ def spent(record: Record) -> tuple[int, int]:
 
 def unpadded(record: Record) -> int | None:
     """Of a run's train macs so far those of what is no padding; None where nothing is padded, or it is not known."""
-    each = [program.get(UNPADDED) for program in record['programs']]
-    if not each or None in each:
-        return None
-    return sum(program['steps'] * macs for program, macs in zip(record['programs'], each, strict=True))
+    programs = record['programs']
+    known = programs and all(program.get(UNPADDED) is not None for program in programs)
+    return sum(program['steps'] * program[UNPADDED] for program in programs) if known else None
 
 
 def spent_by_part(record: Record) -> dict[str, int]:
     """The dense macs of all train steps by the parts that a step has, as self-play and updates; empty without parts."""
-    found: dict[str, int] = {}
+    found: collections.Counter[str] = collections.Counter()
     for program in record['programs']:
         for part in program.get('parts') or ():
-            macs = program['steps'] * part['calls_per_step'] * part['dense_macs_per_call']
-            found[part['name']] = found.get(part['name'], 0) + macs
-    return found
+            found[part['name']] += program['steps'] * part['calls_per_step'] * part['dense_macs_per_call']
+    return dict(found)
 
 
 def is_finished(record: Record) -> bool:
