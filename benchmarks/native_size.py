@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection
 
 from benchmarks import machine
-from benchmarks.train_step import compile_step
+from benchmarks.image_steps import compile_step
 
 RESULT = 'native_size'
 DATASET, SPLIT = 'imagenet_sample', 'validation'

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from jax.experimental import topologies
 
-from benchmarks.train_step import make_step
+from benchmarks.image_steps import make_step
 from efficiency.flops import count_jaxpr
 from efficiency.flops.ahead import leave_tpus_alone
 from efficiency.layers import ops

@@ -19,21 +19,22 @@ SOURCE, TARGET = sentences([4, 1, 6, 3]), sentences([5, 5, 5, 5], seed=2)
 
 @pytest.fixture
 def references():
-    """For every network torch's, from (parameters, source, target) to logits."""
-    pytest.importorskip('torch', reason='needs the extra crosscheck')
-    from tests.tasks.translation.networks import torch_references
+    """Of a network torch's, from (parameters, source, target) to logits."""
+    torch = pytest.importorskip('torch', reason='needs the extra crosscheck')
+    from torch.func import functional_call
 
-    def reference(name):
-        model = tiny(name)
-        match name.split('_paper')[0]:
-            case 'gnmt':
-                return lambda *args: torch_references.gnmt(*args, model.residual_from)
-            case 'conv_s2s':
-                return lambda *args: torch_references.conv_s2s(*args, model.blocks)
-            case 'transformer' | 'transformer_pre_norm':
-                return lambda *args: torch_references.transformer(*args, model.heads, model.pre_norm)
-            case other:
-                return getattr(torch_references, other)
+    from benchmarks import torch_translation
+
+    def reference(model):
+        module = torch_translation.create(model).double()
+        names = dict(module.named_parameters()).keys()
+
+        def logits(params, *pair):
+            weights = module.weights(params)
+            assert weights.keys() == names
+            return functional_call(module, weights, tuple(torch.as_tensor(tokens).long() for tokens in pair))
+
+        return logits
 
     return reference
 
@@ -45,15 +46,13 @@ def as_torch(tree, **more):
 
 
 @pytest.mark.parametrize('name', IN_TORCH)
-def test_logits_and_gradients_are_torchs(name, references, monkeypatch):
+def test_logits_and_gradients_are_torchs(name, references):
     import torch
 
-    # Whose gradient is scaled by intention; that it is, has a test of its own.
-    monkeypatch.setattr(conv_s2s, '_with_gradient_of', lambda x, scale: x)
     model, weights = tiny(name), np.random.RandomState(3).standard_normal((*TARGET.shape, 11))
     params = filled(shapes_of(model, 6, 5)[0])['params']
     theirs = as_torch(params, requires_grad=True)
-    their_logits = references(name)(theirs, torch.tensor(SOURCE).long(), torch.tensor(TARGET).long())
+    their_logits = references(model)(theirs, SOURCE, TARGET)
     (their_logits.log_softmax(-1) * torch.tensor(weights)).sum().backward()
 
     def loss(params):
@@ -92,8 +91,9 @@ def macs_of(model, reference, s, t):
 
 @pytest.mark.parametrize('name', IN_TORCH)
 def test_macs_are_torchs(name, references):
+    model = tiny(name)
     for s, t in ((7, 4), (3, 6)):
-        ours, theirs = macs_of(tiny(name), references(name), s, t)
+        ours, theirs = macs_of(model, references(model), s, t)
         # Nothing to explain: torch too counts matrix products and convolutions, with the padding around a sentence,
         # and neither looking up nor what is done element by element.
         assert ours == theirs
