@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from efficiency.data.tokens import PADDING
 from efficiency.tasks.translation.networks.conv_s2s import ConvS2S
 from efficiency.tasks.translation.networks.gnmt import GNMT
 from efficiency.tasks.translation.networks.seq2seq import Seq2Seq
 from efficiency.tasks.translation.networks.seq2seq_attention import Seq2SeqAttention
 from efficiency.tasks.translation.networks.transformer import Transformer
-from efficiency.tasks.translation.tokens import PADDING
 
 Weights = dict[str, Tensor]
 State = tuple[Tensor, Tensor]

@@ -59,7 +59,7 @@ TORCH: dict[str, Callable[..., Steps]] = {'torch': _of_torch}
 def _batch(model, length, batch_size):
     import numpy as np
 
-    from efficiency.tasks.translation.tokens import BEGIN, PADDING, UNKNOWN
+    from efficiency.data.tokens import BEGIN, PADDING, UNKNOWN
 
     draw, first = np.random.RandomState(0), UNKNOWN + 1
 
