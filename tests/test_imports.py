@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 FLOORS = (
     ('errors',),
     ('values', 'tables', 'arguments', 'console'),
-    ('metrics', 'files', 'registration', 'stages', 'backend'),
+    ('metrics', 'files', 'registration', 'stages', 'backend', 'source'),
     ('schema',),
     ('records',),
     ('published',),

@@ -6,6 +6,7 @@ import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from efficiency.analysis.answers import answers_section
 from efficiency.analysis.bill import bill_section
 from efficiency.analysis.document import Column, Section, Table
 from efficiency.analysis.measured import measured_section
@@ -49,7 +50,8 @@ def contents(
             measured.append(measured_section(target, runs, dates, link))
         measured.append(bill_section(all_runs, link))
         measured.append(_records_section(all_runs, left_out, others, link))
-    return measured + questions.sections(runs) + sections
+    found = measured + questions.sections(runs) + sections
+    return [answers_section(found), *found]
 
 
 def _targets(runs: Sequence[MeasuredRun], questions: Questions) -> tuple[list[Target], list[Target]]:

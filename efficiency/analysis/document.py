@@ -54,13 +54,18 @@ class Table:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Section:
-    """A part of the report: what it says, then its charts and tables."""
+    """A part of the report: what it says, then its charts and tables.
+
+    Attributes:
+        answers: what of it comes first on the page, a paragraph each.
+    """
 
     name: str
     title: str
     text: Sequence[str] = ()
     charts: Sequence[Chart] = ()
     tables: Sequence[Table] = ()
+    answers: Sequence[str] = ()
 
 
 def cell_text(value: Any, digits: int = 3) -> str:

@@ -10,6 +10,7 @@ from efficiency.analysis import plots
 from efficiency.analysis.cells import factor_cells, factor_column, parts, range_text
 from efficiency.analysis.crossings import Crossing
 from efficiency.analysis.curves import Curve, sensitivity
+from efficiency.analysis.decompose import Split
 from efficiency.analysis.document import Column, Section, Table
 from efficiency.analysis.levels import levels_around
 from efficiency.analysis.measured_tables import (
@@ -23,7 +24,7 @@ from efficiency.analysis.measured_tables import (
 )
 from efficiency.analysis.measured_trend import since, trend
 from efficiency.analysis.runs import MeasuredRun, System, Target, seeds_of, systems
-from efficiency.analysis.survival import summary_over_seeds
+from efficiency.analysis.survival import Summary, summary_over_seeds
 from efficiency.metrics import exact
 from efficiency.published import baseline_for
 
@@ -60,7 +61,7 @@ def measured_section(
     heading = noun if noun == target.metric.name else noun.capitalize()
     splits = over_baseline(found, baseline)
     seeds = {system: seeds_of(each) for system, each in found.items()}
-    trend_text, trend_table = trend(name, order, seeds, baseline, dates)
+    found_trend = trend(name, order, seeds, baseline, dates)
     level_table, level_chart = _sensitivity(name, target, order, baseline, dates)
     curves = {system.name: middle_run(found[system]).curve for system in _drawn(order, baseline)}
     points = [_dated(system, found[system], dates) for system in order if system.model in dates]
@@ -88,16 +89,52 @@ def measured_section(
     return Section(
         name=f'measured-{name}',
         title=f'Measured: {target}',
-        text=[*_text(target, found, baseline, dates), *trend_text],
+        text=[*_text(target, found, baseline, dates), *found_trend.text],
         charts=[chart for chart in (*charts, level_chart) if chart and chart.series],
         tables=[
             systems_table(name, target, found, baseline, dates, splits, link),
             rules_table(name, target, order, baseline),
-            *([trend_table] if trend_table else []),
+            *([found_trend.table] if found_trend.table else []),
             *([level_table] if level_table else []),
             runs_table(name, target, order, link),
         ],
+        answers=[_answer(target, order, baseline, dates, splits, medians, found_trend.short)],
     )
+
+
+def _answer(
+    target: Target,
+    order: Sequence[System],
+    baseline: System,
+    dates: Mapping[str, datetime.date],
+    splits: Mapping[System, Split],
+    medians: Mapping[System, Summary],
+    trend_text: str,
+) -> str:
+    """What it comes to: how much less compute, how fast it falls, and what would change that."""
+    later = since(order, baseline, dates) or order
+    best, seeds = later[0], sum(summary.n for summary in medians.values())
+
+    def dated(system: System) -> str:
+        return f'{system.name} ({dates[system.model].year})' if system.model in dates else system.name
+
+    counted = f'{len(order)} systems, {seeds} seeds'
+    if best is baseline:
+        said = f'nothing later takes less compute to {target} than {dated(baseline)}, {trend_text}; {counted}.'
+    else:
+        said = (
+            f'{splits[best].train_macs} x less compute to {target} with {dated(best)} than with {dated(baseline)}, '
+            f'{trend_text}; {counted}.'
+        )
+    doubts = []
+    if single := sum(summary.n == 1 for summary in medians.values()):
+        doubts.append(f'more seeds of {single} of the systems, which have one')
+    if missed := medians[baseline].n - medians[baseline].n_reached:
+        doubts.append(f'more seeds of {baseline.name}, of which {missed} of {medians[baseline].n} did not get there')
+    doubts.append(
+        f'tuning, as here each has the recipe of its config, or another level than {target.metric.goal(target.value)}'
+    )
+    return f'Measured: {said} What would change it: {"; ".join(doubts)}.'
 
 
 def _text(target: Target, found: Found, baseline: System, dates: Mapping[str, datetime.date]) -> list[str]:

@@ -3,6 +3,7 @@
 import datetime
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from efficiency.analysis import trends
 from efficiency.analysis.document import Column, Table
@@ -25,14 +26,28 @@ def since(order: Sequence[System], baseline: System, dates: Mapping[str, datetim
     return [] if start is None else [s for s in order if s.model in dates and dates[s.model] >= start]
 
 
+class MeasuredTrend(NamedTuple):
+    """What there is to say of a trend.
+
+    Attributes:
+        text: in paragraphs.
+        table: with all of it; None where there is no trend.
+        short: in a clause.
+    """
+
+    text: Sequence[str]
+    table: Table | None
+    short: str
+
+
 def trend(
     name: str,
     order: Sequence[System],
     seeds: Mapping[System, Seeds],
     baseline: System,
     dates: Mapping[str, datetime.date],
-) -> tuple[list[str], Table | None]:
-    """The doubling time of efficiency among these systems, in paragraphs and, where there is one, in a table.
+) -> MeasuredTrend:
+    """The doubling time of efficiency among these systems.
 
     Args:
         name: of the target, for the table's.
@@ -47,7 +62,7 @@ def trend(
     macs = known_medians(of_points)
     if not later or math.isinf(macs[later.index(baseline)]) or trends.frontier_doubling_months(days, macs) is None:
         why = 'No trend can be given: it takes a baseline that reaches the target, and points of two dates.'
-        return [' '.join(filter(None, [why, before]))], None
+        return MeasuredTrend([' '.join(filter(None, [why, before]))], None, 'without a trend')
     draws = min(_MOST_DRAWS, max(_LEAST_DRAWS, _DRAWN // len(later)))
     found = evidence(days, of_points, None, draws)
     frontier = [later[i].name for i in trends.frontier_indices(days, macs)]
@@ -65,7 +80,9 @@ def trend(
         *(_without_rows(days, macs, later, frontier) if len(later) <= _LEFT_OUT else []),
         *(_without_first_row(days, macs, later, baseline) if found else []),
     ]
-    return paragraphs, Table(f'trend-{name}', 'Doubling time', _COLUMNS, [_EMPTY | row for row in rows])
+    short = found.short if found else f'along the frontier of two points doubling every {months}'
+    table = Table(f'trend-{name}', 'Doubling time', _COLUMNS, [_EMPTY | row for row in rows])
+    return MeasuredTrend(paragraphs, table, short)
 
 
 _COLUMNS = (

@@ -16,6 +16,7 @@ import jinja2
 import markupsafe
 
 from efficiency.analysis import figures, interactive
+from efficiency.analysis.answers import colophon
 from efficiency.analysis.document import Column, Row, Section, Table
 from efficiency.errors import UserError
 from efficiency.files import write_atomically
@@ -87,6 +88,7 @@ def page(title: str, sections: Sequence[Section], files: Mapping[str, Sequence[s
     return template.render(
         title=title,
         sections=sections,
+        colophon=colophon(),
         files=files,
         cell=_cell,
         figure_html=interactive.figure_html,

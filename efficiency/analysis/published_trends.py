@@ -15,6 +15,8 @@ OPERATIONS, TIME = 'operations', 'time x rate'
 _ALEXNET_LEVEL = 'imagenet-top5-79.1'
 _SIGNS = {'at_least': '>=', 'at_most': '<='}
 _DRAWS = 5000
+# What the first page says something of, in this order.
+_DOMAINS = ('image-classification', 'translation', 'games', 'language-modelling')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,7 +97,43 @@ def trends_section(found: Sequence[Trend]) -> Section:
                 (Column('system', 'without'), Column('months', 'months', digits=4)), left_out,
             ),
         ],
+        _answers(found),
     )  # fmt: skip
+
+
+def _answers(found: Sequence[Trend]) -> list[str]:
+    """Of each domain what its headline comes to: the trend of the paper, or that of most points whose compute is known
+    as operations, else as time x rate."""
+    of_domain: dict[str, list[Trend]] = {}
+    for trend in found:
+        of_domain.setdefault(trend.target.domain, []).append(trend)
+    chosen = [
+        max(
+            each,
+            key=lambda trend: (trend.is_paper, trend.which != TIME, len(trend.points), _trend_row(trend)['factor']),
+        )
+        for domain, each in of_domain.items()
+        if domain in _DOMAINS
+    ]
+    return [_answer(trend) for trend in sorted(chosen, key=lambda trend: _DOMAINS.index(trend.target.domain))]
+
+
+def _answer(trend: Trend) -> str:
+    row, target = _trend_row(trend), trend.target
+    by_name = {point.system: point.published.year for point in trend.points}
+    first, last = (f'{row[end]} ({by_name[row[end]]})' for end in ('first', 'last'))
+    doubling = (
+        trend.evidence.short
+        if trend.evidence
+        else f'doubling every {trends.months_text(row["least_squares"])} between these two, which no test can judge'
+    )
+    domain = target.domain.replace('-', ' ').capitalize()
+    return (
+        f'Published, {domain.lower()}: {row["factor"]:.3g} x less compute to {target.description} with {last} than '
+        f'with {first}, {doubling}; {len(trend.points)} systems, one run each, so that the factor has no interval. '
+        f'Compute is {"training time x an assumed rate" if trend.which == TIME else "counted"}. What would change it: '
+        'seeds, and one recipe for all, as each was trained by its own authors.'
+    )
 
 
 def _capital(text: str) -> str:

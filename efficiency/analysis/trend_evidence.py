@@ -55,6 +55,15 @@ class Evidence:
         return 'no progress is not excluded'
 
     @property
+    def short(self) -> str:
+        """The line through all points and what it is worth, in a clause."""
+        line = self.regression
+        return (
+            f'doubling every {months_text(line.months)} [{line.interval}] by regression over all {line.points} '
+            f'(p = {self.p:.2g} after correction: {self.verdict})'
+        )
+
+    @property
     def frontier_text(self) -> str:
         """What the frontier's speed is worth as evidence, in a sentence."""
         worth = (

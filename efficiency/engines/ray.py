@@ -80,7 +80,7 @@ def run(tasks: Sequence[Task], jobs: int | None, options: str, folder: pathlib.P
     """
     import ray
 
-    from efficiency.training.provenance import git_state
+    from efficiency.source import git_state
 
     _join()
     train = ray.remote(max_retries=_MOST_RETRIES, retry_exceptions=[RunKilled], **_resources(options))(_train)

@@ -1,14 +1,11 @@
-"""What made a run: versions, source, devices."""
+"""What made a run: versions and devices; `efficiency.source` says of which source."""
 
 import importlib.metadata
-import pathlib
 import platform
 import re
-import subprocess
 
 import jax
 
-import efficiency
 from efficiency.training import hosts
 
 
@@ -32,21 +29,6 @@ def versions() -> dict[str, str]:
 
 def _canonical(name: str) -> str:
     return re.sub(r'[-_.]+', '-', name).lower()
-
-
-def git_state() -> dict | None:
-    """Commit of this package's own source, and whether it was changed since; None where it is not in a checkout."""
-    folder = pathlib.Path(efficiency.__file__).parent
-
-    def git(*command):
-        done = subprocess.run(['git', *command], cwd=folder, capture_output=True, check=True)
-        return done.stdout.decode(errors='replace').strip()
-
-    try:
-        git('ls-files', '--error-unmatch', '__init__.py')
-        return {'commit': git('rev-parse', 'HEAD'), 'dirty': bool(git('status', '--porcelain', '--', '.'))}
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def devices() -> dict:

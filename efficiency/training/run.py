@@ -9,6 +9,7 @@ from typing import Any
 from efficiency import records
 from efficiency.flops import Count
 from efficiency.records import Place
+from efficiency.source import git_state
 from efficiency.tasks import task_entry
 from efficiency.tasks.evaluation import Evaluated
 from efficiency.training import provenance
@@ -57,7 +58,7 @@ class Run:
         self._made_by = {
             'devices': provenance.devices(),
             'versions': provenance.versions(),
-            'git': provenance.git_state(),
+            'git': git_state(),
         }
         self.config, self.task, self.plan = self.recipe.config, self.recipe.task, self.recipe.plan
         self.metrics = task_entry(self.config.task).metrics

@@ -143,3 +143,23 @@ def test_tests_against_the_baseline_are_corrected_and_the_page_says_so(save):
     assert any("corrected for their number by Holm's method" in text for text in found.text)
     assert cell(found, 'systems-', 'a', 'against_baseline').endswith("after Holm's correction for 2 comparisons).")
     assert cell(found, 'systems-', 'alexnet', 'against_baseline') is None
+
+
+def test_what_comes_first_says_the_factor_who_against_whom_and_what_would_change_it(save):
+    found = section(
+        save, *runs_of('old', 0.9, macs=10), *runs_of('alexnet', 0.9, 0.9, 0.2, macs=16_000),
+        *runs_of('a', 0.9, macs=4000), *runs_of('b', 0.9, 0.9, 0.9, macs=1000),
+    )  # fmt: skip
+    (answer,) = found.answers
+    # What is older than the baseline is no progress since it, cheap as it may be.
+    assert answer.startswith(
+        'Measured: 16.0 [16.0, unbounded) x less compute to top1 >= 0.8 on data with b (2016) than'
+    )
+    assert 'with alexnet (2012), doubling every 12.0 months [' in answer
+    assert '4 systems, 8 seeds. What would change it: more seeds of 2 of the systems, which have one; ' in answer
+    assert 'more seeds of alexnet, of which 1 of 3 did not get there' in answer
+
+
+def test_what_comes_first_does_not_make_a_gain_of_none(save):
+    (answer,) = section(save, *runs_of('alexnet', 0.9), *runs_of('a', 0.9, macs=4000)).answers
+    assert answer.startswith('Measured: nothing later takes less compute to top1 >= 0.8 on data than alexnet (2012),')

@@ -51,3 +51,14 @@ def test_the_papers_points_show_progress_and_their_frontiers_speed_does_not(rows
     assert f'a frontier as fast comes in {100 * row["frontier_p"]:.2g} % of cases' in text
     assert 'no evidence of progress' in text
     assert 'the points show progress. The tests are those of the trends below.' in text
+
+
+def test_each_domain_has_an_answer_of_its_headline_with_what_it_rests_on(sections):
+    by_domain = {answer.partition(':')[0]: answer for answer in sections['trends'].answers}
+    assert list(by_domain) == [
+        f'Published, {domain}' for domain in ('image classification', 'translation', 'games', 'language modelling')
+    ]
+    assert ' 41.7 x less compute to AlexNet level ' in by_domain['Published, image classification']
+    assert ' 60 x less compute to Seq2Seq level ' in by_domain['Published, translation']
+    for answer in by_domain.values():
+        assert 'so that the factor has no interval' in answer
