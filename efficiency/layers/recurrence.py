@@ -37,13 +37,60 @@ def cell(gates: jax.Array, remembered: jax.Array) -> State:
     return nn.sigmoid(leave) * jnp.tanh(remembered), remembered
 
 
-def _step(kernel: jax.Array, state: State, inputs: tuple[jax.Array, jax.Array | None]) -> tuple[State, jax.Array]:
-    gates, real = inputs
-    hidden, remembered = state
-    new = cell(gates + hidden @ kernel, remembered)
-    if real is not None:
-        new = jax.tree.map(partial(jnp.where, real[:, None]), new, state)
-    return new, new[0]
+def _where_real(real: jax.Array | None, new: Any, old: Any) -> Any:
+    return new if real is None else jax.tree.map(partial(jnp.where, real[:, None]), new, old)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _through(
+    reverse: bool, kernel: jax.Array, state: State, projected: jax.Array, mask: jax.Array | None
+) -> tuple[State, jax.Array]:
+    """A layer over a sequence whose gates' part (t, n, 4 x features) of the input is known.
+
+    Its gradient is that of the steps, but for two things. The kernel's is one product after the loop, where a loop's
+    own gradient would add one up at each step; and of a step only its gates and its state are kept, from which it is
+    done again, where else each of its operations would leave something in memory.
+    """
+
+    def step(state, inputs):
+        gates, real = inputs
+        state = _where_real(real, cell(gates + state[0] @ kernel, state[1]), state)
+        return state, state[0]
+
+    return lax.scan(step, state, (projected, mask), reverse=reverse)
+
+
+def _through_and_kept(reverse, kernel, state, projected, mask):
+    def step(state, inputs):
+        gates, real = inputs
+        gates = gates + state[0] @ kernel
+        return (new := _where_real(real, cell(gates, state[1]), state)), (gates, new)
+
+    end, (gates, states) = lax.scan(step, state, (projected, mask), reverse=reverse)
+
+    def before(first, later):
+        return jnp.concatenate([later[1:], first[None]] if reverse else [first[None], later[:-1]])
+
+    return (end, states[0]), (kernel, gates, jax.tree.map(before, state, states), mask)
+
+
+def _back(reverse, kept, gradients):
+    kernel, gates, (hidden, remembered), mask = kept
+
+    def step(later, inputs):
+        gates, remembered, real, of_output = inputs
+        later = later[0] + of_output, later[1]
+        of_gates, of_remembered = jax.vjp(cell, gates, remembered)[1](later)
+        if real is not None:
+            of_gates = jnp.where(real[:, None], of_gates, 0)
+        return _where_real(real, (of_gates @ kernel.T, of_remembered), later), of_gates
+
+    of_end, of_outputs = gradients
+    of_start, of_gates = lax.scan(step, of_end, (gates, remembered, mask, of_outputs), reverse=not reverse)
+    return jnp.einsum('tnh,tng->hg', hidden, of_gates), of_start, of_gates, None
+
+
+_through.defvjp(_through_and_kept, _back)
 
 
 class LSTM(nn.Module):
@@ -71,7 +118,7 @@ class LSTM(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, state: Any, mask: jax.Array | None = None, body: Callable = _step
+        self, x: jax.Array, state: Any, mask: jax.Array | None = None, body: Callable | None = None
     ) -> tuple[Any, Any]:
         """Goes over a sequence.
 
@@ -81,7 +128,7 @@ class LSTM(nn.Module):
             mask: (t, n), which tokens are real; at the others a layer keeps its state. None where all are.
             body: (kernel, state, (gates, whether real or None)) -> (state, output), for a layer that does more in a
                 step: kernel (feed + features, 4 x features) multiplies what is fed back, then the hidden state; gates
-                (n, 4 x features) are the input's part of the gates, bias included.
+                (n, 4 x features) are the input's part of the gates, bias included. None for a step of the LSTM alone.
 
         Returns:
             The state after the last step, and the outputs of all steps (t, n, features), or what `body` puts out.
@@ -96,6 +143,8 @@ class LSTM(nn.Module):
         recurrent = kernel('recurrent_kernel', self.recurrent_init or orthogonal_gates(), self.features)
         if self.feed:
             recurrent = jnp.concatenate([kernel('feed_kernel', self.feed_init, self.feed), recurrent])
+        if body is None:
+            return _through(self.reverse, recurrent, state, projected, mask)
         return lax.scan(partial(body, recurrent), state, (projected, mask), reverse=self.reverse)
 
 

@@ -31,9 +31,10 @@ def smoothed_loss(
     target = batch['target']
     variables = {'params': params, **extra}
     logits = network.apply(variables, batch['source'], target[:, :-1], train=True, rngs={'dropout': key})
-    logs, wanted = jax.nn.log_softmax(logits), target[:, 1:]
-    wanted = jnp.broadcast_to(wanted, logs.shape[:-1])  # to each member's, where there are some
-    likely = jnp.take_along_axis(logs, wanted[..., None], axis=-1)[..., 0]
-    each = (1 - smoothing) * likely + smoothing * logs.mean(-1)
+    # To each member's, where there are some.
+    wanted = jnp.broadcast_to(target[:, 1:], logits.shape[:-1])
+    likely = jnp.take_along_axis(logits, wanted[..., None], axis=-1)[..., 0]
+    # Of the logits, and less by what all logarithms are less by: these themselves would be as much memory again.
+    each = (1 - smoothing) * likely + smoothing * logits.mean(-1) - jax.nn.logsumexp(logits, axis=-1)
     real = wanted != PADDING
     return -jnp.where(real, each, 0).sum() / real.sum(), extra
