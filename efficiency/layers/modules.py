@@ -55,6 +55,14 @@ class Conv(nn.Module):
         return x
 
 
+def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """x @ kernel, (..., in) and (in, features) -> (..., features), as a product of two matrices.
+
+    So is the kernel's gradient then. With more axes to add up over XLA would copy both factors first, transposed.
+    """
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[1])
+
+
 class Dense(nn.Module):
     """Linear layer. (..., in) -> (..., features)."""
 
@@ -68,7 +76,7 @@ class Dense(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         default_init = uniform_fan_in(x.shape[-1])
         kernel = self.param('kernel', self.kernel_init or default_init, (x.shape[-1], self.features))
-        x = x.astype(self.dtype) @ kernel.astype(self.dtype)
+        x = product(x.astype(self.dtype), kernel.astype(self.dtype))
         if self.bias:
             x = x + self.param('bias', self.bias_init or default_init, (self.features,)).astype(self.dtype)
         return x

@@ -12,6 +12,7 @@ from efficiency.data.tokens import PADDING
 from efficiency.errors import UserError
 from efficiency.layers.attention import masked_softmax
 from efficiency.layers.initializers import constant, normal
+from efficiency.layers.modules import product
 from efficiency.tasks.translation.networks.registry import register
 
 # What a sum of two is scaled by to keep its variance.
@@ -36,7 +37,7 @@ class Linear(nn.Module):
         scale = self.param('scale', constant(self.gain), (self.features,))
         bias = self.param('bias', constant(0), (self.features,))
         kernel = kernel * (scale / jnp.linalg.norm(kernel, axis=0))
-        return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)
+        return product(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
 
 
 class GatedConv(nn.Module):

@@ -11,7 +11,7 @@ from efficiency.data.tokens import PADDING
 from efficiency.errors import UserError
 from efficiency.layers.attention import CrossAttention, KeysValues, SelfAttention, causal_mask
 from efficiency.layers.initializers import constant, normal, xavier_uniform
-from efficiency.layers.modules import Dense
+from efficiency.layers.modules import Dense, product
 from efficiency.layers.positions import sinusoids
 from efficiency.tasks.translation.networks.registry import register
 
@@ -201,7 +201,8 @@ class Transformer(nn.Module):
 
     def _logits(self, x):
         x = self.decoder_norm(x) if self.pre_norm else x
-        return self.embedding.attend(x).astype(jnp.promote_types(self.dtype, jnp.float32))
+        logits = product(x, self.embedding.embedding.astype(self.dtype).T)
+        return logits.astype(jnp.promote_types(self.dtype, jnp.float32))
 
 
 def _shared(mask: jax.Array) -> jax.Array:
