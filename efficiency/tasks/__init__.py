@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from efficiency.tasks.task import Task
 
 # The modules that register the tasks of this package, each imported when its task is asked for.
-_OWN = {'images': 'efficiency.tasks.images', 'translation': 'efficiency.tasks.translation'}
+_OWN = {
+    'arcade_games': 'efficiency.tasks.games',
+    'board_games': 'efficiency.tasks.games',
+    'images': 'efficiency.tasks.images',
+    'translation': 'efficiency.tasks.translation',
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,6 +57,20 @@ def _adamw(schedule, weight_decay, momentum=0.9, b2=0.999, eps=1e-8):
     return optax.adamw(schedule, b1=momentum, b2=b2, eps=eps, weight_decay=weight_decay)
 
 
+@register_optimizer('rmsprop')
+def _rmsprop(schedule, weight_decay, b2=0.95, eps=0.01):
+    """RMSprop, gradients centred, as of Mnih et al. (2015, doi:10.1038/nature14236); L2 weight decay."""
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay), optax.rmsprop(schedule, decay=b2, eps=eps, centered=True)
+    )
+
+
+@register_optimizer('radam')
+def _radam(schedule, weight_decay, momentum=0.9, b2=0.999, eps=1e-8):
+    """Rectified Adam (Liu et al., 2019, arXiv:1908.03265), with L2 weight decay; momentum is its beta 1."""
+    return optax.chain(optax.add_decayed_weights(weight_decay), optax.radam(schedule, b1=momentum, b2=b2, eps=eps))
+
+
 @register_optimizer('lion')
 def _lion(schedule, weight_decay, momentum=0.9, b2=0.99):
     """The sign of a momentum (Chen et al., 2023, arXiv:2302.06675), with decoupled weight decay.

@@ -1,0 +1,1 @@
+"""Small screens: MinAtar's games, learned from frames."""

@@ -1,0 +1,167 @@
+"""Board games as a task: what a step calls, what it hands on, and what strength is measured on."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from efficiency.data.batches import Batch, Host
+from efficiency.flops import count_jaxpr, tracing
+from efficiency.layers.initializers import drawn
+from efficiency.tasks.evaluation import Evaluator
+from efficiency.tasks.games.board import learning, ppo
+from efficiency.tasks.games.board.evaluation import PositionsEvaluator
+from efficiency.tasks.games.board.game import game
+from efficiency.tasks.games.board.match import match, plain_mcts
+from efficiency.tasks.games.board.positions import positions_of
+from efficiency.tasks.games.board.search import network_of, searched, seeing
+from efficiency.tasks.games.board.self_play import gate, played
+from efficiency.tasks.games.needs import version_of
+from efficiency.tasks.games.networks import create_model
+from efficiency.tasks.task import Form, Forward, Part, Task
+
+TASK = 'board_games'
+SELF_PLAY, UPDATE, GATE = 'self-play', 'update', 'gate'
+# What an epoch of games is: so many moves, of which the config's lengths are told.
+EPOCH = 1_000_000
+_MATCH_GAMES = 128
+
+
+class Iterations(NamedTuple):
+    """Which form each step has: every `gate_every`-th ends with a gate, none where that is 0."""
+
+    batch_size: int
+    gate_every: int
+    in_memory = True
+
+    def at(self, position: int) -> Batch:
+        number = position // self.batch_size + 1
+        gated = bool(self.gate_every) and number % self.gate_every == 0
+        return {'gate' if gated else 'plain': np.zeros((), np.int32)}
+
+
+class BoardGame(Task):
+    """A network on a game that it plays against itself. What has a date is the way it learns, and not the network."""
+
+    unit, epoch_examples = 'moves', EPOCH
+
+    def __init__(self, config: ConfigDict):
+        self.config, self.game = config, game(config.dataset)
+        self.updates = config.updates
+        self.network = network(config)
+        self._apply = network_of(self.network)
+
+    @functools.cached_property
+    def _positions(self):
+        return positions_of(self.config.dataset)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        positions = self._positions
+        return {
+            'name': self.config.dataset,
+            'version': version_of('pgx'),
+            'fingerprint': positions.digest,
+            'num_eval': len(positions.right),
+            'random_accuracy': float((positions.right.sum(1) / self._legal).mean()),
+        }
+
+    @functools.cached_property
+    def _legal(self) -> np.ndarray:
+        """How many moves are legal in each position."""
+        moves = self._positions.moves
+        state = self.game.play_all(self.game.begin(jax.random.key(0), len(moves)), jnp.int32(moves))
+        return np.asarray(state.legal_action_mask.sum(1))
+
+    def _one(self) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((1, *self.game.shape), jnp.float32)
+
+    def init(self, key: jax.Array) -> dict[str, Any]:
+        return drawn(self.network, key, self._one())[0]
+
+    def outline(self) -> tuple[dict[str, Any], Any]:
+        return jax.eval_shape(self.network.init, jax.random.key(0), self._one()), None
+
+    def carried(self, variables: dict[str, Any], key: jax.Array) -> dict[str, Any]:
+        config, state = self.config, self.game.openings(key, self.config.environments, self.config.opening_plies)
+        carried = {'games': state, 'done': jnp.zeros((), jnp.int32)}
+        if config.learner == 'ppo':
+            return carried | {'rollout': ppo.empty_rollout(self.game, config)}
+        carried['replay'] = learning.empty_replay(self.game, config)
+        return carried | ({'best': variables['params']} if config.gate_every else {})
+
+    def batches(self, config: ConfigDict, host: Host) -> Iterations:
+        return Iterations(config.batch_size, config.gate_every)
+
+    def forms(self, config: ConfigDict) -> Sequence[Form]:
+        forward = Forward(functools.partial(self.network.apply, train=False), (self._one(),))
+        parts = [
+            Part(SELF_PLAY, 1, functools.partial(self._self_play, config)),
+            Part(UPDATE, config.updates, functools.partial(self._update, config), trains=True),
+        ]
+        share = 1 - (1 / config.gate_every if config.gate_every else 0)
+        forms = [Form({'plain': ((), np.int32)}, forward, {}, share, parts)]
+        if config.gate_every:
+            parts = [*parts, Part(GATE, 1, functools.partial(self._gate, config))]
+            forms.append(Form({'gate': ((), np.int32)}, forward, {}, 1 - share, parts))
+        return forms
+
+    def _self_play(self, config: ConfigDict, params: Any, carried: dict[str, Any], key: jax.Array) -> dict[str, Any]:
+        done = carried['done']
+        if config.learner == 'ppo':
+            state, rollout = ppo.rolled_out(self.game, self._apply, config, params, carried['games'], key)
+            return {'games': state, 'done': jnp.zeros_like(done), 'rollout': rollout}
+        state, samples = played(self.game, self._apply, config, carried.get('best', params), carried['games'], key)
+        replay = learning.added(carried['replay'], samples, done)
+        return {**carried, 'games': state, 'done': done + 1, 'replay': replay}
+
+    def _update(self, config: ConfigDict, params: Any, carried: dict[str, Any], key: jax.Array) -> tuple[Any, Any]:
+        done = carried['done']
+        if config.learner == 'ppo':  # `done` counts the updates since the chunk
+            loss = ppo.ppo_loss(self.game, self._apply, config, params, carried['rollout'], done)
+            return loss, {**carried, 'done': done + 1}
+        return learning.loss_of(self.game, self._apply, config, params, carried['replay'], done, key), carried
+
+    def _gate(self, config: ConfigDict, params: Any, carried: dict[str, Any], key: jax.Array) -> dict[str, Any]:
+        return {**carried, 'best': gate(self.game, self._apply, config, params, carried['best'], key)[0]}
+
+    def evaluator(self, devices: Any) -> Evaluator:
+        return PositionsEvaluator(self.game, self._apply, self._positions, self.config.eval_simulations, devices)
+
+    def at_end(self, variables: Any, devices: Any) -> dict[str, Any] | None:
+        """The score of the searching network against plain Monte Carlo tree search: noisy, and never a target."""
+        rollouts = self.config.match_rollouts
+        if not rollouts:
+            return None
+
+        def ours(params):
+            def action(state, key):
+                return searched(
+                    self.game, seeing(self._apply), 'gumbel', self.config.eval_simulations, params, state, key
+                ).action
+
+            return action
+
+        def score(params, key):
+            return match(self.game, ours(params), plain_mcts(self.game, rollouts), _MATCH_GAMES, key)
+
+        with tracing():
+            traced = jax.jit(score, out_shardings=devices.replicated).trace(variables['params'], jax.random.key(2))
+        found = float(traced.lower().compile()(variables['params'], jax.random.key(2)))
+        return {
+            f'score_against_mcts_{rollouts}': found,
+            'games': _MATCH_GAMES,
+            'dense_macs': count_jaxpr(traced.jaxpr).dense_macs,
+        }
+
+
+def network(config: ConfigDict) -> nn.Module:
+    """The network of a config."""
+    options = config.model.to_dict()
+    name = options.pop('name')
+    return create_model(name, TASK, game(config.dataset).actions, jnp.dtype(config.precision), options)
