@@ -21,6 +21,7 @@ from efficiency.analysis.measured_tables import (
     rules_table,
     runs_table,
     systems_table,
+    unit_of,
 )
 from efficiency.analysis.measured_trend import since, trend
 from efficiency.analysis.runs import MeasuredRun, System, Target, seeds_of, systems
@@ -83,7 +84,7 @@ def measured_section(
         ),
         plots.level_over_epochs(
             f'curves-{name}', f'Curves of the runs, {target.dataset}', target.metric, curves, target.value,
-            'For each system the run of the median seed.',
+            'For each system the run of the median seed.', unit_of(order),
         ),
     ]  # fmt: skip
     return Section(

@@ -1,5 +1,6 @@
 """Tables of what runs say of one target: systems, what counts as reaching it, and each run."""
 
+import dataclasses
 import datetime
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -67,10 +68,14 @@ def systems_table(
         for system, crossings in found.items()
     }
     verdicts = {other: result.verdict for other, result in compare_with_baseline(tested, baseline.name).items()}
-    paper = factors_over({s: seeds_of(crossings, 'paper_macs') for s, crossings in found.items()}, baseline)
+    unit = unit_of(list(found))
+    told = ('epochs', 'train_macs', 'paper_macs') if unit is None else ('examples', 'train_macs')
+    paper = {}
+    if unit is None:
+        paper = factors_over({s: seeds_of(crossings, 'paper_macs') for s, crossings in found.items()}, baseline)
     rows = []
     for system, crossings in found.items():
-        amounts = {key: summary_over_seeds(seeds_of(crossings, key)) for key in ('epochs', 'train_macs', 'paper_macs')}
+        amounts = {key: summary_over_seeds(seeds_of(crossings, key)) for key in told}
         seconds = summary_over_seeds(seeds_of(crossings, 'train_seconds'))
         macs, split = amounts['train_macs'], splits[system]
         rows.append(
@@ -84,7 +89,7 @@ def systems_table(
                 **{key: cell for name, each in amounts.items() for key, cell in amount_cells(name, each).items()},
                 'train_macs_range': range_text(macs),
                 **factor_cells('train_factor', split.train_macs),
-                **factor_cells('paper_factor', paper[system]),
+                **(factor_cells('paper_factor', paper[system]) if paper else {}),
                 **factor_cells('examples_factor', split.examples),
                 **factor_cells('train_macs_factor', split.macs_per_example),
                 **amount_cells('seconds', seconds),
@@ -95,13 +100,25 @@ def systems_table(
     return Table(
         f'systems-{name}',
         f'Compute to {target}',
-        (*_BEFORE_FINAL, _final(target), Column('against_baseline', 'against the baseline')),
+        (*_before_final(unit), _final(target), Column('against_baseline', 'against the baseline')),
         rows,
         in_file=parts(
-            ('epochs', 'train_macs', 'paper_macs', 'seconds'),
-            ('train_factor', 'paper_factor', 'examples_factor', 'train_macs_factor'),
+            (*told, 'seconds'),
+            ('train_factor', *(['paper_factor'] if paper else []), 'examples_factor', 'train_macs_factor'),
         ),
     )
+
+
+def unit_of(systems: Sequence[System]) -> str | None:
+    """What examples of some systems of one data set are called where they have no end, as 'moves'; None otherwise."""
+    return systems[0].runs[0].unit
+
+
+def _before_final(unit: str | None) -> Sequence[Column]:
+    if unit is None:
+        return _BEFORE_FINAL
+    kept = [column for column in _BEFORE_FINAL if not column.key.startswith('paper_')]
+    return [amount_column('examples', unit) if column.key == 'epochs' else column for column in kept]
 
 
 def _final(target: Target) -> Column:
@@ -157,7 +174,7 @@ def rules_table(name: str, target: Target, order: Sequence[System], baseline: Sy
 
 def runs_table(name: str, target: Target, order: Sequence[System], link: Link) -> Table:
     """Each run, by system and compute."""
-    rows = []
+    rows, unit = [], unit_of(order)
     for system in order:
         for run, crossing in system.crossings(target):
             rows.append(
@@ -178,6 +195,12 @@ def runs_table(name: str, target: Target, order: Sequence[System], link: Link) -
         Column('paper_macs', 'paper compute, macs', digits=4), Column('train_seconds', 'train seconds'),
         _final(target), Column('precision', 'precision'), Column('device', 'device'), Column('record', 'record'),
     )  # fmt: skip
+    if unit is not None:
+        columns = [
+            dataclasses.replace(column, label=unit) if column.key == 'examples' else column
+            for column in columns
+            if column.key not in ('epochs', 'paper_macs')
+        ]
     return Table(
         f'runs-{name}', 'Runs', columns, rows,
         'Compute is to the first evaluation that meets the target; of a run that was stopped before, all that it took.',

@@ -128,7 +128,8 @@ def level_over_compute(
     """A metric against training compute (the paper's figure 4).
 
     Args:
-        curves: by system, a run's curve with `train_macs`, `epochs` and the metric; at most twelve are drawn.
+        curves: by system, a run's curve with `train_macs`, `epochs`, `examples` and the metric; at most twelve are
+            drawn.
     """
     return _curves(
         name, title, metric, curves, target, text, ('train_macs', 'training compute, dense macs'), log_x=True
@@ -136,10 +137,23 @@ def level_over_compute(
 
 
 def level_over_epochs(
-    name: str, title: str, metric: Metric, curves: Mapping[str, Mapping[str, np.ndarray]], target: float, text: str
+    name: str,
+    title: str,
+    metric: Metric,
+    curves: Mapping[str, Mapping[str, np.ndarray]],
+    target: float,
+    text: str,
+    unit: str | None = None,
 ) -> Chart:
-    """The curves of runs; see `level_over_compute`."""
-    return _curves(name, title, metric, curves, target, text, ('epochs', 'epochs'), log_x=False)
+    """The curves of runs; see `level_over_compute`. `unit` is what examples are called where there are no epochs."""
+    x = ('epochs', 'epochs') if unit is None else ('examples', unit)
+    return _curves(name, title, metric, curves, target, text, x, log_x=False)
+
+
+def _places(curve: Mapping[str, np.ndarray]) -> list[str]:
+    if np.isnan(curve['epochs']).any():  # of what has no end
+        return [f'{examples:,.0f} examples' for examples in curve['examples']]
+    return [f'{epochs:g} epochs' for epochs in curve['epochs']]
 
 
 def _curves(name, title, metric, curves, target, text, x, log_x) -> Chart:
@@ -149,8 +163,8 @@ def _curves(name, title, metric, curves, target, text, x, log_x) -> Chart:
     series = []
     for i, (system, curve) in enumerate(drawn.items()):
         hover = [
-            f'{system}\n{metric.text(value)} {metric.name} after {epochs:g} epochs\n{cell_text(float(macs))} macs'
-            for value, epochs, macs in zip(curve[metric.name], curve['epochs'], curve['train_macs'], strict=True)
+            f'{system}\n{metric.text(value)} {metric.name} after {place}\n{cell_text(float(macs))} macs'
+            for value, place, macs in zip(curve[metric.name], _places(curve), curve['train_macs'], strict=True)
         ]
         look = style(i)
         series.append(

@@ -86,6 +86,11 @@ def _parse_macs(text: str) -> float:
     return macs
 
 
+def _known(epochs: float | None) -> float | None:
+    """None where there are none, as of what has no end."""
+    return None if epochs is None or math.isnan(epochs) else epochs
+
+
 def _budget_section(runs: Sequence[MeasuredRun], budget: float) -> Section:
     groups = {}
     for target in dict.fromkeys(target for run in runs for target in run.targets):
@@ -104,7 +109,7 @@ def _budget_section(runs: Sequence[MeasuredRun], budget: float) -> Section:
             {
                 'system': row.name, 'level': row.level,
                 'level_text': amount_text(row.level, row.level_is_bound, 4, or_better),
-                'epochs': row.epochs, 'train_macs': row.macs, 'seeds': row.seeds,
+                'epochs': _known(row.epochs), 'train_macs': row.macs, 'seeds': row.seeds,
                 'ended': f'{row.seeds_ended} of {row.seeds}',
             }
             for row in within_budget(candidates, metric, budget)

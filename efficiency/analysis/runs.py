@@ -62,6 +62,8 @@ class MeasuredRun:
         matmul_peak_macs_per_second: of the machine that it ran on, None where it was not measured.
         spent_macs: dense, of all its train steps, and of all its evaluations.
         study, system, role: what it was there for, see `efficiency.records.ROLES`; None where no study kept it.
+        unit: what its examples are called where they have no end, as 'moves'; it has no epochs and no paper compute
+            then, which are NaN in its curve.
     """
 
     path: str
@@ -84,6 +86,7 @@ class MeasuredRun:
     system: str | None
     role: str | None
     also: tuple[Target, ...] = ()
+    unit: str | None = None
 
     @property
     def is_tuning(self) -> bool:
@@ -214,6 +217,7 @@ def as_run(record: records.Record, path: str) -> MeasuredRun:
         study=study.get('name'),
         system=study.get('system'),
         role=study.get('role'),
+        unit=record.get('unit'),
     )
 
 
