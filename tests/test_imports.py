@@ -16,7 +16,7 @@ FLOORS = (
     ('summary', 'flops', 'data'),
     ('layers',),
     ('tasks',),
-    ('tasks/images',),
+    ('tasks/images', 'tasks/translation', 'tasks/language'),
     ('training',),
     ('costs', 'config_file', 'engines'),
     ('analysis',),

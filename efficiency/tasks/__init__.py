@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 _OWN = {
     'arcade_games': 'efficiency.tasks.games',
     'board_games': 'efficiency.tasks.games',
+    'cloze': 'efficiency.tasks.language.cloze',
     'images': 'efficiency.tasks.images',
+    'language': 'efficiency.tasks.language',
     'translation': 'efficiency.tasks.translation',
 }
 

@@ -1,0 +1,1 @@
+"""Documents: where they are, how they become tokens, rows to train on, and windows to evaluate on."""

@@ -1,0 +1,95 @@
+"""Documents: a text feature of a data set of TensorFlow Datasets, or a folder of text files a split."""
+
+import hashlib
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from efficiency.data.prepared_text import decoded, read_texts, split_base
+from efficiency.data.readable import check_file, sentences
+from efficiency.errors import UserError
+
+
+class Documents(NamedTuple):
+    """A split: its texts, whole, in their order."""
+
+    texts: list[str]
+
+    @property
+    def digest(self) -> str:
+        """sha256 of all texts in their order."""
+        found = hashlib.sha256()
+        for text in self.texts:
+            data = text.encode()
+            found.update(f'{len(data)} '.encode() + data)
+        return found.hexdigest()
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes they are, as UTF-8."""
+        return sum(len(text.encode()) for text in self.texts)
+
+
+class Corpus(NamedTuple):
+    """A data set's documents.
+
+    Attributes:
+        version: of the data.
+        splits: by the split's name.
+    """
+
+    version: str
+    splits: dict[str, Documents]
+
+
+def read(dataset: str, feature: str, splits: Sequence[str], data_dir: str | os.PathLike | None) -> Corpus:
+    """The documents of some splits.
+
+    Args:
+        dataset: the name of a data set of TensorFlow Datasets; any, of a folder of files.
+        feature: which of its text features; '' for `text`, or the only one that there is.
+        splits: 'train', or, of TensorFlow Datasets, parts like 'train[:90%]' too.
+        data_dir: a folder with a folder a split, `train/`, in which every `.txt` file, at any depth, is a document; or
+            where TensorFlow Datasets has its data, its default where None.
+
+    Raises:
+        UserError: if there is no such data set, split or feature, a split has no text, or one is no UTF-8.
+    """
+    folder = pathlib.Path(data_dir).expanduser() if data_dir else None
+    with sentences():
+        if folder and not folder.is_dir():
+            raise UserError(f'there is no folder {folder}, which --data_dir names')
+        of_files = folder is not None and any(folder.glob(f'{split_base(splits[0])}/**/*.txt'))
+    if of_files:
+        if feature:
+            raise UserError(f'config.text is {feature!r}, and the files of {folder} have no features; leave it empty')
+        corpus = Corpus('1', {split: _of_files(folder, split) for split in splits})
+    else:
+        version, found = read_texts(dataset, splits, folder, lambda *have: [_chosen(dataset, feature, *have)])
+        corpus = Corpus(version, {split: Documents([text for (text,) in rows]) for split, rows in found.items()})
+    for split, documents in corpus.splits.items():
+        if not any(documents.texts):
+            raise UserError(f'{split} of {folder if of_files else dataset} has no text')
+    return corpus
+
+
+def _chosen(dataset: str, feature: str, texts: list[str], features: list[str]) -> str:
+    wanted = feature or ('text' if 'text' in texts else texts[0] if len(texts) == 1 else '')
+    if wanted in texts:
+        return wanted
+    has = f'its texts are {", ".join(texts)}' if texts else f'its features are {", ".join(features)}'
+    raise UserError(f'{dataset} has no text {(feature or "text")!r}; {has}: config.text names one')
+
+
+def _of_files(folder: pathlib.Path, split: str) -> Documents:
+    with sentences():
+        paths = sorted(path for path in folder.glob(f'{split}/**/*.txt') if path.is_file())
+        if not paths:
+            raise UserError(
+                f'there is no file {folder / split}/*.txt; a split of files is a folder of its name, whole, in which '
+                'every .txt file is a document'
+            )
+        for path in paths:
+            check_file(path)
+        return Documents([decoded(path.read_bytes(), str(path)) for path in paths])
