@@ -14,11 +14,10 @@ from efficiency import records, study
 from efficiency.studies.answer import comparison
 from efficiency.studies.choice import lowest_median_compute
 from efficiency.studies.definition import Study, System, read_study
-from efficiency.studies.levels import Level, found_levels
 from efficiency.studies.order import expected_macs
 from efficiency.studies.state import State, diverged
 from efficiency.training.workdir import locked
-from tests.analysis.conftest import BITS, BLEU, RETURN, make_record
+from tests.analysis.conftest import make_record
 from tests.conftest import ROOT
 from tests.main_process import NOT_FORKED
 
@@ -250,36 +249,6 @@ def test_a_factor_is_of_medians_and_its_interval_of_resampled_seeds():
     # With 3 seeds, 1 resample in 4 has a median that is the largest of them, here "never", and as many the smallest.
     assert [row['factor'] for row in rows] == ['10.0 [0, 30.0]', '1.00 [1.00, 1.00]']
     assert [row['stopped'] for row in rows] == [None, None]
-
-
-def states_of(name, finals, metric='top1'):
-    system = System(name, 'net.py', {}, range(len(finals)), 'compared', {})
-    more = {} if metric == 'top1' else {'metric': metric}
-    records_of = [make_record(accuracies=(finals[0] / 2, final), target=finals[0], **more) for final in finals]
-    return [State(run, 'done', '', record) for run, record in zip(system.runs(), records_of, strict=True)]
-
-
-@pytest.mark.parametrize(
-    ('finals', 'metric', 'less', 'step', 'value'),
-    [
-        ((24.9, 25.3, 25.4), BLEU, 0.5, 0.5, 24.5),  # 25.2 less 0.5 is 24.7
-        ((25.0, 25.0), BLEU, 0.5, 0.5, 24.5),  # a multiple as it is
-        ((25.0, 24.98), BLEU, 0.5, 0.5, 24.0),
-        ((0.95, 0.957), 'top1', 0.0, 0.001, 0.953),
-        ((1.23, 1.25), BITS, 0.02, 0.01, 1.26),  # what falls: 1.24 and 0.02 more
-        ((1.231, 1.25), BITS, 0.0, 0.05, 1.25),
-        ((-150.5, -149.0), RETURN, 10.0, 5.0, -160.0),
-    ],
-)
-def test_a_level_is_the_mean_of_finals_less_and_rounded_to_the_easier_side(finals, metric, less, step, value):
-    states = states_of('first', finals, metric) + states_of('other', finals, metric)
-    ((target, why),) = found_levels([Level('first', less, step)], states)
-    assert target.value == pytest.approx(value, abs=1e-12)
-    assert f'{sum(finals) / len(finals):.4g} (standard error ' in why
-    # Of a system that is not there yet there is no level, and two that come to the same are one.
-    assert found_levels([Level('third', less, step)], states) == []
-    assert len(found_levels([Level('first', less, step), Level('other', less, step)], states)) == 1
-    assert found_levels([Level('first', less, step)], [states[0]._replace(status='running'), *states[1:]]) == []
 
 
 def test_where_the_rule_chooses_what_another_system_is_its_runs_are_that_ones(tmp_path):
