@@ -1,5 +1,6 @@
 """Evaluation of translations: how likely the references are, and how near to them is what the network writes."""
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from efficiency.tasks.translation.data.text import Pairs
 from efficiency.tasks.translation.decoding import beam_search, greedy
 
 # By how many tokens a translation may be longer than the bucket of its source.
-_LONGER = 10
+LONGER = 10
 
 
 class Sentences(NamedTuple):
@@ -33,6 +34,11 @@ class Sentences(NamedTuple):
     pairs: Pairs
     source: Tokens
     target: Tokens
+
+    @property
+    def cut(self) -> int:
+        """How many sentences of either language lost what was beyond the longest bucket."""
+        return int(self.source.cut.sum() + self.target.cut.sum())
 
 
 class _Part(NamedTuple):
@@ -82,6 +88,14 @@ class TranslationEvaluator:
                 part = chosen[first : first + self._size]
                 yield length, _Part(np.resize(part, self._size), len(part))
 
+    @functools.cached_property
+    def _scored_bytes(self) -> int:
+        """How long the references are; one that was cut as far as it is foretold."""
+        target = self._split.target
+        kept = self._vocabulary.decode([target.rows[number][:-1] for number in np.flatnonzero(target.cut)])
+        whole = (line for line, cut in zip(self._split.pairs.target, target.cut, strict=True) if not cut)
+        return sum(len(line.encode()) for line in (*kept, *whole))
+
     def compile(self, variables: Any) -> None:
         wanted = {('scores', length): self._scores for length, _ in self._scored}
         wanted |= {('greedy', length): self._greedy(length) for length, _ in self._written}
@@ -92,13 +106,13 @@ class TranslationEvaluator:
 
         def write(length):
             return lambda variables, source, target: beam_search(
-                self._network, variables, source, length + _LONGER, width, penalty
+                self._network, variables, source, length + LONGER, width, penalty
             )
 
         self._compile({('beam', length): write(length) for length, _ in self._written}, variables)
 
     def _greedy(self, length: int) -> Callable:
-        return lambda variables, source, target: greedy(self._network, variables, source, length + _LONGER)
+        return lambda variables, source, target: greedy(self._network, variables, source, length + LONGER)
 
     def _compile(self, wanted: dict[tuple[str, int], Callable], variables: Any) -> None:
         traced = {}
@@ -133,7 +147,7 @@ class TranslationEvaluator:
         return Evaluated(
             {
                 'loss': total / int(self._split.target.lengths.sum()),
-                'bits_per_byte': total / math.log(2) / sum(len(line.encode()) for line in self._split.pairs.target),
+                'bits_per_byte': total / math.log(2) / self._scored_bytes,
                 'bleu': bleu(text, self._split.pairs.target)[0],
                 'chrf': chrf(text, self._split.pairs.target),
             },

@@ -71,10 +71,7 @@ class Translation(Task):
             'num_test': len(data.test.source),
             'vocabulary': data.vocabulary.size,
             'vocabulary_sha256': data.vocabulary.digest,
-            'cut_sentences': {
-                name: split.source.cut + split.target.cut
-                for name, split in zip(('train', 'eval', 'test'), splits, strict=True)
-            },
+            'cut_sentences': {name: split.cut for name, split in zip(('train', 'eval', 'test'), splits, strict=True)},
         }
 
     @property
@@ -172,6 +169,6 @@ def opened(config: ConfigDict, data_dir: str | os.PathLike | None) -> Translatio
         sentences(test, config.eval_length),
     )  # fmt: skip
     for name, split in zip(names, data[2:], strict=True):
-        if cut := split.source.cut + split.target.cut:
-            console.say(f'{cut} sentences of {name} are longer than their longest bucket and are cut')
+        if split.cut:
+            console.say(f'{split.cut} sentences of {name} are longer than their longest bucket and are cut')
     return Translation(config, data)

@@ -131,7 +131,7 @@ def test_fewer_pairs_than_a_batch_wait_for_as_many_epochs_as_it_takes():
 def test_long_sentences_are_cut_and_counted_and_none_loses_its_end():
     sentences = [list(range(4, 4 + n)) for n in (0, 1, 10, 11, 12, 13, 40)]
     tokens = Tokens(sentences, 12)
-    assert tokens.cut == 3  # 11 tokens and an end are 12
+    assert tokens.cut.tolist() == [False] * 4 + [True] * 3  # 11 tokens and an end are 12
     assert tokens.rows[:4] == [[*sentence, END] for sentence in sentences[:4]]
     assert tokens.rows[4:] == [[*range(4, 15), END]] * 3
     assert (len(tokens), tokens.lengths.tolist()) == (7, [1, 2, 11, 12, 12, 12, 12])

@@ -200,12 +200,12 @@ def test_other_sentences_in_any_split_and_another_vocabulary_are_other_data(fold
 
 def test_a_falling_target_is_reached_where_its_value_is_first_met(whole):
     _, record = whole
-    below = [point['bits_per_byte'] <= 0.78 for point in record['curve']]
+    below = [point['bits_per_byte'] <= 0.85 for point in record['curve']]
     assert below == [False] * (len(below) - 1) + [True]
     assert record['status'] == 'reached'
     assert record['first_crossing']['step'] == record['final']['step'] < 30 * 300 // 16
     before, after = record['curve'][-2:]
-    share = (before['bits_per_byte'] - 0.78) / (before['bits_per_byte'] - after['bits_per_byte'])
+    share = (before['bits_per_byte'] - 0.85) / (before['bits_per_byte'] - after['bits_per_byte'])
     between = before['train_macs'] + share * (after['train_macs'] - before['train_macs'])
     assert record['interpolated_crossing']['train_macs'] == pytest.approx(between, rel=1e-9)
 
@@ -219,7 +219,7 @@ def test_runs_make_a_page(whole, tmp_path, monkeypatch):
     page = tmp_path / 'page'
     assert report.main([f'--runs={tmp_path}', f'--out={page}']) == 0
     text = (page / 'report.md').read_text().replace('\\', '')
-    assert '## Measured: bits_per_byte <= 0.78 on code-plain-coded' in text
+    assert '## Measured: bits_per_byte <= 0.85 on code-plain-coded' in text
     assert '2 runs of 1 systems' in text
     assert f'{whole[1]["final"]["train_macs"]:.2e}'.replace('e+', 'e') in text
     assert 'code-plain-coded' in (page / 'index.html').read_text()

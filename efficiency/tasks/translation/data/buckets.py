@@ -19,12 +19,12 @@ class Tokens:
 
     Attributes:
         rows: of each sentence its tokens and the end.
-        cut: how many were longer, and lost what was beyond.
+        cut: (n,) which were longer, and lost what was beyond.
     """
 
     def __init__(self, sentences: Sequence[Sequence[int]], longest: int):
         self.rows = [[*tokens[: longest - 1], END] for tokens in sentences]
-        self.cut = sum(len(tokens) > longest - 1 for tokens in sentences)
+        self.cut = np.array([len(tokens) > longest - 1 for tokens in sentences], bool)
 
     def __len__(self) -> int:
         return len(self.rows)
