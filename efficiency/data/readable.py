@@ -8,8 +8,11 @@ from efficiency.errors import UserError
 
 
 @contextlib.contextmanager
-def sentences() -> Iterator[None]:
+def sentences(path: str = 'a file of it') -> Iterator[None]:
     """Turns what the system says of a file into a sentence.
+
+    Args:
+        path: what is read, where the system does not say.
 
     Raises:
         UserError: for an OSError, and for folders in folders without end.
@@ -18,7 +21,8 @@ def sentences() -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f'cannot read {error.filename}: {error.strerror}; nothing of a data set is left out, so make it readable'
+            f'cannot read {error.filename or path}: {error.strerror}; nothing of a data set is left out, so make it '
+            'readable'
         ) from error
     except RecursionError as error:
         raise UserError('the folders of the data set are nested too deep to be looked through') from error

@@ -34,6 +34,16 @@ def test_lines_are_read_as_they_are_written(tmp_path):
     assert of_files(folder, 'any-de-en') == (pairs.target, pairs.source)
 
 
+def test_a_mark_of_how_a_file_is_written_is_none_of_its_sentences(tmp_path):
+    folder = written(tmp_path, train_en='\ufeffa\nb\ufeff\n'.encode(), train_de='\ufeffc\nd\n'.encode())
+    assert of_files(folder) == (['a', 'b\ufeff'], ['c', 'd'])
+
+
+def test_a_folder_without_files_of_either_language_is_of_prepared_data_sets(tmp_path):
+    with pytest.raises(UserError, match=f"there is no data set 'any' in {tmp_path}"):
+        of_files(written(tmp_path, train_fr=b'a\n'), split='test')
+
+
 def test_windows_ends_of_lines_are_none_of_the_sentence(tmp_path):
     unix = written(tmp_path, train_en=b'a\nb \n', train_de=b'c\nd\n')
     windows = written(tmp_path, dev_en=b'a\r\nb \r\n', dev_de=b'c\r\nd')
@@ -49,7 +59,7 @@ def test_a_data_sets_own_name_may_have_hyphens(tmp_path):
 
 @pytest.mark.parametrize(
     'name',
-    ['multi30k', 'multi30k-en', 'a-en-en', '-en-de', 'a--de', 'a-en-', '', '--'],
+    ['multi30k', 'a-e\nn-de', 'multi30k-en', 'a-en-en', '-en-de', 'a--de', 'a-en-', '', '--'],
     ids=lambda name: name or 'none',
 )
 def test_a_name_without_two_languages_is_told(name):
@@ -71,9 +81,12 @@ GOOD = {'train_en': b'a\nb\n', 'train_de': b'c\nd\n'}
         ({'train_en': b'a\n\xffb\n'}, 'train', 'line 2 of {}/train.en is no UTF-8, which a file of sentences must be'),
         ({'train_de': 'Äh\nc\n'.encode('latin1')}, 'train', 'line 1 of {}/train.de is no UTF-8'),
         ({'train_en': b''}, 'train', '{}/train.en has no line'),
-        ({}, 'test', "there is no data set 'any' in {}"),
-        ({'test_en': b'a\n', 'test_fr': b'b\n'}, 'test', 'there is no {}/test.de, which any-en-de asks for; there are '
-         'test.en, test.fr'),
+        ({}, 'test', 'there is no file {}/test.en, which any-en-de asks for; there are train.de, train.en'),
+        ({}, '**', 'there is no file {}/**.en, which any-en-de asks for; there are train.de, train.en'),
+        ({}, 'train*', 'there is no file {}/train*.en, which'),
+        ({}, '/etc/passwd', 'there is no file /etc/passwd.en, which'),
+        ({'test_en': b'a\n', 'test_fr': b'b\n'}, 'test', 'there is no file {}/test.de, which any-en-de asks for; there '
+         'are test.en, test.fr'),
         ({}, 'train[:50%]', 'there is no file {}/train[:50%].en; a split of files is its two files of lines, whole'),
     ],
 )  # fmt: skip
@@ -96,6 +109,8 @@ def test_a_later_splits_missing_file_is_told(tmp_path):
 def test_a_folder_that_is_not_there_and_what_may_not_be_read_are_told(tmp_path):
     with pytest.raises(UserError, match=rf'there is no folder {tmp_path}/none, which --data_dir names'):
         of_files(tmp_path / 'none')
+    with pytest.raises(UserError, match='there is no folder ~nobody-at-all/data, which --data_dir names'):
+        of_files('~nobody-at-all/data')
     with tempfile.TemporaryDirectory() as above:  # as those above `tmp_path` are this user's alone
         folder = pathlib.Path(above) / 'data'
         folder.mkdir()

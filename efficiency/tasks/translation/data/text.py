@@ -1,5 +1,6 @@
 """Pairs of sentences in two languages: two text features of a data set, or two files of lines a split."""
 
+import codecs
 import hashlib
 import os
 import pathlib
@@ -51,7 +52,8 @@ def names_of(dataset: str) -> tuple[str, str, str]:
         UserError: if it has no such form.
     """
     name, *languages = dataset.rsplit('-', 2)
-    if not name or len(languages) != 2 or not all(languages) or languages[0] == languages[1]:
+    right = name and len(languages) == 2 and all(languages) and languages[0] != languages[1] and dataset.isprintable()
+    if not right:
         raise UserError(f'config.dataset is {dataset!r}; a translation is of {_FORM}')
     return name, *languages
 
@@ -71,18 +73,20 @@ def read(dataset: str, splits: Sequence[str], data_dir: str | os.PathLike | None
             differ in length.
     """
     name, source, target = names_of(dataset)
-    folder = pathlib.Path(data_dir).expanduser() if data_dir else None
-    found = []
+    folder = pathlib.Path(os.path.expanduser(data_dir)) if data_dir else None
+    found, first = [], split_base(splits[0])
     with sentences():
         if folder and not folder.is_dir():
             raise UserError(f'there is no folder {folder}, which --data_dir names')
         if folder:
-            found = sorted(path.name for path in folder.glob(f'{split_base(splits[0])}.*') if path.is_file())
+            names = sorted(path.name for path in folder.iterdir() if path.is_file())
+            found = [each for each in names if each.startswith(f'{first}.')]
+            found = found or [each for each in names if each.endswith((f'.{source}', f'.{target}'))]
     if found:
         for language in (source, target):
-            if f'{split_base(splits[0])}.{language}' not in found:
+            if f'{first}.{language}' not in found:
                 raise UserError(
-                    f'there is no {folder / split_base(splits[0])}.{language}, which {dataset} asks for; there are '
+                    f'there is no file {folder / first}.{language}, which {dataset} asks for; there are '
                     f'{", ".join(found)}'
                 )
         return Corpus('1', {split: _of_files(folder, split, source, target) for split in splits})
@@ -101,11 +105,11 @@ def _of_files(folder: pathlib.Path, split: str, source: str, target: str) -> Pai
 
 
 def _lines(path: pathlib.Path) -> list[str]:
-    with sentences():
+    with sentences(str(path)):
         if not path.is_file():
             raise UserError(f'there is no file {path}; a split of files is its two files of lines, whole')
         check_file(path)
-        data = path.read_bytes()
+        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)  # which says how it is written, and is no text
     try:
         # By line feeds alone: other ends of lines that Unicode knows may stand within a sentence.
         lines = [line.removesuffix('\r') for line in data.decode().split('\n')]
