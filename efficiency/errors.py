@@ -56,9 +56,10 @@ def named(known: Mapping[str, T], kind: str, name: str) -> T:
     Raises:
         UserError: if there is none; lists the nearest names, or all.
     """
-    if name not in known:
-        longer = [other for other in sorted(known) if name and other.startswith(str(name))][:8]
-        near = longer or difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
-        hint = f'the nearest are {", ".join(near)}' if near else f'there are {", ".join(sorted(known))}'
+    if not isinstance(name, str) or name not in known:
+        names = sorted(map(str, known))
+        longer = [other for other in names if name and other.startswith(str(name))][:8]
+        near = longer or difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+        hint = f'the nearest are {", ".join(near)}' if near else f'there are {", ".join(names)}'
         raise UserError(f'no {kind} is named {shown(name)}; {hint}')
     return known[name]

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from efficiency.errors import UserError, named, shown
 from efficiency.metrics import of_record
-from efficiency.values import is_number
+from efficiency.values import number
 
 if TYPE_CHECKING:
     from efficiency.analysis.runs import Target
     from efficiency.studies.state import State
 
 _KEYS = ('less', 'of', 'step')
+_LESS, _STEP = number(0, 1e9), number(1e-6, 1e9)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +45,9 @@ def level_of(data: Any, systems: Mapping[str, Any]) -> Level:
             "{'of': 'alexnet', 'less': 0.5, 'step': 0.5}"
         )
     named(systems, 'system', data['of'])
-    if not is_number(data['less']) or data['less'] < 0 or not is_number(data['step']) or data['step'] <= 0:
-        raise UserError(f'a level is {shown(data)}; less must be a number, 0 or more, and step one above 0')
+    for key, rule in (('less', _LESS), ('step', _STEP)):
+        if not rule.allows(data[key]):
+            raise UserError(f'a level is {shown(data)}; {key} must be {rule.words}')
     return Level(data['of'], data['less'], data['step'])
 
 
