@@ -21,6 +21,8 @@ _ESCAPE = '\U0010fffd'
 _ESCAPED = '▁▅\x1f\0\r\n' + _ESCAPE
 _ESCAPES = {ord(character): f'{_ESCAPE}{number}' for number, character in enumerate(_ESCAPED)}
 _LINE_END = _ESCAPES[ord('\n')]
+# Bytes of a line; of one that is longer sentencepiece learns nothing, and says nothing.
+_LONGEST = 2**20
 
 
 class Vocabulary:
@@ -65,25 +67,34 @@ def learn(lines: Iterable[str], size: int, byte_fallback: bool = False) -> Vocab
             one, wherever in a text it stands: for documents, of which `lines` are the lines.
 
     Raises:
-        UserError: if so many, or so few, cannot be had of these sentences.
+        UserError: if so many, or so few, cannot be had of these sentences, or one is longer than a MiB.
     """
     import sentencepiece
 
-    model, options = io.BytesIO(), {}
+    model, options, too_long = io.BytesIO(), {}, []
+
+    def escaped():
+        for number, line in enumerate(lines):
+            found = line.translate(_ESCAPES)
+            if len(found) > _LONGEST // 4 and len(found.encode()) > _LONGEST:
+                too_long.append(number)
+            yield found
+
     if byte_fallback:
         options = {'byte_fallback': True, 'user_defined_symbols': [_LINE_END]}
     try:
         with console.hushed():
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=(line.translate(_ESCAPES) for line in lines), model_writer=model, model_type='bpe',
+                sentence_iterator=escaped(), model_writer=model, model_type='bpe',
                 vocab_size=size, num_threads=1, pad_id=PADDING, bos_id=BEGIN, eos_id=END, unk_id=UNKNOWN,
                 # No sentence has these names in it, as one may have `<s>`.
                 **{f'{name}_piece': f'{_ESCAPE}{name}' for name in ('pad', 'bos', 'eos', 'unk')},
                 # What is decoded is what was encoded: no character is left out, joined or made another.
                 character_coverage=1.0, normalization_rule_name='identity', remove_extra_whitespaces=False,
-                max_sentence_length=2**20, minloglevel=2, **options,
+                max_sentence_length=_LONGEST, minloglevel=2, **options,
             )  # fmt: skip
     except (OSError, RuntimeError, ValueError) as error:
+        _check_lengths(too_long)
         text = str(error)
         if most := re.search(r'value <= (\d+)', text):
             raise UserError(
@@ -96,4 +107,13 @@ def learn(lines: Iterable[str], size: int, byte_fallback: bool = False) -> Vocab
                 f'begins with are {least[1] if least else "more"}, so take more'
             ) from error
         raise UserError(f'sentencepiece learns no vocabulary of {size} pieces: {text.splitlines()[-1]}') from error
+    _check_lengths(too_long)
     return Vocabulary(model.getvalue())
+
+
+def _check_lengths(too_long: Sequence[int]) -> None:
+    if too_long:
+        raise UserError(
+            f'{len(too_long)} of the training sentences are longer than a MiB, so that no piece would be learned of '
+            'them; part them'
+        )

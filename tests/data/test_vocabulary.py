@@ -112,6 +112,12 @@ def test_a_vocabulary_that_is_too_large_or_too_small_is_told_with_what_would_be_
     assert right == characters + 4
 
 
+@pytest.mark.parametrize('lines', [['a ' * 600_000, 'b'], ['ä' * 600_000]])
+def test_a_line_that_sentencepiece_would_leave_out_is_told(lines):
+    with pytest.raises(UserError, match='1 of the training sentences are longer than a MiB'):
+        vocabulary.learn(lines, 9)
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(TEXT, min_size=1, max_size=5))
 def test_with_bytes_to_fall_back_on_any_text_comes_back_to_the_letter(lines):
