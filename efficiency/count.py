@@ -33,6 +33,7 @@ from efficiency.tables import FORMATS, render
 
 if TYPE_CHECKING:
     from efficiency.costs import Counted
+    from efficiency.tasks import Entry
 
 COLUMNS = (
     'model', 'task', 'published', 'params', 'image_size', 'forward_dense_macs', 'forward_real_macs', 'train_dense_macs',
@@ -203,12 +204,19 @@ def _to_be_counted(arguments: argparse.Namespace, overrides: list[str]) -> list[
 
         config = read_config(arguments.config, overrides)
         known = {} if arguments.num_classes is None else {'num_classes': arguments.num_classes}
-        if known and not task_entry(task := check_config(config).task).outline:
-            raise UserError(f'--num_classes is of images, and the task {task} looks at its data for its shapes')
+        if known and not _has_classes(entry := task_entry(check_config(config).task)):
+            raise UserError(f'--num_classes is of images, and the config is of the task {entry.name}')
         stages = counted_stages(outlined(config, arguments.data_dir, known))
         return [(config.model.name, lambda stage=stage: stage) for stage in stages]
     batch_size, sizes = arguments.batch_size or _devices(arguments), _sizes(arguments)
     return [(name, lambda name=name: counted_network(name, batch_size, **sizes)) for name in _names(arguments)]
+
+
+def _has_classes(entry: 'Entry') -> bool:
+    """Whether what a task outlines may depend on how many classes there are."""
+    from efficiency.tasks.networks import sizes_of
+
+    return entry.outline is not None and (not entry.networks or 'num_classes' in sizes_of(entry))
 
 
 def _counted(arguments: argparse.Namespace, overrides: list[str]) -> list[_Row]:
@@ -217,17 +225,23 @@ def _counted(arguments: argparse.Namespace, overrides: list[str]) -> list[_Row]:
 
     if arguments.against is not None:
         from efficiency.against import compare_networks
+        from efficiency.tasks.networks import network_entry
 
-        frameworks = arguments.against.split(',')
-        return compare_networks(_names(arguments), frameworks, arguments.image_size, arguments.num_classes or 1000)
+        names, frameworks = _names(arguments), arguments.against.split(',')
+        for name in names:
+            if (task := network_entry(name)[0].name) != 'images':
+                raise UserError(f'--against is of networks of images, and {name} is of {task}')
+        return compare_networks(names, frameworks, arguments.image_size, arguments.num_classes or 1000)
     compilers = arguments.xla or arguments.compiled or arguments.topology is not None
     if not (compilers or arguments.by_layer or arguments.config is not None):
         return _aligned(count_networks(_names(arguments), **_sizes(arguments)))
     found = _to_be_counted(arguments, overrides)
     if arguments.by_layer:
         if len(found) != 1:
-            named = '--models names' if arguments.config is None else 'the stages of --config are'
-            raise UserError(f'--by_layer is of one network, and {named} {len(found)}')
+            named = (
+                f'--models names {len(found)}' if arguments.config is None else f'--config has {len(found)} programs'
+            )
+            raise UserError(f'--by_layer is of one network, and {named}')
         return costs.layer_costs(found[0][1]())
     more: list[Callable] = []
     if arguments.xla:

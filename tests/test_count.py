@@ -86,6 +86,15 @@ def test_a_network_that_does_not_exist_at_a_size_keeps_its_row(rows, run):
         (['--batch_size=-3'], '--batch_size is -3'),
         (['--models=x*'], "no model is named 'x*'"),
         (['--models=resnet*', '--by_layer'], '--by_layer is of one network, and --models names'),
+        (
+            ['--config=configs/translation/transformer.py', '--by_layer'],
+            '--by_layer is of one network, and --config has 3 programs',
+        ),
+        (
+            ['--config=configs/translation/transformer.py', '--num_classes=10'],
+            '--num_classes is of images, and the config is of the task translation',
+        ),
+        (['--models=transformer', '--against=torch'], 'networks of images, and transformer is of translation'),
         (['--models=lenet5', '--by_layer', '--compiled'], '--by_layer has no figures of a compiler'),
         (['--config=configs/lenet9.py'], 'there is no config file configs/lenet9.py; in configs there are'),
         (['--config=configs/alexnet.py', '--models=lenet5'], 'pass --config.model.name instead'),

@@ -2,7 +2,7 @@
 
 import fnmatch
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -54,6 +54,11 @@ def network_entry(name: str) -> tuple[Entry, Any]:
     return entry, _module(entry).model_entry(name)
 
 
+def sizes_of(entry: Entry) -> Sequence[str]:
+    """What sizes the networks of a task have, as 'image_size'."""
+    return _module(entry).SIZES
+
+
 def alone(
     name: str, batch_size: int = 1, options: Mapping[str, Any] = MappingProxyType({}), **sizes: Any
 ) -> tuple[str, Alone]:
@@ -71,8 +76,8 @@ def alone(
     entry, _ = network_entry(name)
     module = _module(entry)
     wanted = {size: value for size, value in sizes.items() if value is not None}
-    if odd := next((size for size in wanted if size not in module.SIZES), None):
-        raise UserError(f'{odd} is no size of {name}, of {entry.name}; its sizes are {", ".join(module.SIZES)}')
+    if odd := next((size for size in wanted if size not in sizes_of(entry)), None):
+        raise UserError(f'{odd} is no size of {name}, of {entry.name}; its sizes are {", ".join(sizes_of(entry))}')
     return entry.name, module.alone(name, batch_size, options, **wanted)
 
 
