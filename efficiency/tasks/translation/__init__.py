@@ -57,9 +57,16 @@ def _check(config: ConfigDict) -> None:
 
 
 def _check_names(config: ConfigDict) -> None:
+    from efficiency.tasks.translation.evaluation import LONGER
     from efficiency.tasks.translation.task import network
 
-    network(config)
+    # Found out before training: perhaps only a sentence of the test, at a run's end, is as long.
+    positions = getattr(network(config), 'positions', None)
+    if positions is not None and config.eval_length + LONGER > positions:
+        raise UserError(
+            f'config.eval_length is {config.eval_length}; {config.model.name} knows {positions} positions, and a '
+            f'translation may be {LONGER} tokens longer, so that it must be {positions - LONGER} at most'
+        )
 
 
 def _outline(config: ConfigDict, data_dir: str | os.PathLike | None, known: Mapping[str, Any]) -> 'Translation':

@@ -259,6 +259,7 @@ def model_of(**more):
         ({'dataset': 'code-plain-klingon'}, 'there is no .*train.klingon, which code-plain-klingon asks for'),
         ({'test_split': 'tests'}, 'there is no file .*tests.plain'),
         ({'train_split': 'none'}, 'there is no file .*none.plain'),
+        ({'model': {'name': 'conv_s2s'}, 'eval_length': 247}, 'is 247; conv_s2s knows 256 .* be 246 at most'),
         ({'image_size': 28}, "the config has the key 'image_size', which means nothing here"),
         ({'stages': ((1, {'vocabulary': 50}),)}, "changes 'vocabulary' .* may change is .*label_smoothing"),
         ({'init_from': 'weights'}, 'translation begins with no weights'),

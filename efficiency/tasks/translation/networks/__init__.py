@@ -15,6 +15,8 @@ is. No logits depend on how much padding there is.
     step(memory, carry, token (n,), position) -> (carry, (n, target_vocab) logits)
         The same logits as the call's, a token at a time: `position` is a whole number, 0 for the first.
 
+A network that knows no more than so many positions has them as `positions`.
+
 Every leaf of a memory and of a carry has n rows, one for each sentence, which a search may repeat and reorder.
 """
 
