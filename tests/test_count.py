@@ -170,6 +170,14 @@ def test_layers_add_up_to_their_network(name, options):
     assert all(row['params'] for row in layers)
 
 
+def test_a_layers_shape_is_of_one_example_wherever_its_axis_is(rows):
+    recipe = ['--config=configs/translation/seq2seq.py', '--config.buckets=(3,)']
+    for what in (['--models=seq2seq', '--length=3'], recipe):
+        shapes = {row['layer']: row['output_shape'] for row in rows(*what, '--by_layer')}
+        # Embeddings have the tokens first, for the LSTMs, the softmax the sentences.
+        assert (shapes['source_embedding'], shapes['softmax']) == ('3x128', '3x4000')
+
+
 def test_layers_are_those_of_the_published_table(rows):
     layers = {row['layer']: row for row in rows('--models=alexnet', '--by_layer')}
     # Krizhevsky (2014), as torchvision has it.

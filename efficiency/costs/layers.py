@@ -2,7 +2,7 @@
 
 import collections
 import functools
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import jax
@@ -57,13 +57,19 @@ def _output_shapes(counted: Counted) -> dict[str, str | None]:
         path = '/'.join(context.module.path)
         if context.method_name == '__call__' or (context.method_name != 'setup' and path not in shapes):
             first = next(iter(jax.tree.leaves(output)), None)
-            shapes[path] = 'x'.join(map(str, first.shape[1:])) if hasattr(first, 'shape') else None
+            shapes[path] = _of_one(first.shape, counted.batch_size) if hasattr(first, 'shape') else None
         return output
 
     # Another function than the one that was counted, as jax remembers what it traced of that.
     with nn.intercept_methods(note), ops.override('stock'):
         jax.eval_shape(functools.partial(counted.step), counted.state, counted.batch)
     return shapes
+
+
+def _of_one(shape: Sequence[int], batch_size: int) -> str:
+    """A batch's shape without the axis of the examples: the first of their number, as time may stand before it."""
+    axis = shape.index(batch_size) if batch_size in shape else 0
+    return 'x'.join(map(str, (*shape[:axis], *shape[axis + 1 :])))
 
 
 def _folders(params: Any, path: str = '') -> set[str]:
