@@ -21,7 +21,7 @@ FLOORS = (
     ('costs', 'config_file', 'engines'),
     ('analysis',),
     ('studies', 'against'),
-    ('main', 'count', 'report', 'study', 'baselines'),
+    ('main', 'count', 'report', 'study', 'baselines', 'play'),
 )
 FLOOR = {unit: number for number, units in enumerate(FLOORS) for unit in units}
 

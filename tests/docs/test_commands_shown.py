@@ -41,7 +41,7 @@ def shown(module, within=''):
 def test_every_command_is_of_a_kind_that_is_tried():
     # Here; the two that make an environment by CI; the weights' beside its program; what installs by CI, too; what
     # shows logs where these are written.
-    kinds = r'(RAY_ADDRESS=\S+ )?python -m (efficiency\.(main|count|report|study|baselines)|benchmarks\.\w+)( |$)'
+    kinds = r'(RAY_ADDRESS=\S+ )?python -m (efficiency\.(main|count|report|study|baselines|play)|benchmarks\.\w+)( |$)'
     others = r'python3 -m venv \.venv && |python -c "import torch|pip install |tensorboard --logdir |wandb sync '
     assert [command for command in COMMANDS if not re.match(f'{kinds}|{others}', command)] == []
     assert all(programs(ROOT / 'docs' / name) for name in ('networks.md', 'counting.md'))

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +25,7 @@ from efficiency.training.loop import train
 from efficiency.training.recipe import opened, outlined
 from efficiency.training.settings import check_config
 from efficiency.training.trainer import Trainer
+from tests.conftest import ROOT
 from tests.training.test_run import without_times
 
 _SIZE, _UPDATES, _GATE_EVERY = 4, 3, 2
@@ -204,3 +207,28 @@ def test_a_record_whose_parts_do_not_add_up_is_none(tmp_path):
     del record['programs'][0]['parts'], record['unit']
     with pytest.raises(records.RecordError, match=r'curve\[0\].epochs is None'):
         records.validate(record)
+
+
+_ON_TWO_DEVICES = """
+from tests.training.test_parts import Game, Metric, config_of, register_task
+from efficiency.training.loop import train
+from efficiency.training.recipe import opened
+from efficiency.training.settings import check_config
+import sys
+
+register_task('toy', metrics=[Metric('size', '', rises=False, low=0)])(Game)
+state = opened(check_config(config_of()), None)
+state = state.put(state.start)
+print([str(state.carried[name].sharding.spec) for name in ('rows', 'number')], str(state.params['w'].sharding.spec))
+print([point['size'] for point in train(config_of(), sys.argv[1])['curve']])
+"""
+
+
+def test_what_is_carried_is_split_over_devices_where_that_divides(tmp_path):
+    environment = {**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=2'}
+    command = [sys.executable, '-c', _ON_TWO_DEVICES, str(tmp_path / 'two')]
+    out = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    split, curve = out.splitlines()
+    assert split == """["PartitionSpec('data',)", 'PartitionSpec()'] PartitionSpec()"""
+    alone = [point['size'] for point in train(config_of(), tmp_path / 'one')['curve']]
+    np.testing.assert_allclose(json.loads(curve), alone, rtol=1e-5)
