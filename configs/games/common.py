@@ -22,6 +22,19 @@ def board(game: str | None, **more) -> ConfigDict:
         'num_epochs': 2.0,  # of a million moves each
         'eval_every': 0.05,
         'match_rollouts': 100,
+        'learner': 'search',
+        'search': 'gumbel',
+        'simulations': 16,
+        'puct': 1.25,
+        'dirichlet_alpha': 1.0,
+        'dirichlet_fraction': 0.25,
+        'opening_plies': 10,  # of random moves at most
+        'temperature_plies': 12,
+        'full_every': 1,  # every so many plies the whole search, and this one between
+        'fast_simulations': 8,
+        'gate_every': 0,  # steps; 0 for none
+        'mirror': True,
+        'replay_iterations': 8,
         'update_batch': 256,
         'updates': 64,  # two samples for each move
         'optimizer': {'name': 'adamw'},
@@ -72,6 +85,7 @@ def deep_q(game: str | None, **more) -> ConfigDict:
     """DQN as of 2015 on MinAtar (Young & Tian, 2019, arXiv:1903.03176): an update of 32 for each frame."""
     return arcade(
         game, learner='dqn', environments=8, batch_size=8, updates=8, update_batch=32, replay_frames=100_000,
-        target_every=1000, warm_up=5000, epsilon=0.1, epsilon_frames=100_000,
-        optimizer={'name': 'rmsprop', 'b2': 0.95, 'eps': 0.01}, learning_rate=0.00025, **more,
+        target_every=1000, warm_up=5000, epsilon=0.1, epsilon_frames=100_000, n_step=1, discount=0.99,
+        model={'name': 'arcade_q', 'dueling': False}, optimizer={'name': 'rmsprop', 'b2': 0.95, 'eps': 0.01},
+        learning_rate=0.00025, **{'double': False} | more,
     )  # fmt: skip
