@@ -11,6 +11,7 @@ from configs.language import common
 
 def get_config(dataset=None):
     config = common.sotu('lstm', dataset, learning_rate=0.003)
+    config.model = {'name': 'lstm', 'layers': 2, 'width': 512, 'embedding': 256, 'dropout': 0.0}
     config.schedule = 'cosine'
     config.weight_decay = 0.0
     return config

@@ -12,5 +12,22 @@ from configs.language import common
 
 def get_config(dataset=None):
     config = common.sotu('transformer_lm', dataset, learning_rate=0.004)
+    config.model = {
+        'name': 'transformer_lm',
+        'layers': 6,
+        'width': 256,
+        'hidden': 683,  # a gated network of as many multiply-adds as one of 1,024
+        'heads': 4,
+        'kv_heads': 0,  # 0: as many as heads
+        'position': 'rope',
+        'norm': 'rms',
+        'activation': 'swiglu',
+        'bias': False,
+        'tied': True,
+        'qk_norm': False,
+        'experts': 0,  # 0: one feed-forward network in their place
+        'chosen': 1,
+        'dropout': 0.0,
+    }
     config.optimizer.groups = ({'params': r'blocks_\d+/.*kernel', 'name': 'muon', 'learning_rate': 0.02},)
     return config

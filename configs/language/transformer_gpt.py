@@ -11,5 +11,8 @@ from configs.language import common
 
 def get_config(dataset=None):
     config = common.sotu('transformer_gpt', dataset, learning_rate=0.002)
+    config.model = {
+        'name': 'transformer_gpt', 'layers': 6, 'width': 256, 'hidden': 1024, 'heads': 4, 'dropout': 0.0,
+    }  # fmt: skip
     config.schedule = 'cosine'
     return config
