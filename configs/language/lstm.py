@@ -1,6 +1,6 @@
 """An LSTM (Zaremba et al., 2014, arXiv:1409.2329): 2 layers of 512.
 
-Published 2014-09-08. Adam, warm-up, cosine to the end, 16 rows of 256 tokens a step. The level is 2.2 bits a byte.
+Published 2014-09-08. Adam, warm-up, cosine to the end, 16 rows of 256 tokens a step. The level is 1.8 bits a byte.
 
     python -m efficiency.main --config=configs/language/lstm.py
     python -m efficiency.count --config=configs/language/lstm.py

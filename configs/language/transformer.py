@@ -1,7 +1,7 @@
 """The Transformer of today: 6 layers of width 256, rotary positions, RMS norms in front, SwiGLU, Muon for matrices.
 
 Its parts were published from 2017-06-12 to 2021-04-20, Muon on 2024-10-04. Muon for the layers' matrices, AdamW for the
-embedding and what is no matrix; warm-up, linear to zero; 16 rows of 256 tokens a step. The level is 2.2 bits a byte.
+embedding and what is no matrix; warm-up, linear to zero; 16 rows of 256 tokens a step. The level is 1.8 bits a byte.
 
     python -m efficiency.main --config=configs/language/transformer.py
     python -m efficiency.count --config=configs/language/transformer.py

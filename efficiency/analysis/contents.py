@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from efficiency.analysis.answers import answers_section
 from efficiency.analysis.bill import bill_section
 from efficiency.analysis.document import Column, Section, Table
-from efficiency.analysis.measured import measured_section
+from efficiency.analysis.gains_section import gains_sections
+from efficiency.analysis.measured import measured_section, slug
 from efficiency.analysis.published_sections import published_sections
 from efficiency.analysis.questions import Questions
 from efficiency.analysis.runs import LeftOut, MeasuredRun, Target, read_runs, shared_targets
@@ -48,6 +49,7 @@ def contents(
         for target in targets:
             progress(f'runs for {target}')
             measured.append(measured_section(target, runs, dates, link))
+            measured += gains_sections(slug(target), target, runs)
         measured.append(bill_section(all_runs, link))
         measured.append(_records_section(all_runs, left_out, others, link))
     found = measured + questions.sections(runs) + sections
