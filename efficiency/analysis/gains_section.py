@@ -14,7 +14,7 @@ _TEXT = (
     'alone, and left out of the whole, medians over seeds with 95 % intervals; crossings are interpolated between '
     "evaluations. Shapley's value is the mean of logarithms over all orders in which the parts could have come, where "
     'there are runs of every combination: its product is the gain of the whole. How far the other products are from '
-    'the whole is how much the parts are worth because of one another. The sum is one, and what each gain is beyond one.'
+    'the whole is how much the parts are worth because of one another. The sum is one and what each gain is beyond it.'
 )
 
 

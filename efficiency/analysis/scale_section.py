@@ -1,0 +1,213 @@
+"""What a report says of scale: loss against compute of families of networks, and the factor between them along it."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from efficiency.analysis.charts import COLOURS, Chart, Series
+from efficiency.analysis.document import Column, Section, Table, cell_text
+from efficiency.analysis.runs import MeasuredRun, Target
+from efficiency.analysis.scale_fit import LEAST_SIZES, ScaleFit, bootstrap_fits, factor_over
+
+_DRAWS, _TAIL = 200, 0.025
+# How many places a line is drawn at, and by how many times compute it is drawn beyond the data, either way.
+_PLACES, _BEYOND = 25, 10.0
+# The power of compute by which the loss of Transformers falls (Kaplan et al., 2020, arXiv:2001.08361, equation 1.3).
+_KAPLAN = 0.050
+_TEXT = (
+    'Of each family, networks of one name, loss = E + A / size^alpha + B / examples^beta is fitted as approach 3 of '
+    'Hoffmann et al. (2022): size is macs of a forward pass, compute 3 x size x examples. Where the learning rate is '
+    'constant every evaluation after the warm-up is a point, and the last alone elsewhere. Intervals are of 95 %, over '
+    'resampled runs. The envelope is the least loss of so much compute, at the best size; within the compute of the '
+    'points it is drawn as a line, beyond as dots: there the data end and extrapolation begins.'
+)
+
+
+class _Family(NamedTuple):
+    """Networks of one name: their points, the fit, and those of resampled runs."""
+
+    name: str
+    runs: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    fit: ScaleFit
+    draws: Sequence[ScaleFit]
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the most compute of a point."""
+        macs = np.concatenate([3 * size * data for size, data, _ in self.runs])
+        return float(macs.min()), float(macs.max())
+
+
+def scale_sections(name: str, target: Target, runs: Sequence[MeasuredRun]) -> list[Section]:
+    """A section for each study with a family of four sizes or more, where the target's metric falls.
+
+    Args:
+        name: of the target, for files.
+        target: of the metric and the data.
+        runs: of any studies and data.
+    """
+    if target.metric.rises:
+        return []
+    by_study = defaultdict(list)
+    for run in runs:
+        if run.can_be_asked(target) and run.study:
+            by_study[run.study].append(run)
+    sections = []
+    for study, asked in sorted(by_study.items()):
+        if families := _families(asked, target.metric.name):
+            sections.append(_section(f'{study}-{name}', study, target, families))
+    return sections
+
+
+def _families(runs: Sequence[MeasuredRun], metric: str) -> list[_Family]:
+    """Those of enough sizes, the first published first."""
+    by_model = defaultdict(list)
+    for run in sorted(runs, key=lambda run: (str(run.published), run.model, run.forward_dense_macs, run.seed)):
+        by_model[run.model].append(run)
+    found = []
+    for model, own in by_model.items():
+        points = [each for run in own if len((each := _points(run, metric))[0])]
+        if len({float(size[0]) for size, _, _ in points}) >= LEAST_SIZES and sum(len(p[0]) for p in points) >= 6:
+            found.append(_Family(model, points, *bootstrap_fits(points, _DRAWS)))
+    return found
+
+
+def _points(run: MeasuredRun, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sizes, examples and losses of the evaluations of a run that end a run of that length."""
+    if run.config.get('schedule') == 'constant':
+        chosen = run.curve['epochs'] > run.config.get('warmup_epochs', 0)
+    else:
+        chosen = np.arange(len(run.curve['epochs'])) == len(run.curve['epochs']) - 1
+    data, loss = run.curve['examples'][chosen], run.curve[metric][chosen]
+    return np.full(len(data), float(run.forward_dense_macs)), data, loss
+
+
+def _section(name: str, study: str, target: Target, families: Sequence[_Family]) -> Section:
+    base, others = families[0], families[1:]
+    columns = (
+        Column('family', 'family'), Column('runs', 'runs'), Column('irreducible', f'E, {target.metric.name}'),
+        Column('alpha', 'alpha'), Column('beta', 'beta'), Column('exponent', 'exponent of compute'),
+        Column('exponent_interval', '95 % interval'), Column('size_exponent', 'best size grows by'),
+        Column('size_interval', '95 % interval'), Column('from_macs', 'from, macs'), Column('to_macs', 'to, macs'),
+    )  # fmt: skip
+    tables = [Table(f'scale-{name}', 'Power laws', columns, [_row(family) for family in families])]
+    charts, text = [_loss_chart(name, target, families)], [_TEXT]
+    for family in others:
+        rows = factor_rows(base.fit, base.draws, family.fit, family.draws, base.range, family.range)
+        label = f'{family.name} over {base.name}'
+        tables.append(Table(f'scale-factor-{family.name}-{name}', f'Factor of {label}', _FACTORS, rows))
+        charts.append(_factor_chart(f'scale-factor-{family.name}-{name}', label, rows))
+        text.append(_told(base, family))
+    return Section(f'scale-{name}', f'Scale: {study}, {target.metric.name} on {target.dataset}', text, charts, tables)
+
+
+def _row(family: _Family) -> dict:
+    fit = family.fit
+    return {
+        'family': family.name, 'runs': len(family.runs), 'irreducible': fit.irreducible, 'alpha': fit.alpha,
+        'beta': fit.beta, 'exponent': fit.exponent,
+        'exponent_interval': _interval([each.exponent for each in family.draws]),
+        'size_exponent': fit.size_exponent,
+        'size_interval': _interval([each.size_exponent for each in family.draws]),
+        'from_macs': family.range[0], 'to_macs': family.range[1],
+    }  # fmt: skip
+
+
+def _interval(values: Sequence[float]) -> str:
+    low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
+    return f'[{cell_text(float(low))}, {cell_text(float(high))}]'
+
+
+_FACTORS = (
+    Column('macs', 'compute, macs'),
+    Column('factor', 'factor'),
+    Column('low', 'from'),
+    Column('high', 'to'),
+    Column('where', 'where'),
+)
+
+
+def factor_rows(
+    base: ScaleFit,
+    base_draws: Sequence[ScaleFit],
+    other: ScaleFit,
+    other_draws: Sequence[ScaleFit],
+    base_range: tuple[float, float],
+    other_range: tuple[float, float],
+) -> list[dict]:
+    """How many times more compute the base needs for what the other does with so much, at places along compute.
+
+    A place is within the data where the other family has points on both sides, and the compute that the base needs is
+    within the base's, too; else it is extrapolated.
+    """
+    start, end = other_range
+    places = np.geomspace(start / _BEYOND, end * _BEYOND, _PLACES)
+    factors = factor_over(base, other, places)
+    drawn = [factor_over(one, two, places) for one, two in zip(base_draws, other_draws, strict=True)]
+    low, high = np.quantile(drawn, [_TAIL, 1 - _TAIL], axis=0, method='inverted_cdf')
+    rows = []
+    for macs, factor, *ends in zip(places, factors, low, high, strict=True):
+        inside = start <= macs <= end and base_range[0] <= macs * factor <= base_range[1]
+        rows.append(
+            {
+                'macs': float(macs), 'factor': float(factor), 'low': float(ends[0]), 'high': float(ends[1]),
+                'where': 'within the data' if inside else 'extrapolated',
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _told(base: _Family, family: _Family) -> str:
+    """The difference of the exponents."""
+    differences = [two.exponent - one.exponent for one, two in zip(base.draws, family.draws, strict=True)]
+    low, high = np.quantile(differences, [_TAIL, 1 - _TAIL])
+    says = (
+        'the gain grows with compute' if low > 0 else 'it shrinks' if high < 0 else 'neither growth nor fall is shown'
+    )
+    return (
+        f'By compute at the best size what is reducible falls as its power {family.fit.exponent:.3f} for {family.name} '
+        f'and {base.fit.exponent:.3f} for {base.name}: a difference of {family.fit.exponent - base.fit.exponent:.3f}, '
+        f'[{low:.3f}, {high:.3f}], of which {says}. Kaplan et al. (2020) have {_KAPLAN:.3f} for Transformers without '
+        'an irreducible term, which such a term makes larger.'
+    )
+
+
+def _loss_chart(name: str, target: Target, families: Sequence[_Family]) -> Chart:
+    series = []
+    for number, family in enumerate(families):
+        colour = COLOURS[number % len(COLOURS)]
+        macs = np.concatenate([3 * size * data for size, data, _ in family.runs])
+        loss = np.concatenate([each for _, _, each in family.runs])
+        series.append(Series(family.name, macs.tolist(), loss.tolist(), colour=colour))
+        start, end = family.range
+        for label, first, last, dash in (
+            ('envelope', start, end, 'solid'), ('extrapolated', end, end * _BEYOND, 'dot'),
+        ):  # fmt: skip
+            places = np.geomspace(first, last, _PLACES)
+            line = [float(each) for each in family.fit.envelope(places)]
+            series.append(Series(f'{family.name}, {label}', places.tolist(), line, colour, marker='', dash=dash))
+    return Chart(
+        f'scale-{name}', f'{target.metric.name} against compute, {target.dataset}',
+        'compute, 3 x forward macs x examples', target.metric.name, series,
+        'Points are evaluations; dots begin where the data end.', log_x=True, log_y=True,
+    )  # fmt: skip
+
+
+def _factor_chart(name: str, label: str, rows: Sequence[Mapping]) -> Chart:
+    series = []
+    for where, dash, colour in (('within the data', 'solid', COLOURS[0]), ('extrapolated', 'dot', COLOURS[1])):
+        some = [row if row['where'] == where else dict.fromkeys(row) | {'macs': row['macs']} for row in rows]
+        if not any(row['factor'] for row in some):
+            continue
+        macs = [row['macs'] for row in some]
+        for key, name_of in (('factor', where), ('low', f'{where}, 95 % from'), ('high', f'{where}, to')):
+            values = [row[key] if row[key] is not None and math.isfinite(row[key]) else None for row in some]
+            marker = 'circle' if key == 'factor' else ''
+            series.append(Series(name_of, macs, values, colour, marker=marker, dash=dash))
+    return Chart(
+        name, f'Factor of {label} by compute', 'compute of the newer family, macs', 'factor', series,
+        'Where the older family never gets there the factor is infinite and not drawn.', log_x=True, log_y=True,
+    )  # fmt: skip

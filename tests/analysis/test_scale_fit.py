@@ -1,0 +1,165 @@
+"""Power laws of synthetic curves whose truth is known: parameters, envelopes, factors, intervals, what is no fit."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import optimize
+
+from efficiency.analysis import scale_section
+from efficiency.analysis.page import csv_text, markdown
+from efficiency.analysis.runs import Target, read_runs
+from efficiency.analysis.scale_fit import ScaleFit, bootstrap_fits, factor_over, fit_scale
+from efficiency.analysis.scale_section import factor_rows, scale_sections
+from efficiency.errors import UserError
+from tests.analysis.conftest import BITS
+
+TRUE = ScaleFit(1.2, 6.0, 4.0, 0.35, 0.4)
+SIZES = (1e8, 3e8, 7e8, 1.7e9)
+
+
+def runs_of(law, noise=0.0, seeds=2, sizes=SIZES, seed=0):
+    draw, data = np.random.default_rng(seed), np.linspace(500, 5000, 10)
+    found = []
+    for size in sizes:
+        for _ in range(seeds):
+            each = np.full(len(data), size)
+            found.append((each, data, law.loss(each, data) * np.exp(noise * draw.normal(size=len(data)))))
+    return found
+
+
+def together(runs):
+    return [np.concatenate(each) for each in zip(*runs, strict=True)]
+
+
+@pytest.mark.parametrize(
+    'law', [TRUE, ScaleFit(0.5, 3.0, 8.0, 0.2, 0.7), ScaleFit(1.69, 6.0, 6.0, 0.34, 0.28)], ids=['a', 'b', 'hoffmann']
+)
+def test_a_power_law_is_found_again_from_its_points(law):
+    found = fit_scale(*together(runs_of(law)))
+    for name in ('irreducible', 'log_a', 'log_b', 'alpha', 'beta'):
+        assert getattr(found, name) == pytest.approx(getattr(law, name), rel=1e-4), name
+
+
+def test_an_outlier_is_not_followed():
+    size, data, loss = together(runs_of(TRUE))
+    loss[5] *= 1.5
+    assert fit_scale(size, data, loss).exponent == pytest.approx(TRUE.exponent, rel=0.02)
+
+
+def test_the_envelope_is_the_least_loss_of_so_much_compute():
+    for macs in (1e11, 1e13):
+        size, data = TRUE.best(macs)
+        assert 3 * size * data == pytest.approx(macs)
+        best = optimize.minimize_scalar(
+            lambda log_size, macs=macs: TRUE.loss(np.exp(log_size), macs / 3 / np.exp(log_size)), bounds=(5, 30)
+        )
+        assert TRUE.envelope(macs) == pytest.approx(best.fun, rel=1e-8)
+        assert np.exp(best.x) == pytest.approx(size, rel=1e-3)
+        assert TRUE.macs_to(TRUE.envelope(macs)) == pytest.approx(macs)
+    assert np.log(TRUE.best(1e13)[0] / TRUE.best(1e11)[0]) / np.log(100) == pytest.approx(TRUE.size_exponent)
+    left = (TRUE.envelope(1e13) - 1.2) / (TRUE.envelope(1e11) - 1.2)
+    assert np.log(left) / -np.log(100) == pytest.approx(TRUE.exponent)
+    assert np.isinf(TRUE.macs_to([1.2, 1.0])).all()
+
+
+def test_the_factor_depends_on_compute_where_exponents_differ_and_else_does_not():
+    steeper = dataclasses.replace(TRUE, alpha=0.45, beta=0.5)
+    macs = np.geomspace(1e11, 1e14, 4)
+    assert (np.diff(factor_over(TRUE, steeper, macs)) > 0).all()
+    # Twice as good at every size and number of examples is twice the compute at each of both: exponents are the same.
+    cheaper = dataclasses.replace(TRUE, log_a=TRUE.log_a - 0.35 * np.log(2))
+    factors = factor_over(TRUE, cheaper, macs)
+    np.testing.assert_allclose(factors, factors[0])
+    np.testing.assert_allclose(factors, 2)
+    # Below what the baseline can ever reach it needs more than there is.
+    assert np.isinf(factor_over(TRUE, dataclasses.replace(steeper, irreducible=0.5), 1e30))
+
+
+def test_intervals_hold_the_exponent_about_as_often_as_they_say():
+    held = 0
+    for seed in range(8):
+        _, draws = bootstrap_fits(runs_of(TRUE, noise=0.004, seeds=3, seed=seed), 24)
+        low, high = np.quantile([each.exponent for each in draws], [0.025, 0.975])
+        held += low <= TRUE.exponent <= high
+    assert held >= 6
+
+
+@pytest.mark.parametrize(
+    ('points', 'says'),
+    [
+        (([1e8] * 8, range(1, 9), [2.0] * 8), 'a power law needs 4 sizes and 6 points, and these are 1 and 8'),
+        (([1, 2, 3, 4], [1] * 4, [2] * 4), 'these are 4 and 4'),
+        (([1, 2, 3, 4, 5, 0], [1] * 6, [2] * 6), 'must be positive and finite'),
+        (([1, 2, 3, 4, 5, 6], [1] * 6, [2] * 5), 'as many of each'),
+    ],
+)
+def test_what_is_no_power_law(points, says):
+    with pytest.raises(UserError, match=says):
+        fit_scale(*points)
+    with pytest.raises(UserError, match='1 draw or more, not 0'):
+        bootstrap_fits(runs_of(TRUE), 0)
+
+
+def test_a_factor_says_where_the_data_end():
+    steeper = dataclasses.replace(TRUE, alpha=0.45, beta=0.5)
+    rows = factor_rows(TRUE, [TRUE] * 3, steeper, [steeper] * 3, (1e11, 1e14), (1e11, 1e13))
+    where = [row['where'] for row in rows]
+    assert where[0] == where[-1] == 'extrapolated'
+    for row in rows:
+        needed = row['macs'] * row['factor']
+        inside = 1e11 <= row['macs'] <= 1e13 and 1e11 <= needed <= 1e14
+        assert row['where'] == ('within the data' if inside else 'extrapolated')
+        assert row['low'] == pytest.approx(row['factor']) == row['high']
+    assert 'within the data' in where
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    monkeypatch.setattr(scale_section, '_DRAWS', 20)
+
+
+def saved_families(save, laws, schedule='constant'):
+    for model, law in laws.items():
+        for size in SIZES:
+            for seed in range(2):
+                losses = law.loss(size, 100.0 * np.arange(1, 9))  # an evaluation an epoch of 100 examples
+                folder = save(
+                    f'{model}-{size:g}-{seed}', model=model, seed=seed, metric=BITS, target=0.1,
+                    accuracies=[float(each) for each in losses], schedule=schedule, size=size, warmup_epochs=1.0,
+                )  # fmt: skip
+    return [
+        dataclasses.replace(run, study='scale', forward_dense_macs=run.config['size']) for run in read_runs(folder)[0]
+    ]
+
+
+def test_a_report_has_the_families_of_a_study(save):
+    laws = {'lstm': TRUE, 'transformer': dataclasses.replace(TRUE, alpha=0.45, beta=0.5)}
+    runs, target = saved_families(save, laws), Target('data', 'f' * 8, BITS, 0.1)
+    (section,) = scale_sections('t', target, runs)
+    laws_table, factors = section.tables
+    found = {row['family']: row for row in laws_table.rows}
+    for name, law in laws.items():
+        assert found[name]['exponent'] == pytest.approx(law.exponent, rel=1e-3)
+        assert found[name]['irreducible'] == pytest.approx(1.2, rel=1e-3)
+        assert found[name]['to_macs'] == pytest.approx(3 * SIZES[-1] * 800)
+        # The first evaluation is within the warm-up.
+        assert found[name]['from_macs'] == pytest.approx(3 * SIZES[0] * 200)
+    middle = factors.rows[len(factors.rows) // 2]
+    expected = factor_over(laws['lstm'], laws['transformer'], middle['macs'])
+    assert middle['factor'] == pytest.approx(expected, rel=1e-2)
+    assert 'the gain grows with compute' in section.text[-1]
+    assert {series.dash for series in section.charts[0].series} == {'', 'solid', 'dot'}
+    assert all(csv_text(table) for table in section.tables)
+    assert 'Scale: scale' in markdown('title', [section])
+    # Of three sizes nothing is said, nor of runs without a study.
+    assert scale_sections('t', target, [run for run in runs if run.forward_dense_macs > SIZES[0]]) == []
+    assert scale_sections('t', target, [dataclasses.replace(run, study=None) for run in runs]) == []
+
+
+def test_where_the_rate_falls_only_the_end_of_a_run_is_a_point(save):
+    runs, target = saved_families(save, {'net': TRUE}, 'cosine'), Target('data', 'f' * 8, BITS, 0.1)
+    (section,) = scale_sections('t', target, runs)
+    (row,) = section.tables[0].rows
+    assert row['from_macs'] == pytest.approx(3 * SIZES[0] * 800)
+    assert len(section.charts[0].series[0].x) == 8
