@@ -21,8 +21,9 @@ _TEXT = (
     'Of each family, networks of one name, loss = E + A / size^alpha + B / examples^beta is fitted as approach 3 of '
     'Hoffmann et al. (2022): size is macs of a forward pass, compute 3 x size x examples. Where the learning rate is '
     'constant every evaluation after the warm-up is a point, and the last alone elsewhere. Intervals are of 95 %, over '
-    'resampled runs. The envelope is the least loss of so much compute, at the best size; within the compute of the '
-    'points it is drawn as a line, beyond as dots: there the data end and extrapolation begins.'
+    'resampled runs. The envelope is the least loss of so much compute, at the best size. It is drawn as a line where '
+    'that size and as many examples are within those of the points, and as dots where they are not: there the data end '
+    'and extrapolation begins.'
 )
 
 
@@ -39,6 +40,13 @@ class _Family(NamedTuple):
         """The least and the most compute of a point."""
         macs = np.concatenate([3 * size * data for size, data, _ in self.runs])
         return float(macs.min()), float(macs.max())
+
+    def holds(self, macs: float) -> bool:
+        """Whether what is best for so much compute is within the sizes and the examples of the points."""
+        return all(
+            min(each.min() for each in of) <= best <= max(each.max() for each in of)
+            for best, of in zip(self.fit.best(macs), list(zip(*self.runs, strict=True))[:2], strict=True)
+        )
 
 
 def scale_sections(name: str, target: Target, runs: Sequence[MeasuredRun]) -> list[Section]:
@@ -96,7 +104,7 @@ def _section(name: str, study: str, target: Target, families: Sequence[_Family])
     tables = [Table(f'scale-{name}', 'Power laws', columns, [_row(family) for family in families])]
     charts, text = [_loss_chart(name, target, families)], [_TEXT]
     for family in others:
-        rows = factor_rows(base.fit, base.draws, family.fit, family.draws, base.range, family.range)
+        rows = _factor_rows(base, family)
         label = f'{family.name} over {base.name}'
         tables.append(Table(f'scale-factor-{family.name}-{name}', f'Factor of {label}', _FACTORS, rows))
         charts.append(_factor_chart(f'scale-factor-{family.name}-{name}', label, rows))
@@ -130,27 +138,19 @@ _FACTORS = (
 )
 
 
-def factor_rows(
-    base: ScaleFit,
-    base_draws: Sequence[ScaleFit],
-    other: ScaleFit,
-    other_draws: Sequence[ScaleFit],
-    base_range: tuple[float, float],
-    other_range: tuple[float, float],
-) -> list[dict]:
+def _factor_rows(base: _Family, family: _Family) -> list[dict]:
     """How many times more compute the base needs for what the other does with so much, at places along compute.
 
-    A place is within the data where the other family has points on both sides, and the compute that the base needs is
-    within the base's, too; else it is extrapolated.
+    A place is within the data where what is best for it is within the points of both; else it is extrapolated.
     """
-    start, end = other_range
+    start, end = family.range
     places = np.geomspace(start / _BEYOND, end * _BEYOND, _PLACES)
-    factors = factor_over(base, other, places)
-    drawn = [factor_over(one, two, places) for one, two in zip(base_draws, other_draws, strict=True)]
+    factors = factor_over(base.fit, family.fit, places)
+    drawn = [factor_over(one, two, places) for one, two in zip(base.draws, family.draws, strict=True)]
     low, high = np.quantile(drawn, [_TAIL, 1 - _TAIL], axis=0, method='inverted_cdf')
     rows = []
     for macs, factor, *ends in zip(places, factors, low, high, strict=True):
-        inside = start <= macs <= end and base_range[0] <= macs * factor <= base_range[1]
+        inside = math.isfinite(factor) and family.holds(macs) and base.holds(macs * factor)
         rows.append(
             {
                 'macs': float(macs), 'factor': float(factor), 'low': float(ends[0]), 'high': float(ends[1]),
@@ -183,12 +183,11 @@ def _loss_chart(name: str, target: Target, families: Sequence[_Family]) -> Chart
         loss = np.concatenate([each for _, _, each in family.runs])
         series.append(Series(family.name, macs.tolist(), loss.tolist(), colour=colour))
         start, end = family.range
-        for label, first, last, dash in (
-            ('envelope', start, end, 'solid'), ('extrapolated', end, end * _BEYOND, 'dot'),
-        ):  # fmt: skip
-            places = np.geomspace(first, last, _PLACES)
-            line = [float(each) for each in family.fit.envelope(places)]
-            series.append(Series(f'{family.name}, {label}', places.tolist(), line, colour, marker='', dash=dash))
+        places = np.geomspace(start, end * _BEYOND, 2 * _PLACES).tolist()
+        for label, within, dash in (('envelope', True, 'solid'), ('envelope, extrapolated', False, 'dot')):
+            line = [float(family.fit.envelope(macs)) if family.holds(macs) == within else None for macs in places]
+            if any(line):
+                series.append(Series(f'{family.name}, {label}', places, line, colour, marker='', dash=dash))
     return Chart(
         f'scale-{name}', f'{target.metric.name} against compute, {target.dataset}',
         'compute, 3 x forward macs x examples', target.metric.name, series,
