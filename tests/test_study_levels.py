@@ -1,8 +1,11 @@
 """A study's levels follow from its runs by the rule that it states."""
 
+import re
+
 import pytest
 
-from efficiency.studies.definition import System
+from efficiency.errors import UserError
+from efficiency.studies.definition import System, read_study
 from efficiency.studies.levels import Level, found_levels
 from efficiency.studies.state import State
 from tests.analysis.conftest import BITS, BLEU, RETURN, make_record
@@ -36,3 +39,24 @@ def test_a_level_is_the_mean_of_finals_less_and_rounded_to_the_easier_side(final
     assert found_levels([Level('third', less, step)], states) == []
     assert len(found_levels([Level('first', less, step), Level('other', less, step)], states)) == 1
     assert found_levels([Level('first', less, step)], [states[0]._replace(status='running'), *states[1:]]) == []
+
+
+@pytest.mark.parametrize(
+    ('levels', 'says'),
+    [
+        ({'of': 'a'}, "levels is {'of': 'a'}; it must be a list of levels"),
+        ([{'of': 'a', 'less': 1}], 'it must be a dict of less, of, step, as'),
+        ([{'of': 'b', 'less': 1, 'step': 1}], "no system is named 'b'"),
+        ([{'of': 'a', 'less': -1, 'step': 1}], 'less must be a number from 0 to 1e+09'),
+        ([{'of': 'a', 'less': 0, 'step': 0}], 'step must be a number from 1e-06 to 1e+09'),
+        ([{'of': 'a', 'less': 0, 'step': 1e-320}], 'step must be a number from 1e-06'),
+        ([{'of': ['a'], 'less': 0, 'step': 1}], "no system is named ['a']; there are a"),
+        ([{'of': 'a', 'less': 0, 'step': 1}], "a level is of a, which stops at its target; override 'stop_at_target'"),
+    ],
+)
+def test_a_mistake_in_a_level_is_one_sentence(tmp_path, levels, says):
+    path = tmp_path / 'wrong.py'
+    system = {'config': 'configs/lenet5.py:mnist5k', 'seeds': [0]}
+    path.write_text(f'def get_study():\n    return { ({"systems": {"a": system}, "levels": levels})!r}\n')
+    with pytest.raises(UserError, match=re.escape(says)):
+        read_study(str(path))

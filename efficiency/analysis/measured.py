@@ -30,6 +30,8 @@ from efficiency.metrics import exact
 from efficiency.published import baseline_for
 
 _LEVELS = 12
+# Seeds of a side, of which a test can say something.
+_TESTED = 3
 
 
 def slug(target: Target) -> str:
@@ -119,17 +121,30 @@ def _answer(
     def dated(system: System) -> str:
         return f'{system.name} ({dates[system.model].year})' if system.model in dates else system.name
 
-    counted = f'{len(order)} systems, {seeds} seeds'
-    if best is baseline:
+    factor = splits[best].train_macs.value
+    counted = f'{_number(len(order), "system")}, {_number(seeds, "run")}'
+    if not factor:
+        said = f'of {counted} none is known to reach {target} in the median.'
+    elif best is baseline:
         said = f'nothing later takes less compute to {target} than {dated(baseline)}, {trend_text}; {counted}.'
+    elif math.isinf(factor):
+        spent = min(float(run.curve['train_macs'][-1]) for run in baseline.runs)
+        said = (
+            f'at least {spent / medians[best].median:.3g} x less compute to {target} with {dated(best)} than with '
+            f'{dated(baseline)}, which was not there in the median after {spent:.3g} macs, {trend_text}; {counted}.'
+        )
     else:
         said = (
             f'{splits[best].train_macs} x less compute to {target} with {dated(best)} than with {dated(baseline)}, '
             f'{trend_text}; {counted}.'
         )
     doubts = []
-    if single := sum(summary.n == 1 for summary in medians.values()):
-        doubts.append(f'more seeds of {single} of the systems, which have one')
+    if few := [system.name for system in (best, baseline) if medians[system].n < _TESTED]:
+        doubts.append(
+            f'{_TESTED} seeds or more of {" and of ".join(dict.fromkeys(few))}, without which nothing is tested'
+        )
+    elif single := sum(summary.n == 1 for summary in medians.values()):
+        doubts.append(f'more seeds of the {_number(single, "system")} with one')
     if missed := medians[baseline].n - medians[baseline].n_reached:
         doubts.append(f'more seeds of {baseline.name}, of which {missed} of {medians[baseline].n} did not get there')
     doubts.append(
@@ -166,6 +181,10 @@ def _text(target: Target, found: Found, baseline: System, dates: Mapping[str, da
     if undated := sorted(system.name for system in found if system.model not in dates):
         text.append(f'Without a publication date, and so in no trend: {", ".join(undated)}.')
     return text
+
+
+def _number(count: int, noun: str) -> str:
+    return f'{count} {noun}{"" if count == 1 else "s"}'
 
 
 def _baseline(target: Target, order: Sequence[System], dates: Mapping[str, datetime.date]) -> System:

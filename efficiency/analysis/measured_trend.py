@@ -80,7 +80,11 @@ def trend(
         *(_without_rows(days, macs, later, frontier) if len(later) <= _LEFT_OUT else []),
         *(_without_first_row(days, macs, later, baseline) if found else []),
     ]
-    short = found.short if found else f'along the frontier of two points doubling every {months}'
+    short = (
+        found.short
+        if found
+        else f'doubling every {months} between the two points of the frontier, which no test can judge'
+    )
     table = Table(f'trend-{name}', 'Doubling time', _COLUMNS, [_EMPTY | row for row in rows])
     return MeasuredTrend(paragraphs, table, short)
 

@@ -184,9 +184,19 @@ def _study(name: str, data: Any) -> Study:
     if not isinstance(levels, list | tuple):
         raise UserError(f'levels is {shown(levels)}; it must be a list of levels')
     study = Study(name, baseline, found, [level_of(level, systems) for level in levels])
+    _check_trained_to_the_end(study)
     _check_names([*study.fixed, *study.tuned])
     _check_no_run_twice(study)
     return study
+
+
+def _check_trained_to_the_end(study: Study) -> None:
+    """A level of runs that were stopped at a target would be that target."""
+    asked = {level.of for level in study.levels}
+    for system in study.systems:
+        settled = [each.settled for each in getattr(system, 'candidates', [system])]
+        if system.name in asked and any(each['stop_at_target'] for each in settled):
+            raise UserError(f"a level is of {system.name}, which stops at its target; override 'stop_at_target': False")
 
 
 _LETTERS = "a name is of letters, digits and . , _ = + -, as 'lenet5-learning_rate=0.1'"

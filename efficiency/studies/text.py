@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from efficiency.metrics import exact
 from efficiency.studies.answer import bill, comparison
 from efficiency.studies.definition import Study, System
+from efficiency.studies.levels import found_levels
 from efficiency.studies.state import State
 from efficiency.tables import render
 
@@ -42,5 +44,8 @@ def what_it_says(study: Study, systems: Sequence[System], states: Sequence[State
             '95 % interval'
         )
         parts.append('\n'.join([heading, render(rows, 'table'), *filter(None, verdicts)]))
+    if levels := found_levels(study.levels, states):
+        asked = ' '.join(f'--target={target.metric.name}:{exact(target.value)}' for target, _ in levels)
+        parts.append(f'for a report at these levels: python -m efficiency.report {asked} with --runs and --out')
     parts.append(f'{render(bill(states), "table")}\n{_BILL}')
     return '\n\n'.join(parts)

@@ -156,10 +156,25 @@ def test_what_comes_first_says_the_factor_who_against_whom_and_what_would_change
         'Measured: 16.0 [16.0, unbounded) x less compute to top1 >= 0.8 on data with b (2016) than'
     )
     assert 'with alexnet (2012), doubling every 12.0 months [' in answer
-    assert '4 systems, 8 seeds. What would change it: more seeds of 2 of the systems, which have one; ' in answer
+    assert '4 systems, 8 runs. What would change it: more seeds of the 2 systems with one; ' in answer
     assert 'more seeds of alexnet, of which 1 of 3 did not get there' in answer
 
 
 def test_what_comes_first_does_not_make_a_gain_of_none(save):
     (answer,) = section(save, *runs_of('alexnet', 0.9), *runs_of('a', 0.9, macs=4000)).answers
     assert answer.startswith('Measured: nothing later takes less compute to top1 >= 0.8 on data than alexnet (2012),')
+
+
+def test_what_comes_first_gives_no_number_that_is_not_known(save):
+    found = section(save, *runs_of('alexnet', 0.2, macs=3000), *runs_of('a', 0.3))
+    assert found.answers[0].startswith('Measured: of 2 systems, 2 runs none is known to reach top1 >= 0.8 on data in')
+
+
+def test_a_baseline_that_was_given_too_little_is_no_infinite_gain(save):
+    # It had spent 2 x 3,000 macs, the other took 2 x 1,000.
+    found = section(save, *runs_of('alexnet', 0.2, macs=3000), *runs_of('a', 0.9))
+    assert found.answers[0].startswith('Measured: at least 3 x less compute to top1 >= 0.8 on data with a (2014) than')
+    assert (
+        'What would change it: 3 seeds or more of a and of alexnet, without which nothing is tested; '
+        in found.answers[0]
+    )

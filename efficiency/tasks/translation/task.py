@@ -130,6 +130,9 @@ class Translation(Task):
     def at_end(self, variables: Any, devices: Any) -> dict[str, Any]:
         """The test split, once: by greedy translations and by a beam search."""
         evaluator, references = self._evaluator(self._data.test, devices), self._data.test.pairs.target
+        console.say(
+            f'translating {self.config.test_split}, {len(references):,} sentences, once: this is compiled first'
+        )
         evaluator.compile(variables)
         evaluator.compile_beam(variables, self.config.beam, self.config.length_penalty)
         found = evaluator(variables)
