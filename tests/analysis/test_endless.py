@@ -4,7 +4,7 @@ import csv
 
 from efficiency import report
 from efficiency.training.loop import train
-from tests.training.test_parts import config_of, registered  # noqa: F401  (a fixture that registers the task)
+from tests.training.test_step_parts import config_of, registered  # noqa: F401  (a fixture that registers the task)
 
 
 def test_a_report_tells_moves_in_place_of_epochs(tmp_path):

@@ -212,7 +212,7 @@ def test_a_record_whose_parts_do_not_add_up_is_none(tmp_path):
 
 
 _ON_TWO_DEVICES = """
-from tests.training.test_parts import Game, Metric, config_of, register_task
+from tests.training.test_step_parts import Game, Metric, config_of, register_task
 from efficiency.training.checkpoint import Checkpoints
 from efficiency.training.loop import train
 from efficiency.training.recipe import opened
