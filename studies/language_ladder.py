@@ -1,8 +1,9 @@
 """From the LSTM to Muon on sotu: how much less compute a bit a byte takes, a rung a step of the last ten years.
 
 Five systems of 5 to 7 million parameters, each tried at two learning rates from one seed, billed as tuning, and trained
-at the better from three seeds more, for 0.4 epochs to their end: a million tokens in rows of 256. About four hours and
-a half of two cores.
+at the better from three seeds more, for 0.4 epochs to their end: a million tokens in rows of 256. Of Muon's rung
+the rate that is tried is that of what Muon leaves to AdamW. All others are trained by Adam, whose idea is of 2014 too.
+About four hours and a half of two cores.
 
     python -m efficiency.study --study=studies/language_ladder.py
     python -m efficiency.report --runs=results/language_ladder --target=bits_per_byte:1.9 --out=report

@@ -1,7 +1,7 @@
 """From DQN to PQN on MinAtar's Breakout, step by step: how much less compute a return takes.
 
 A million frames each, from three seeds, all to their end; the level is what DQN holds there, the mean of its seeds.
-Between DQN and the methods without replay stand its own later steps, so that each is seen. Cheapest first; about five
+Between DQN and the methods without replay stand its own later steps, so that each is seen. About five
 hours of two cores, by an estimate.
 
     python -m efficiency.study --study=studies/minatar.py
@@ -22,6 +22,7 @@ _SYSTEMS = {
 def get_study():
     return {
         'baseline': 'dqn',
+        'levels': [{'of': 'dqn', 'less': 0, 'step': 0.1}],
         'overrides': {'stop_at_target': False},
         'systems': {
             name: {'config': f'configs/games/{config}.py:breakout', 'seeds': range(3), 'overrides': overrides}

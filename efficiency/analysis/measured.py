@@ -53,8 +53,13 @@ def measured_section(
     """
     asked = [run for run in runs if run.can_be_asked(target)]
     mine = systems(asked)
-    found = {run.model: run.published or published.get((run.task, run.model)) for run in asked}
-    dates = {model: day for model, day in found.items() if day}
+    # Of one network a recipe may be younger than another, by what it is made of.
+    days = {
+        system.name: next((run.published for run in system.runs if run.published), None)
+        or published.get((system.runs[0].task, system.model))
+        for system in mine
+    }
+    dates = {name: day for name, day in days.items() if day}
     crossings = {system: system.crossings(target) for system in mine}
     medians = {system: summary_over_seeds(seeds_of(each)) for system, each in crossings.items()}
     order = sorted(crossings, key=lambda system: (medians[system].median, medians[system].is_bound, system.name))
@@ -67,7 +72,7 @@ def measured_section(
     found_trend = trend(name, order, seeds, baseline, dates)
     level_table, level_chart = _sensitivity(name, target, order, baseline, dates)
     curves = {system.name: middle_run(found[system]).curve for system in _drawn(order, baseline)}
-    points = [_dated(system, found[system], dates) for system in order if system.model in dates]
+    points = [_dated(system, found[system], dates) for system in order if system.name in dates]
     charts = [
         plots.compute_over_date(
             f'compute-over-date-{name}', f'Compute to {target}', points, baseline.name,
@@ -119,7 +124,7 @@ def _answer(
     best, seeds = later[0], sum(summary.n for summary in medians.values())
 
     def dated(system: System) -> str:
-        return f'{system.name} ({dates[system.model].year})' if system.model in dates else system.name
+        return f'{system.name} ({dates[system.name].year})' if system.name in dates else system.name
 
     factor = splits[best].train_macs.value
     counted = f'{_number(len(order), "system")}, {_number(seeds, "run")}'
@@ -178,7 +183,7 @@ def _text(target: Target, found: Found, baseline: System, dates: Mapping[str, da
         'train step itself x steps; paper compute is 3 x forward dense macs x examples.',
         "Tests against the baseline are corrected for their number by Holm's method.",
     ]
-    if undated := sorted(system.name for system in found if system.model not in dates):
+    if undated := sorted(system.name for system in found if system.name not in dates):
         text.append(f'Without a publication date, and so in no trend: {", ".join(undated)}.')
     return text
 
@@ -195,7 +200,7 @@ def _baseline(target: Target, order: Sequence[System], dates: Mapping[str, datet
             return named[0]
     if ours := [system for system in order if any(run.role == 'baseline' for run in system.runs)]:
         return ours[0]
-    return min(order, key=lambda system: dates.get(system.model, datetime.date.max))
+    return min(order, key=lambda system: dates.get(system.name, datetime.date.max))
 
 
 def _drawn(order: Sequence[System], baseline: System) -> list[System]:
@@ -209,7 +214,7 @@ def _dated(system: System, crossings: Sequence[tuple[MeasuredRun, Crossing]], da
     source = f'{macs.n} seeds, {macs.n_reached} reached it{stopped}'
     return plots.DatedPoint(
         system.name,
-        dates[system.model],
+        dates[system.name],
         macs.median,
         source,
         measured=True,
@@ -231,7 +236,7 @@ def _sensitivity(name: str, target: Target, order: Sequence[System], baseline: S
     levels = levels_around(metric, target.value, statistics.median(float(each[0]) for each in values), best, _LEVELS)
     curves = {
         s.name: (
-            dates[s.model],
+            dates[s.name],
             [Curve(run.curve[metric.name], run.curve['train_macs'], run.stopped) for run in s.runs],
         )
         for s in later

@@ -59,7 +59,7 @@ def systems_table(
     Args:
         name: of the target, for the table's.
         found: the systems' runs and what each took, in the order of the rows.
-        dates: of publication, by network.
+        dates: of publication, by system.
         splits: of each system's factor over the baseline, see `over_baseline`.
     """
     # A test over hundreds of seeds tells nothing more, and takes memory for all its permutations.
@@ -82,7 +82,7 @@ def systems_table(
             {
                 'system': system.name,
                 'href': link(middle_run(crossings).path),
-                'published': dates.get(system.model),
+                'published': dates.get(system.name),
                 'seeds': macs.n,
                 'seeds_reached': macs.n_reached,
                 'seeds_censored': macs.n_censored,

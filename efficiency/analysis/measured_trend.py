@@ -22,8 +22,8 @@ _LEFT_OUT = 60
 
 def since(order: Sequence[System], baseline: System, dates: Mapping[str, datetime.date]) -> list[System]:
     """The systems that progress since the baseline is made of: it and those published later."""
-    start = dates.get(baseline.model)
-    return [] if start is None else [s for s in order if s.model in dates and dates[s.model] >= start]
+    start = dates.get(baseline.name)
+    return [] if start is None else [s for s in order if s.name in dates and dates[s.name] >= start]
 
 
 class MeasuredTrend(NamedTuple):
@@ -53,12 +53,12 @@ def trend(
         name: of the target, for the table's.
         order: the systems, in the order that they are named in.
         seeds: of each, the compute of its seeds.
-        dates: of publication, by network; a network without one is in no trend.
+        dates: of publication, by system; one without one is in no trend.
     """
     later = since(order, baseline, dates)
-    earlier = [s.name for s in order if s.model in dates and s not in later]
+    earlier = [s.name for s in order if s.name in dates and s not in later]
     before = f'Published before {baseline.name}, and so not part of the trend: {", ".join(earlier)}.' if earlier else ''
-    days, of_points = [dates[s.model] for s in later], [seeds[s] for s in later]
+    days, of_points = [dates[s.name] for s in later], [seeds[s] for s in later]
     macs = known_medians(of_points)
     if not later or math.isinf(macs[later.index(baseline)]) or trends.frontier_doubling_months(days, macs) is None:
         why = 'No trend can be given: it takes a baseline that reaches the target, and points of two dates.'

@@ -106,6 +106,8 @@ def bootstrap_fits(
 ) -> tuple[ScaleFit, list[ScaleFit]]:
     """The power law of runs, and those of resamples of them: whole runs, as the points of one are not independent.
 
+    There are none where no size has two runs: each resample of every size would be the runs themselves.
+
     Args:
         runs: of each its points: sizes, data and losses.
         draws: resamples; those with fewer than four sizes are drawn again.
@@ -119,6 +121,8 @@ def bootstrap_fits(
     fit = fit_scale(*(np.concatenate(each) for each in zip(*runs, strict=True)))
     logs = [tuple(np.log(np.asarray(each, float)) for each in run) for run in runs]
     generator, found = np.random.default_rng(seed), []
+    if len({float(run[0][0]) for run in runs}) == len(runs):
+        return fit, []
     while len(found) < draws:
         chosen = [logs[i] for i in generator.integers(len(logs), size=len(logs))]
         points = [np.concatenate(each) for each in zip(*chosen, strict=True)]

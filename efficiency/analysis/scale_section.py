@@ -79,16 +79,18 @@ def _families(runs: Sequence[MeasuredRun], metric: str) -> list[_Family]:
     for model, own in by_model.items():
         points = [each for run in own if len((each := _points(run, metric))[0])]
         if len({float(size[0]) for size, _, _ in points}) >= LEAST_SIZES and sum(len(p[0]) for p in points) >= 6:
-            found.append(_Family(model, points, *bootstrap_fits(points, _DRAWS)))
+            # With a seed of its own, as families vary apart.
+            found.append(_Family(model, points, *bootstrap_fits(points, _DRAWS, seed=len(found))))
     return found
 
 
 def _points(run: MeasuredRun, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sizes, examples and losses of the evaluations of a run that end a run of that length."""
+    """Sizes, examples and losses of the evaluations of a run that end a run of that length; none of a stopped one."""
     if run.config.get('schedule') == 'constant':
         chosen = run.curve['epochs'] > run.config.get('warmup_epochs', 0)
     else:
-        chosen = np.arange(len(run.curve['epochs'])) == len(run.curve['epochs']) - 1
+        # What was stopped at its target was under way, and no end of such a schedule.
+        chosen = (np.arange(len(run.curve['epochs'])) == len(run.curve['epochs']) - 1) & (not run.stopped)
     data, loss = run.curve['examples'][chosen], run.curve[metric][chosen]
     return np.full(len(data), float(run.forward_dense_macs)), data, loss
 
@@ -125,6 +127,8 @@ def _row(family: _Family) -> dict:
 
 
 def _interval(values: Sequence[float]) -> str:
+    if not values:
+        return '[one seed: not known]'
     low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
     return f'[{cell_text(float(low))}, {cell_text(float(high))}]'
 
@@ -146,14 +150,18 @@ def _factor_rows(base: _Family, family: _Family) -> list[dict]:
     start, end = family.range
     places = np.geomspace(start / _BEYOND, end * _BEYOND, _PLACES)
     factors = factor_over(base.fit, family.fit, places)
-    drawn = [factor_over(one, two, places) for one, two in zip(base.draws, family.draws, strict=True)]
-    low, high = np.quantile(drawn, [_TAIL, 1 - _TAIL], axis=0, method='inverted_cdf')
+    drawn = [factor_over(one, two, places) for one, two in zip(base.draws, family.draws, strict=False)]
+    if drawn:
+        low, high = np.quantile(drawn, [_TAIL, 1 - _TAIL], axis=0, method='inverted_cdf')
+    else:
+        low = high = np.full(_PLACES, np.nan)
     rows = []
     for macs, factor, *ends in zip(places, factors, low, high, strict=True):
         inside = math.isfinite(factor) and family.holds(macs) and base.holds(macs * factor)
         rows.append(
             {
-                'macs': float(macs), 'factor': float(factor), 'low': float(ends[0]), 'high': float(ends[1]),
+                'macs': float(macs), 'factor': float(factor),
+                **{key: None if np.isnan(end) else float(end) for key, end in zip(('low', 'high'), ends, strict=True)},
                 'where': 'within the data' if inside else 'extrapolated',
             }
         )  # fmt: skip
@@ -161,17 +169,27 @@ def _factor_rows(base: _Family, family: _Family) -> list[dict]:
 
 
 def _told(base: _Family, family: _Family) -> str:
-    """The difference of the exponents."""
-    differences = [two.exponent - one.exponent for one, two in zip(base.draws, family.draws, strict=True)]
-    low, high = np.quantile(differences, [_TAIL, 1 - _TAIL])
-    says = (
-        'the gain grows with compute' if low > 0 else 'it shrinks' if high < 0 else 'neither growth nor fall is shown'
-    )
+    """The difference of the exponents, and whether the factor grows along the data, on which E has a say too."""
+    pairs = list(zip(base.draws, family.draws, strict=False))
+    ends = np.array(family.range)
+    with np.errstate(invalid='ignore'):
+        slopes = np.array([np.subtract(*np.log(factor_over(one, two, ends))[::-1]) for one, two in pairs])
+    # Of a draw in which the older family never gets there, either way is open.
+    low, high = (np.sort(np.where(np.isnan(slopes), open_, slopes)) for open_ in (-np.inf, np.inf))
+    tail = int(_TAIL * len(pairs))
+    if not pairs:
+        says = 'of one seed a size nothing is known of how sure that is'
+    elif low[tail] > 0:
+        says = 'along the data the factor grows with compute'
+    elif high[-1 - tail] < 0:
+        says = 'along the data the factor shrinks'
+    else:
+        says = 'that the factor grows or shrinks along the data is not shown'
     return (
         f'By compute at the best size what is reducible falls as its power {family.fit.exponent:.3f} for {family.name} '
         f'and {base.fit.exponent:.3f} for {base.name}: a difference of {family.fit.exponent - base.fit.exponent:.3f}, '
-        f'[{low:.3f}, {high:.3f}], of which {says}. Kaplan et al. (2020) have {_KAPLAN:.3f} for Transformers without '
-        'an irreducible term, which such a term makes larger.'
+        f'{_interval([two.exponent - one.exponent for one, two in pairs])}; {says}. Kaplan et al. (2020) have '
+        f'{_KAPLAN:.3f} for Transformers without an irreducible term, which such a term makes larger.'
     )
 
 

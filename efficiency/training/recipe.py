@@ -49,7 +49,8 @@ class Recipe:
 
     def _carried(self, variables: dict[str, Any]) -> Any:
         """What the first step is handed."""
-        key = jax.random.fold_in(jax.random.key(self.config.seed), 1)
+        # 0 and 1 are what splitting it in two gives.
+        key = jax.random.fold_in(jax.random.key(self.config.seed), 2)
         return jax.tree.map(np.asarray, self.task.carried(variables, key))
 
     @functools.cached_property

@@ -1,6 +1,7 @@
 """Whatever runs there are, their section says what can be said of them."""
 
 import datetime
+import json
 import math
 
 import pytest
@@ -178,3 +179,16 @@ def test_a_baseline_that_was_given_too_little_is_no_infinite_gain(save):
         'What would change it: 3 seeds or more of a and of alexnet, without which nothing is tested; '
         in found.answers[0]
     )
+
+
+def test_two_recipes_of_one_network_have_each_its_own_day(save):
+    for i, (macs, day, rate) in enumerate(((4000, '2014-01-01', 0.1), (1000, '2016-01-01', 0.2))):
+        for seed in range(2):
+            folder = save(
+                f'net-{i}-{seed}', model='net', seed=seed, accuracies=(0.1, 0.9), macs_per_epoch=macs, rate=rate
+            )
+            file = folder / f'net-{i}-{seed}' / 'run.json'
+            file.write_text(json.dumps(json.loads(file.read_text()) | {'published': day}))
+    found = measured_section(TARGET, read_runs(folder)[0], {}, lambda path: path)
+    assert [str(row['published']) for row in rows(found, 'systems-')] == ['2016-01-01', '2014-01-01']
+    assert 'doubling every 12.0 months between the two points of the frontier' in found.answers[0]

@@ -136,7 +136,7 @@ def test_a_report_has_the_families_of_a_study(save):
     middle = factors.rows[len(factors.rows) // 2]
     expected = factor_over(laws['lstm'], laws['transformer'], middle['macs'])
     assert middle['factor'] == pytest.approx(expected, rel=1e-2)
-    assert 'the gain grows with compute' in section.text[-1]
+    assert 'along the data the factor grows with compute' in section.text[-1]
     for row in factors.rows:
         bests = [laws['transformer'].best(row['macs']), laws['lstm'].best(row['macs'] * row['factor'])]
         inside = all(SIZES[0] <= size <= SIZES[-1] and 200 <= data <= 800 for size, data in bests)
@@ -162,3 +162,24 @@ def test_where_the_rate_falls_only_the_end_of_a_run_is_a_point(save):
     (row,) = section.tables[0].rows
     assert row['from_macs'] == pytest.approx(3 * SIZES[0] * 800)
     assert len(section.charts[0].series[0].x) == 8
+
+
+def test_what_was_stopped_at_its_target_ended_no_falling_schedule(save):
+    runs, target = saved_families(save, {'net': TRUE}, 'cosine'), Target('data', 'f' * 8, BITS, 0.1)
+    under_way = [
+        dataclasses.replace(run, status='reached', config=run.config | {'num_epochs': 100.0, 'stop_at_target': True})
+        for run in runs
+    ]
+    assert all(run.stopped for run in under_way)
+    assert scale_sections('t', target, under_way) == []
+
+
+def test_of_one_seed_a_size_no_interval_is_made_up(save):
+    laws = {'lstm': TRUE, 'transformer': dataclasses.replace(TRUE, alpha=0.36, beta=0.42)}
+    runs = [run for run in saved_families(save, laws) if run.seed == 0]
+    (section,) = scale_sections('t', Target('data', 'f' * 8, BITS, 0.1), runs)
+    laws_table, factors = section.tables
+    assert {row['exponent_interval'] for row in laws_table.rows} == {'[one seed: not known]'}
+    assert {(row['low'], row['high']) for row in factors.rows} == {(None, None)}
+    assert 'of one seed a size nothing is known of how sure that is' in section.text[-1]
+    assert bootstrap_fits(runs_of(TRUE, seeds=1), 5)[1] == []

@@ -109,6 +109,8 @@ def _check_shared(config: ConfigDict) -> None:
             f'config.batch_size is {config.batch_size}, what all environments do in a step, and environments '
             f'{config.environments}; it must be a multiple of them'
         )
+    if any('batch_size' in dict(changes) for _, changes in config.stages):
+        raise UserError('config.stages changes batch_size; games and replay have the size of the first step throughout')
     if config.averaging.name != 'none':
         raise UserError(f'config.averaging.name is {config.averaging.name!r}; games have none')
 
@@ -123,6 +125,8 @@ def _check_board(config: ConfigDict) -> None:
         )
     if config.gate_games % 2:
         raise UserError(f'config.gate_games is {config.gate_games}; it must be even, as each side begins half of them')
+    if config.learner == 'ppo' and config.gate_every:
+        raise UserError(f'config.gate_every is {config.gate_every}, and ppo has no gate; it must be 0')
     if config.learner == 'ppo' and config.update_batch > config.batch_size:
         raise UserError(
             f'config.update_batch is {config.update_batch}, and a step has {config.batch_size} moves; it must be no '
@@ -165,6 +169,8 @@ def _check_arcade(config: ConfigDict) -> None:
             f'config.replay_frames is {config.replay_frames}, and environments {config.environments}; it must be a '
             f'multiple of them, more than {config.n_step} times as many'
         )
+    if config.warm_up >= config.num_epochs * 1_000_000:
+        raise UserError(f'config.warm_up is {config.warm_up} frames, and the run has no more; nothing would be learned')
     if config.warm_up < (config.n_step + 1) * config.environments:
         raise UserError(
             f'config.warm_up is {config.warm_up}; to have something to learn from it must be at least '

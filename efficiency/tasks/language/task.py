@@ -74,6 +74,10 @@ class Language(Task):
     def description(self) -> dict[str, Any]:  # asked for at each save
         data = self._data
         whole = f'{data.train.digest} {data.eval.digest} {data.tokenizer.digest}'
+        if self._objective.draws:
+            # What is hidden is part of the question, and another share of it another question.
+            arrays = self._windows.split.arrays
+            whole += ' ' + hashlib.sha256(b''.join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
         found = {
             'name': self.config.dataset,
             'version': data.version,
@@ -159,6 +163,11 @@ def network(config: ConfigDict) -> nn.Module:
 def opened(config: ConfigDict, data_dir: str | os.PathLike | None) -> Language:
     """The task of a config with its documents; see `efficiency.tasks.open_task`."""
     names = [config.train_split, config.eval_split]
+    if config.train_split == config.eval_split:
+        raise UserError(
+            f'config.train_split and config.eval_split are both {config.train_split!r}; what is evaluated on must be '
+            'held out'
+        )
     with console.hushed():
         corpus = documents.read(config.dataset, config.text, list(dict.fromkeys(names)), data_dir)
     train, evaluation = (corpus.splits[name] for name in names)

@@ -175,6 +175,7 @@ def test_exploring_goes_down_on_a_line():
     [
         (dqn, {'dataset': 'pong'}, "no arcade game is named 'pong'"),
         (dqn, {'warm_up': 0}, 'warm_up is 0; to have something to learn from it must be at least 8 frames'),
+        (dqn, {'warm_up': 10_000_000}, 'warm_up is 10000000 frames, and the run has no more; nothing would be learned'),
         (dqn, {'replay_frames': 63}, 'replay_frames is 63, and environments 4; it must be a multiple of them'),
         (ppo, {'update_batch': 32}, 'update_batch is 32, and a step has 16 frames; it must be no more'),
         (ppo, {'warm_up': 5}, 'warm_up is 5, and ppo has no replay to fill: leave it 0'),

@@ -165,6 +165,13 @@ def test_other_documents_and_another_vocabulary_are_other_data(folder, whole, tm
     assert len(set(found)) == 5
 
 
+def test_what_is_hidden_is_part_of_what_is_asked(folder):
+    def fingerprint(**more):
+        return open_task(check_config(config_of('bert', **more)), folder).description['fingerprint']
+
+    assert fingerprint() == fingerprint() != fingerprint(hidden_share=0.5)
+
+
 def model_of(**more):
     return {'model': config_of().model.to_dict() | more}
 
@@ -187,6 +194,8 @@ def model_of(**more):
         ),
         ('transformer_lm', {'text': 'en'}, "config.text is 'en', and the files of .* have no features"),
         ('transformer_lm', {'eval_split': 'validation'}, 'there is no file .*validation/.*txt'),
+        ('transformer_lm', {'eval_split': 'train'}, "train_split and config.eval_split are both 'train'; .* held out"),
+        ('transformer_lm', {'train_split': '**x'}, "there is no data set 'circle'"),
         ('transformer_lm', {'train_split': 'none'}, "there is no data set 'circle'"),
         ('transformer_lm', {'task': 'cloze'}, "the config has the key 'eval_stride', which means nothing here"),
         ('bert', {'task': 'language', 'target': {'metric': 'perplexity', 'value': 9.0}}, "the key 'hidden_share'"),

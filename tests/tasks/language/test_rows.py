@@ -108,6 +108,14 @@ def test_spans_that_were_taken_out_can_be_put_back(context, share, span, seed):
     assert sum(map(len, taken.values())) == min(max(round(context * share), 1), context - 1)
 
 
+@pytest.mark.parametrize(('tokens', 'out'), [(2, 1), (10, 2), (40, 6), (255, 38), (256, 38)])
+def test_of_a_short_row_as_large_a_share_is_taken_out(tokens, out):
+    row = np.zeros((1, 256), np.int32)
+    row[0, :tokens] = np.arange(4, 4 + tokens) % (SIZE - 4) + 4
+    written = Spans(256, SIZE, 0.15, 3.0).batch(row, draws(1, 0))['wanted'][0]
+    assert ((written >= 4) & (written < SIZE)).sum() == out
+
+
 @pytest.mark.parametrize('objective', [Hidden(8, SIZE, 0.3), Spans(8, SIZE, 0.3, 2.0)])
 def test_what_is_drawn_to_evaluate_on_is_the_same_each_time_and_has_every_document(objective):
     documents = arrays([range(4, 24), [5], [], range(4, 10)])

@@ -24,7 +24,7 @@ class ReturnEvaluator:
     def __init__(
         self, game: Arcade, choose: Callable[[Any, jax.Array, jax.Array], jax.Array], episodes: int, devices: Any
     ):  # fmt: skip
-        """`episodes` are rounded up to a multiple of the devices.
+        """Every device plays all of them.
 
         Args:
             game: what is played.
@@ -32,8 +32,7 @@ class ReturnEvaluator:
             episodes: games.
             devices: see `efficiency.training.mesh.DataParallel`.
         """
-        self._game, self._choose, self._devices = game, choose, devices
-        self._episodes = -(-episodes // devices.mesh.size) * devices.mesh.size
+        self._game, self._choose, self._devices, self._episodes = game, choose, devices, episodes
         self._compiled: Any = None
         self._macs = 0
 

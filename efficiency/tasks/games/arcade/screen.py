@@ -66,7 +66,7 @@ class Arcade:
         """
         full = named(_GYMNAX, 'arcade game', name)
         env, params = needed('gymnax').make(full)
-        self.name, self._sticky = name, sticky
+        self.name, self._sticky = name, float(sticky)
         self.actions, self.shape = env.num_actions, tuple(env.obs_shape)
         self.longest = params.max_steps_in_episode
         self._reset = jax.vmap(lambda key: env.reset(key, params))

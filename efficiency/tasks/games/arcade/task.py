@@ -116,7 +116,7 @@ def network(config: ConfigDict) -> nn.Module:
     """The network of a config.
 
     Raises:
-        UserError: if there is none such, or it does not give what the learner learns.
+        UserError: if there is none such.
     """
     options = config.model.to_dict()
     name = options.pop('name')

@@ -101,7 +101,7 @@ def searched(
             qtransform=mctx.qtransform_completed_by_mix_value,
         )  # fmt: skip
         return Found(found.action_weights, found.action)
-    fraction, alpha = noise
+    fraction, alpha = map(float, noise)
     found = mctx.muzero_policy(
         params, key, root, step, simulations, invalid_actions=illegal, dirichlet_fraction=fraction,
         dirichlet_alpha=alpha, pb_c_init=puct, temperature=0.0,

@@ -48,7 +48,7 @@ def asked(game: Game, ask: Callable[[str], str], say: Callable[[str], None]) -> 
 
     Args:
         game: what is played.
-        ask: gives what was typed, EOFError at its end.
+        ask: gives what was typed.
         say: shows a line.
     """
 

@@ -60,7 +60,7 @@ def read(dataset: str, feature: str, splits: Sequence[str], data_dir: str | os.P
     with sentences():
         if folder and not folder.is_dir():
             raise UserError(f'there is no folder {folder}, which --data_dir names')
-        of_files = folder is not None and any(folder.glob(f'{split_base(splits[0])}/**/*.txt'))
+        of_files = folder is not None and any((folder / split_base(splits[0])).rglob('*.txt'))
     if of_files:
         if feature:
             raise UserError(f'config.text is {feature!r}, and the files of {folder} have no features; leave it empty')
@@ -84,7 +84,7 @@ def _chosen(dataset: str, feature: str, texts: list[str], features: list[str]) -
 
 def _of_files(folder: pathlib.Path, split: str) -> Documents:
     with sentences():
-        paths = sorted(path for path in folder.glob(f'{split}/**/*.txt') if path.is_file())
+        paths = sorted(path for path in (folder / split).rglob('*.txt') if path.is_file())
         if not paths:
             raise UserError(
                 f'there is no file {folder / split}/*.txt; a split of files is a folder of its name, whole, in which '

@@ -93,6 +93,7 @@ class Spans:
         self.length = self.step = context
         self._out = min(max(round(context * share), 1), context - 1)
         self._spans = min(max(round(self._out / span), 1), context - self._out, self._out)
+        self._share, self._span = share, span
         self.size, self._sign = size + self._spans, size
         read, written = context - self._out + self._spans + 1, self._out + self._spans + 1
         self.shapes = {
@@ -104,8 +105,8 @@ class Spans:
         found = {name: np.full((len(rows), *shape), PADDING, dtype) for name, (shape, dtype) in self.shapes.items()}
         for i, (row, draw) in enumerate(zip(rows, draws, strict=True)):
             row = row[row != PADDING]  # noqa: PLW2901  (a window of evaluation may be shorter)
-            out = min(self._out, len(row) - 1)
-            spans = min(self._spans, out, len(row) - out)
+            out = min(self._out, max(round(len(row) * self._share), 1), len(row) - 1)
+            spans = min(self._spans, max(round(out / self._span), 1), out, len(row) - out)
             source, wanted, place = [], [], 0
             lengths = zip(_cut(len(row) - out, spans, draw), _cut(out, spans, draw), strict=True)
             for number, (kept, taken) in enumerate(lengths):
