@@ -98,7 +98,7 @@ class Translation(Task):
             }
             pair = tuple(jax.ShapeDtypeStruct((1, length), jnp.int32) for _ in range(2))
             forward = Forward(functools.partial(self.network.apply, train=False), pair)
-            forms.append(Form(batch, forward, {'length': length}, share, padding))
+            forms.append(Form(batch, forward, {'length': length}, share, padding_share=padding))
         return forms
 
     def _shares(self, config: ConfigDict) -> tuple[list[float], list[float | None]]:

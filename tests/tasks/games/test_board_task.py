@@ -167,7 +167,7 @@ def test_tic_tac_toe_is_learned_until_it_never_loses(tmp_path):
         ({'learner': 'ppo', 'update_batch': 64}, 'update_batch is 64, and a step has 48 moves; it must be no more'),
         ({'learner': 'ppo', 'gate_every': 4}, 'gate_every is 4, and ppo has no gate; it must be 0'),
         (
-            {'stages': ((0.001, {'batch_size': 96}),)},
+            {'stages': ((0.0001, {'batch_size': 96}),)},
             'config.stages changes batch_size; games and replay have the size',
         ),
         ({'model': {'name': 'arcade_q'}}, 'model arcade_q is of arcade_games, and the task is board_games'),

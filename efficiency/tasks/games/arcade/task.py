@@ -89,7 +89,7 @@ class ArcadeGame(Task):
         if config.warm_up:
             share = min(1.0, config.warm_up / (config.num_epochs * EPOCH))
             forms = [
-                forms[0]._replace(share=1 - share), Form({'warm_up': ((), np.int32)}, forward, {}, share, [play])
+                forms[0]._replace(share=1 - share), Form({'warm_up': ((), np.int32)}, forward, {}, share, parts=[play])
             ]  # fmt: skip
         return forms
 

@@ -105,10 +105,10 @@ class BoardGame(Task):
             Part(UPDATE, config.updates, functools.partial(self._update, config), trains=True),
         ]
         share = 1 - (1 / config.gate_every if config.gate_every else 0)
-        forms = [Form({'plain': ((), np.int32)}, forward, {}, share, parts)]
+        forms = [Form({'plain': ((), np.int32)}, forward, {}, share, parts=parts)]
         if config.gate_every:
             parts = [*parts, Part(GATE, 1, functools.partial(self._gate, config))]
-            forms.append(Form({'gate': ((), np.int32)}, forward, {}, 1 - share, parts))
+            forms.append(Form({'gate': ((), np.int32)}, forward, {}, 1 - share, parts=parts))
         return forms
 
     def _self_play(self, config: ConfigDict, params: Any, carried: dict[str, Any], key: jax.Array) -> dict[str, Any]:
