@@ -97,29 +97,32 @@ def trends_section(found: Sequence[Trend]) -> Section:
                 (Column('system', 'without'), Column('months', 'months', digits=4)), left_out,
             ),
         ],
-        _answers(found),
+        _answers(found, rows),
     )  # fmt: skip
 
 
-def _answers(found: Sequence[Trend]) -> list[str]:
-    """Of each domain what its headline comes to: the trend of the paper, or that of most points whose compute is known
-    as operations, else as time x rate."""
-    of_domain: dict[str, list[Trend]] = {}
-    for trend in found:
-        of_domain.setdefault(trend.target.domain, []).append(trend)
+def _answers(found: Sequence[Trend], rows: Sequence[Mapping]) -> list[str]:
+    """Of each domain what its headline comes to: the trend of the paper, or that of most points, operations first.
+
+    Args:
+        rows: of the table of trends, which take long to find.
+    """
+    of_domain: dict[str, list[tuple[Trend, Mapping]]] = {}
+    for trend, row in zip(found, rows, strict=True):
+        of_domain.setdefault(trend.target.domain, []).append((trend, row))
     chosen = [
         max(
-            each,
-            key=lambda trend: (trend.is_paper, trend.which != TIME, len(trend.points), _trend_row(trend)['factor']),
+            of_domain[domain],
+            key=lambda pair: (pair[0].is_paper, pair[0].which != TIME, len(pair[0].points), pair[1]['factor']),
         )
-        for domain, each in of_domain.items()
-        if domain in _DOMAINS
+        for domain in _DOMAINS
+        if domain in of_domain
     ]
-    return [_answer(trend) for trend in sorted(chosen, key=lambda trend: _DOMAINS.index(trend.target.domain))]
+    return [_answer(trend, row) for trend, row in chosen]
 
 
-def _answer(trend: Trend) -> str:
-    row, target = _trend_row(trend), trend.target
+def _answer(trend: Trend, row: Mapping) -> str:
+    target = trend.target
     by_name = {point.system: point.published.year for point in trend.points}
     first, last = (f'{row[end]} ({by_name[row[end]]})' for end in ('first', 'last'))
     doubling = (
@@ -127,10 +130,9 @@ def _answer(trend: Trend) -> str:
         if trend.evidence
         else f'doubling every {trends.months_text(row["least_squares"])} between these two, which no test can judge'
     )
-    domain = target.domain.replace('-', ' ').capitalize()
     return (
-        f'Published, {domain.lower()}: {row["factor"]:.3g} x less compute to {target.description} with {last} than '
-        f'with {first}, {doubling}; {len(trend.points)} systems, one run each, so that the factor has no interval. '
+        f'Published, {target.domain.replace("-", " ")}: {row["factor"]:.3g} x less compute to {target.description} '
+        f'with {last} than with {first}, {doubling}; {len(trend.points)} systems, one run each, so that the factor has no interval. '
         f'Compute is {"training time x an assumed rate" if trend.which == TIME else "counted"}. What would change it: '
         'seeds, and one recipe for all, as each was trained by its own authors.'
     )
