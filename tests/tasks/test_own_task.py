@@ -1,8 +1,5 @@
 """What a task of one's own is told where it does not answer as it must."""
 
-import os
-import signal
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +8,7 @@ from ml_collections import ConfigDict
 
 from efficiency import records, tasks
 from efficiency.costs import counted_stages
-from efficiency.errors import RunError, Stopped, UserError
+from efficiency.errors import RunError, UserError
 from efficiency.metrics import OF_CLASSES, Metric
 from efficiency.tasks import Arrays, DataTask, register_task, task_entry
 from efficiency.tasks.evaluation import Evaluated
@@ -19,8 +16,8 @@ from efficiency.tasks.task import Form, Forward
 from efficiency.training.loop import train
 from efficiency.training.recipe import outlined
 from efficiency.training.settings import check_config
-from efficiency.training.trainer import Trainer
 from efficiency.values import whole
+from tests.training.stopping import train_until
 from tests.training.test_run import without_times
 
 ERROR = Metric('error', '', rises=False, low=0)
@@ -233,7 +230,7 @@ class Lengths(Line):
         ]  # fmt: skip
 
 
-def test_batches_of_several_forms_are_each_compiled_counted_and_billed(register, tmp_path, monkeypatch):
+def test_batches_of_several_forms_are_each_compiled_counted_and_billed(register, tmp_path):
     register(Lengths)
     config = config_of(num_epochs=8.0, target={'metric': 'error', 'value': 0.0})
     record = train(config, tmp_path / 'whole')
@@ -246,16 +243,7 @@ def test_batches_of_several_forms_are_each_compiled_counted_and_billed(register,
     assert record['macs_per_example']['forward_dense'] == 20 / 8
     assert [each.share for each in counted_stages(outlined(config))] == [2 / 3, 1 / 3]
 
-    def stopped(self, *args, take=Trainer._take_step):
-        state = take(self, *args)
-        if self.run.steps == 5:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return state
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, '_take_step', stopped)
-        with pytest.raises(Stopped):
-            train(config, tmp_path / 'again')
+    train_until(5, config, tmp_path / 'again')
     again = train(config, tmp_path / 'again')
     assert (again['programs'], again['resumed_from_steps']) == (record['programs'], [5])
     assert without_times(again['curve']) == without_times(record['curve'])

@@ -1,8 +1,6 @@
 """Runs whose batch, images or optimizer change on the way: what they cost, and that they go on as if never stopped."""
 
 import json
-import os
-import signal
 
 import jax
 import numpy as np
@@ -14,14 +12,14 @@ from efficiency import load_run, records
 from efficiency.analysis.agreement import disagreements
 from efficiency.analysis.recount import checked_config, miscounts
 from efficiency.count import main
-from efficiency.errors import Stopped, UserError
+from efficiency.errors import UserError
 from efficiency.layers.modules import Conv, Dense
 from efficiency.metrics import OF_CLASSES
 from efficiency.tasks.images.networks import register, registry
 from efficiency.training.loop import train
 from efficiency.training.plan import Plan
 from efficiency.training.settings import check_config
-from efficiency.training.trainer import Trainer
+from tests.training.stopping import train_until
 from tests.training.test_run import without_times
 
 _CHANNELS = 8
@@ -99,23 +97,12 @@ _OPTIMIZERS = ((0.5, {'optimizer': {'name': 'adamw', 'momentum': 0.8}}),)
 
 
 @pytest.mark.parametrize('stages', [_STAGES, _OPTIMIZERS], ids=['images and batch', 'optimizer'])
-def test_a_run_stopped_in_any_stage_or_on_a_border_goes_on_bit_for_bit(stages, tmp_path, monkeypatch):
+def test_a_run_stopped_in_any_stage_or_on_a_border_goes_on_bit_for_bit(stages, tmp_path):
     config = config_of(stages)
     whole = train(config, tmp_path / 'whole')
     border, end = whole['programs'][0]['steps'], whole['final']['step']
-    take = Trainer._take_step
     for at in (border // 2 + 1, border, border + 1, end - 1):
-
-        def stopped(self, state, batch, at=at):
-            state = take(self, state, batch)
-            if self.run.steps == at:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return state
-
-        with monkeypatch.context() as patched:
-            patched.setattr(Trainer, '_take_step', stopped)
-            with pytest.raises(Stopped):
-                train(config, tmp_path / str(at))
+        train_until(at, config, tmp_path / str(at))
         again = train(config, tmp_path / str(at))
         assert again['resumed_from_steps'] == [at]
         for key in ('programs', 'evaluation', 'macs_per_example'):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,7 +14,6 @@ from ml_collections import ConfigDict
 
 from efficiency import records, tasks
 from efficiency.costs import counted_stages
-from efficiency.errors import Stopped
 from efficiency.metrics import Metric
 from efficiency.records import spent_by_part
 from efficiency.summary import summary
@@ -26,8 +24,8 @@ from efficiency.training.checkpoint import Checkpoints
 from efficiency.training.loop import train
 from efficiency.training.recipe import opened, outlined
 from efficiency.training.settings import check_config
-from efficiency.training.trainer import Trainer
 from tests.conftest import ROOT
+from tests.training.stopping import train_until
 from tests.training.test_run import without_times
 
 _SIZE, _UPDATES, _GATE_EVERY = 4, 3, 2
@@ -178,20 +176,9 @@ def test_what_forms_have_in_common_is_traced_once():
     assert [a.traced is b.traced for a, b in zip(plain.parts, gated.parts[:2], strict=True)] == [True, True]
 
 
-def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, monkeypatch):
+def test_a_stopped_run_goes_on_bit_for_bit(tmp_path):
     whole = train(config_of(), tmp_path / 'whole')
-    take = Trainer._take_step
-
-    def stop_after(self, state, batch):
-        state = take(self, state, batch)
-        if self.run.steps == 5:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return state
-
-    monkeypatch.setattr(Trainer, '_take_step', stop_after)
-    with pytest.raises(Stopped):
-        train(config_of(), tmp_path / 'stopped')
-    monkeypatch.undo()
+    train_until(5, config_of(), tmp_path / 'stopped')
     record = train(config_of(), tmp_path / 'stopped')
     assert record['resumed_from_steps'] == [5]
     assert without_times(record['curve']) == without_times(whole['curve'])

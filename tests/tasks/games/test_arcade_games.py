@@ -1,8 +1,5 @@
 """Screens and what is learned from them, beside sums by hand."""
 
-import os
-import signal
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +7,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.games import double_dqn, dqn, ppo, pqn
-from efficiency.errors import Stopped, UserError
+from efficiency.errors import UserError
 from efficiency.flops import count
 from efficiency.tasks.games.arcade import q_learning, rollout
 from efficiency.tasks.games.arcade.evaluation import ReturnEvaluator
@@ -20,7 +17,7 @@ from efficiency.training.loop import train
 from efficiency.training.mesh import DataParallel
 from efficiency.training.recipe import opened
 from efficiency.training.settings import check_config
-from efficiency.training.trainer import Trainer
+from tests.training.stopping import train_until
 from tests.training.test_run import without_times
 
 BREAKOUT = arcade('breakout', 0.1)
@@ -65,7 +62,7 @@ def test_a_step_costs_its_frames_and_the_networks_that_an_update_asks():
     assert parts_of(small(ppo)) == {'play': play, 'update': 8 * (q + _WIDTH)}
 
 
-def test_nothing_is_learned_before_the_replay_is_filled_and_a_run_goes_on_bit_for_bit(tmp_path, monkeypatch):
+def test_nothing_is_learned_before_the_replay_is_filled_and_a_run_goes_on_bit_for_bit(tmp_path):
     config = small(dqn)
     whole = train(config, tmp_path / 'whole')
     by_form = {program['form']: program for program in whole['programs']}
@@ -77,18 +74,7 @@ def test_nothing_is_learned_before_the_replay_is_filled_and_a_run_goes_on_bit_fo
     assert by_form[0]['parts'][1]['dense_macs_per_call'] == update
     assert whole['curve'][-1]['train_macs'] == 6 * 16 * q + 4 * 2 * update
 
-    take = Trainer._take_step
-
-    def stop_after(self, state, batch):
-        state = take(self, state, batch)
-        if self.run.steps == 4:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return state
-
-    monkeypatch.setattr(Trainer, '_take_step', stop_after)
-    with pytest.raises(Stopped):
-        train(config, tmp_path / 'stopped')
-    monkeypatch.undo()
+    train_until(4, config, tmp_path / 'stopped')
     record = train(config, tmp_path / 'stopped')
     assert record['resumed_from_steps'] == [4]
     assert without_times(record['curve']) == without_times(whole['curve'])

@@ -1,8 +1,5 @@
 """Self-play as a task: what an iteration costs by its closed form, what it learns, and how it goes on."""
 
-import os
-import signal
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +7,7 @@ import pytest
 
 from configs.games import alphago_zero, alphazero, common, gumbel_alphazero, ppo_self_play
 from efficiency import load_run
-from efficiency.errors import Stopped, UserError
+from efficiency.errors import UserError
 from efficiency.flops import count
 from efficiency.tasks.games.board import positions
 from efficiency.tasks.games.board.evaluation import PositionsEvaluator
@@ -22,7 +19,7 @@ from efficiency.training.loop import train
 from efficiency.training.mesh import DataParallel
 from efficiency.training.recipe import opened
 from efficiency.training.settings import check_config
-from efficiency.training.trainer import Trainer
+from tests.training.stopping import train_until
 from tests.training.test_run import without_times
 
 _WIDTH = 16
@@ -72,7 +69,7 @@ def test_capped_playouts_cost_what_each_kind_of_ply_does():
     assert found['self-play'] == 8 * (2 * (7 + 1) + 4 * (2 + 1)) * forward_macs()
 
 
-def test_a_step_bills_its_parts_and_goes_on_bit_for_bit(tmp_path, monkeypatch):
+def test_a_step_bills_its_parts_and_goes_on_bit_for_bit(tmp_path):
     config = small(alphago_zero, simulations=2, gate_every=2, gate_games=4)
     whole = train(config, tmp_path / 'whole')
     each = forward_macs()
@@ -86,18 +83,7 @@ def test_a_step_bills_its_parts_and_goes_on_bit_for_bit(tmp_path, monkeypatch):
     assert whole['curve'][-1]['examples'] == 6 * 48
     assert whole['macs_per_example']['forward_dense'] == each
 
-    take = Trainer._take_step
-
-    def stop_after(self, state, batch):
-        state = take(self, state, batch)
-        if self.run.steps == 4:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return state
-
-    monkeypatch.setattr(Trainer, '_take_step', stop_after)
-    with pytest.raises(Stopped):
-        train(config, tmp_path / 'stopped')
-    monkeypatch.undo()
+    train_until(4, config, tmp_path / 'stopped')
     record = train(config, tmp_path / 'stopped')
     assert record['resumed_from_steps'] == [4]
     assert without_times(record['curve']) == without_times(whole['curve'])

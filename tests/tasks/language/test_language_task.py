@@ -2,9 +2,7 @@
 
 import json
 import math
-import os
 import shutil
-import signal
 
 import jax
 import numpy as np
@@ -12,13 +10,13 @@ import pytest
 
 from efficiency import load_run, records
 from efficiency.count import main as count_command
-from efficiency.errors import Stopped, UserError
+from efficiency.errors import UserError
 from efficiency.tasks import open_task
 from efficiency.training.loop import train
 from efficiency.training.settings import check_config
-from efficiency.training.trainer import Trainer
 from tests.tasks.language.networks.test_language_macs import transformer
 from tests.tasks.language.texts import MODELS, config_of, write_documents
+from tests.training.stopping import train_until
 from tests.training.test_run import without_times
 
 
@@ -97,20 +95,10 @@ def test_bits_per_byte_are_what_the_kept_weights_say_and_less_than_letters_alone
     assert final['bits_per_byte'] < -(shares * np.log2(shares)).sum() - 0.3
 
 
-def test_a_stopped_run_goes_on_bit_for_bit(folder, whole, tmp_path, monkeypatch):
+def test_a_stopped_run_goes_on_bit_for_bit(folder, whole, tmp_path):
     workdir, record = whole
-    take, at = Trainer._take_step, record['final']['step'] // 2
-
-    def stopped(self, state, batch):
-        state = take(self, state, batch)
-        if self.run.steps == at:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return state
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, '_take_step', stopped)
-        with pytest.raises(Stopped):
-            train(config_of(), tmp_path, folder)
+    at = record['final']['step'] // 2
+    train_until(at, config_of(), tmp_path, folder)
     again = train(config_of(), tmp_path, folder)
     assert again['resumed_from_steps'] == [at]
     for key in ('programs', 'evaluation', 'macs_per_example', 'dataset', 'status'):

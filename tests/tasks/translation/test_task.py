@@ -3,9 +3,7 @@
 import contextlib
 import itertools
 import json
-import os
 import shutil
-import signal
 
 import jax
 import numpy as np
@@ -17,15 +15,15 @@ from efficiency.analysis import contents
 from efficiency.count import main as count_command
 from efficiency.data import vocabulary
 from efficiency.data.tokens import END, PADDING
-from efficiency.errors import Stopped, UserError
+from efficiency.errors import UserError
 from efficiency.tasks import open_task
 from efficiency.tasks.translation.data.buckets import BucketBatches, Tokens
 from efficiency.tasks.translation.decoding import greedy
 from efficiency.training.loop import train
 from efficiency.training.settings import check_config
-from efficiency.training.trainer import Trainer
 from tests.tasks.translation.networks.test_macs import transformer
 from tests.tasks.translation.synthetic import config_of, write_pairs
+from tests.training.stopping import train_until
 from tests.training.test_run import without_times
 
 LENGTHS = (5, 7)  # of words and an end, so that a sentence of seven words is cut
@@ -142,20 +140,10 @@ def test_a_run_keeps_the_vocabulary_that_its_sentences_have(folder, whole):
     assert (record['dataset']['vocabulary'], record['dataset']['vocabulary_sha256']) == (45, learned.digest)
 
 
-def test_a_stopped_run_goes_on_bit_for_bit_and_is_tested_at_its_end(folder, whole, tmp_path, monkeypatch):
+def test_a_stopped_run_goes_on_bit_for_bit_and_is_tested_at_its_end(folder, whole, tmp_path):
     workdir, record = whole
-    take, at = Trainer._take_step, 200
-
-    def stopped(self, state, batch):
-        state = take(self, state, batch)
-        if self.run.steps == at:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return state
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, '_take_step', stopped)
-        with pytest.raises(Stopped):
-            train(config_of(), tmp_path, folder)
+    at = 200
+    train_until(at, config_of(), tmp_path, folder)
     assert 'test' not in records.read(tmp_path)
     again = train(config_of(), tmp_path, folder)
     assert again['resumed_from_steps'] == [at]

@@ -1,0 +1,26 @@
+"""A run of the test's own process that is asked to stop on its way."""
+
+import os
+import signal
+
+import pytest
+
+from efficiency.errors import Stopped
+from efficiency.training.loop import train
+from efficiency.training.trainer import Trainer
+
+
+def train_until(step, config, workdir, data_dir=None):
+    """Trains, and is asked to stop by SIGTERM once so many steps are taken."""
+    take = Trainer._take_step
+
+    def stopped(self, *args):
+        state = take(self, *args)
+        if self.run.steps == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return state
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Trainer, '_take_step', stopped)
+        with pytest.raises(Stopped):
+            train(config, workdir, data_dir)
