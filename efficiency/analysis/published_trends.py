@@ -133,8 +133,8 @@ def _answer(trend: Trend, row: Mapping) -> str:
     return (
         f'Published, {target.domain.replace("-", " ")}: {row["factor"]:.3g} x less compute to {target.description} '
         f'with {last} than with {first}, {doubling}; {len(trend.points)} systems, one run each, so that the factor has '
-        f'no interval. Compute is {"training time x an assumed rate" if trend.which == TIME else "counted"}. What would '
-        'change it: seeds, and one recipe for all, as each was trained by its own authors.'
+        f'no interval. Compute is {"training time x an assumed rate" if trend.which == TIME else "counted"}. What '
+        'would change it: seeds, and one recipe for all, as each was trained by its own authors.'
     )
 
 
