@@ -14,12 +14,14 @@ import os
 import pathlib
 import sys
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 
 from tqdm import tqdm
 
 from efficiency import backend, console
 from efficiency.arguments import Parser
+from efficiency.tables import render
 
 TITLE = 'How much compute it takes to reach a known capability'
 _SECONDS_BETWEEN_LINES = 10
@@ -30,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     options = _parse(argv)
     if options.check_submission is not None:
-        return _check(options.check_submission)
+        return _check(options.check_submission, options.config, options.runs)
     _report(options)
     return 0
 
@@ -39,6 +41,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser('efficiency.report', __doc__)
     parser.add_argument('--runs', metavar='DIR', type=os.path.expanduser, help='folder with run records below it')
     parser.add_argument('--out', metavar='DIR', type=_path, help='folder for the report')
+    parser.add_argument(
+        '--base_url', metavar='URL', type=_base_url,
+        help='where the present folder can be read once the page is served, as https://host/project: records are '
+        'linked to below it instead of beside the page',
+    )  # fmt: skip
     parser.add_argument(
         '--target', metavar='METRIC:VALUE', action='append', default=[],
         help='a level to report on and to compare at, as top1:0.954 or return:-150; by default the targets that the '
@@ -57,29 +64,53 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--check_submission', metavar='FILE', type=os.path.expanduser,
-        help='check a run record or ledger rows, write nothing',
+        help='check a run record, a folder with one of each seed, or ledger rows, write nothing; with --runs the table '
+        'that it would land in follows',
+    )  # fmt: skip
+    parser.add_argument(
+        '--config', metavar='FILE[:PRESET]',
+        help="of --check_submission: the submission's own config file, which registers a network that is not ours",
     )  # fmt: skip
     options = parser.parse_args(argv)
+    if options.config is not None and options.check_submission is None:
+        parser.error('--config is of --check_submission alone')
     if options.check_submission is None and not options.out:
         parser.error('--out=DIR is missing: where the report is to be written')
+    if options.base_url and options.runs and os.path.relpath(options.runs).startswith(os.pardir):
+        parser.error('--base_url stands for the present folder, and --runs is not below it')
     return options
+
+
+def _base_url(text: str) -> str:
+    if urllib.parse.urlsplit(text).scheme not in ('http', 'https'):
+        raise argparse.ArgumentTypeError(f'{text!r} is no address that begins with http:// or https://')
+    return text
 
 
 def _path(text: str) -> pathlib.Path:
     return pathlib.Path(text).expanduser()
 
 
-def _check(path: str) -> int:
+def _check(path: str, config_file: str | None, runs: str | None) -> int:
     backend.count_on_cpu()
-    from efficiency.analysis.submission import check
+    from efficiency.analysis.standing import standing
+    from efficiency.analysis.submission import check, files_of
+    from efficiency.config_file import read_config
+    from efficiency.training.settings import check_config
 
+    config = None if config_file is None else check_config(read_config(config_file))
     with _progress() as progress:
-        problems = check(path, progress)
+        problems = check(path, progress, config)
     for problem in problems:
         console.say(problem)
-    if not problems:
-        print(f'{path}: nothing is wrong with it')
-    return 1 if problems else 0
+    if problems:
+        return 1
+    print(f'{path}: nothing is wrong with it')
+    files = files_of(path)
+    if runs is not None and files[0].suffix.lower() == '.json':
+        target, rows = standing(files, runs)
+        print(f'\nto {target}, among the runs of {runs}:\n\n{render(rows, "table")}')
+    return 0
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -90,7 +121,7 @@ def _report(options: argparse.Namespace) -> None:
 
     questions = Questions.parse(options.target, options.budget_macs, options.compare, options.runs is not None)
     with _progress() as progress:
-        sections = contents(options.runs, options.out, questions, progress)
+        sections = contents(options.runs, options.out, options.base_url, questions, progress)
         write_report(TITLE, sections, options.out, progress)
     print(f'{options.out / "index.html"}: {len(sections)} sections')
 

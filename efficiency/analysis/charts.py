@@ -10,7 +10,9 @@ Value = float | datetime.date
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
 BLACK, GRAY = '#000000', '#767676'
 MARKERS = ('circle', 'square', 'diamond', 'triangle-up', 'triangle-down', 'cross')
+TO_THE_LEFT = 'triangle-left'  # of what lies beyond the edge
 DASHES = ('solid', 'dash', 'dot', 'dashdot')
+_LISTED = 12
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,6 +31,7 @@ class Series:
         low, high: ends of an interval of y for each point, or None; of a point None where it has no interval, 0 on a
             logarithmic axis or infinite where that end has no bound.
         left, right: the same of x.
+        band: whether the interval of y is an area around a line, and has both ends everywhere.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Series:
     high: Sequence[float | None] | None = None
     left: Sequence[float | None] | None = None
     right: Sequence[float | None] | None = None
+    band: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,3 +82,14 @@ def style(i: int) -> dict:
         'marker': MARKERS[(i + i // len(COLOURS)) % len(MARKERS)],
         'dash': DASHES[(i // len(COLOURS)) % len(DASHES)],
     }
+
+
+def with_undrawn(text: str, systems: Sequence[str], why: str) -> str:
+    """A chart's text, and what has no place in it."""
+    return f'{text} Not drawn, {why}: {listed(systems)}.' if systems else text
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a caption, of very many the first."""
+    more = f' and {len(names) - _LISTED} more' if len(names) > _LISTED else ''
+    return f'{", ".join(names[:_LISTED])}{more}'

@@ -1,5 +1,6 @@
 """All that a report says, in the order in which a reader wants it."""
 
+import datetime
 import os
 import pathlib
 import urllib.parse
@@ -22,13 +23,18 @@ _TARGETS = 4
 
 
 def contents(
-    runs_folder: str | None, out: pathlib.Path, questions: Questions, progress: Callable[[str], None]
+    runs_folder: str | None,
+    out: pathlib.Path,
+    base_url: str | None,
+    questions: Questions,
+    progress: Callable[[str], None],
 ) -> list[Section]:
     """The sections of a report.
 
     Args:
         runs_folder: of run records, None for the published ledger alone.
         out: where the page will be; records are linked to from there.
+        base_url: the address at which the present folder can be read, which records are linked to below instead.
         questions: what else was asked.
         progress: told what was done last.
 
@@ -37,7 +43,9 @@ def contents(
     """
 
     def link(path: str) -> str:
-        return urllib.parse.quote(os.path.relpath(path, out))
+        if base_url is None:
+            return urllib.parse.quote(os.path.relpath(path, out))
+        return f'{base_url.rstrip("/")}/{urllib.parse.quote(os.path.relpath(path))}'
 
     points, networks = published.points(), published.networks()
     sections = published_sections(points, published.targets(), networks, published.claims())
@@ -45,7 +53,7 @@ def contents(
     if runs_folder is not None:
         all_runs, left_out = read_runs(runs_folder, progress)
         runs = [run for run in all_runs if not run.is_tuning]
-        dates = {('images', network.model): network.published for network in networks.values()}
+        dates = network_dates()
         targets, others = _targets(runs, questions)
         for target in targets:
             progress(f'runs for {target}')
@@ -56,6 +64,11 @@ def contents(
         measured.append(_records_section(all_runs, left_out, others, link))
     found = measured + questions.sections(runs) + sections
     return [answers_section(found), *found]
+
+
+def network_dates() -> dict[tuple[str, str], datetime.date]:
+    """When networks of the ledger were published, by task and name."""
+    return {('images', network.model): network.published for network in published.networks().values()}
 
 
 def _targets(runs: Sequence[MeasuredRun], questions: Questions) -> tuple[list[Target], list[Target]]:

@@ -54,10 +54,11 @@ class Table:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Section:
-    """A part of the report: what it says, then its charts and tables.
+    """A part of the report: what it says, its charts, its tables, and how to read them.
 
     Attributes:
         answers: what of it comes first on the page, a paragraph each.
+        methods: how its numbers were come by and are to be read, which comes last.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Section:
     charts: Sequence[Chart] = ()
     tables: Sequence[Table] = ()
     answers: Sequence[str] = ()
+    methods: Sequence[str] = ()
 
 
 def cell_text(value: Any, digits: int = 3) -> str:

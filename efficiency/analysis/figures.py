@@ -7,10 +7,10 @@ import textwrap
 
 import numpy as np
 
-from efficiency.analysis.charts import DASHES, MARKERS, Chart, Series
+from efficiency.analysis.charts import DASHES, MARKERS, TO_THE_LEFT, Chart, Series
 from efficiency.files import write_atomically
 
-_MARKERS = dict(zip((*MARKERS, ''), ('o', 's', 'D', '^', 'v', 'X', ''), strict=True))
+_MARKERS = dict(zip((*MARKERS, TO_THE_LEFT, ''), ('o', 's', 'D', '^', 'v', 'X', '<', ''), strict=True))
 _DASHES = dict(zip((*DASHES, ''), ('-', '--', ':', '-.', ''), strict=True))
 _INCHES = (7.0, 4.4)
 _PNG_DOTS_PER_INCH = 200
@@ -18,7 +18,7 @@ _LEGEND_INSIDE = 6
 _MANY = 20
 _MOST_LABELS = 40
 _MANY_POINTS = 1000  # where looking for the best place takes longer than drawing
-_TITLE_WIDTH, _LABEL_WIDTH = 85, 40
+_TITLE_WIDTH, _LABEL_WIDTH = 70, 40
 _ARROW_INCHES = 0.3
 _ARROW = {
     'angles': 'uv',
@@ -107,6 +107,8 @@ def draw(chart: Chart, folder: pathlib.Path) -> list[str]:
 
 def _draw_series(axes, series: Series, labelled: bool) -> list:
     """Draws one series; returns its labels."""
+    from matplotlib import patheffects
+
     if not len(series.x):
         return []
     y = [float('nan') if value is None else value for value in series.y]
@@ -124,7 +126,9 @@ def _draw_series(axes, series: Series, labelled: bool) -> list:
         label=_plain(series.name) or '_',  # which legends leave out
         zorder=3 if series.marker else 2,
     )
-    if series.low is not None and series.high is not None:
+    if series.band:
+        axes.fill_between(series.x, series.low, series.high, color=series.colour, alpha=0.12, linewidth=0)
+    elif series.low is not None and series.high is not None:
         _draw_bars(axes, series, list(zip(series.low, series.high, strict=True)), upright=True)
     if series.left is not None and series.right is not None:
         _draw_bars(axes, series, list(zip(series.left, series.right, strict=True)), upright=False)
@@ -134,7 +138,9 @@ def _draw_series(axes, series: Series, labelled: bool) -> list:
             value,
             _plain(textwrap.shorten(label, _LABEL_WIDTH, placeholder='...')),
             fontsize=7.5,
+            zorder=2.9,  # its own point stays seen
             color=series.colour,
+            path_effects=[patheffects.withStroke(linewidth=2.5, foreground='white')],
         )
         for x, value, label in zip(_numbers(axes.xaxis, series.x), y, series.labels, strict=False)
         if label and labelled

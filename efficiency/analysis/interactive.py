@@ -1,48 +1,72 @@
-"""Draws charts with plotly, for the page: they can be pointed at, zoomed into and read without a network."""
+"""What plotly draws on the page: charts that can be pointed at, zoomed into and read without a network.
+
+`page.js` draws a chart when it comes into view, and finds its labels' places there, at the size that it then has.
+"""
 
 import html
+import json
 import math
+import re
 
 from efficiency.analysis.charts import Chart, Series
 
-_CONFIG = {'displaylogo': False, 'responsive': True, 'modeBarButtonsToRemove': ['lasso2d', 'select2d']}
-
 
 def library() -> str:
-    """plotly's own JavaScript, whole, for the page's head."""
+    """plotly's own JavaScript, whole."""
     from plotly.offline import get_plotlyjs
 
     return get_plotlyjs()
 
 
-def figure_html(chart: Chart) -> str:
-    """The chart as an element of the page, which `library` brings to life."""
+def figure_json(chart: Chart) -> str:
+    """The chart as plotly's JSON, safe within a script element: `data` and `layout`."""
     import plotly.graph_objects as go
-    import plotly.io
 
-    figure = go.Figure([_trace(go, series) for series in chart.series])
-    figure.update_layout(
-        template='plotly_white',
-        height=460,
-        margin={'l': 60, 'r': 15, 't': 20, 'b': 50},
-        xaxis={'title': {'text': _text(chart.x_label)}, 'type': 'log' if chart.log_x else None},
-        yaxis={'title': {'text': _text(chart.y_label)}, 'type': 'log' if chart.log_y else None},
-        legend={'orientation': 'h', 'y': -0.22, 'font': {'size': 11}},
-        hoverlabel={'align': 'left', 'font': {'size': 12}},
-        hovermode='closest',
-    )
-    for axis, is_log in (('xaxis', chart.log_x), ('yaxis', chart.log_y)):
+    axes = {}
+    for axis, label, is_log, is_percent in (
+        ('xaxis', chart.x_label, chart.log_x, chart.percent_x),
+        ('yaxis', chart.y_label, chart.log_y, chart.percent_y),
+    ):
+        axes[axis] = {'title': {'text': _text(label)}, 'automargin': True}
         if is_log:
-            figure.update_layout({axis: {'exponentformat': 'power'}})
-    for axis, is_percent in (('xaxis', chart.percent_x), ('yaxis', chart.percent_y)):
+            # On shares the digits between 1, 2 and 5 would stand on one another.
+            axes[axis] |= {'type': 'log', 'exponentformat': 'power'} | ({'dtick': 'D2'} if is_percent else {})
         if is_percent:
-            figure.update_layout({axis: {'tickformat': '.3~%'}})
-    return plotly.io.to_html(
-        figure, full_html=False, include_plotlyjs=False, config=_CONFIG, div_id=f'chart-{chart.name}', validate=False
+            axes[axis] |= {'tickformat': '.3~%'}
+    figure = go.Figure([trace for series in chart.series for trace in _traces(go, series)])
+    figure.update_layout(
+        template='plotly_white', margin={'l': 60, 'r': 15, 't': 20}, hovermode='closest', **axes,
+        legend={'orientation': 'h', 'yref': 'container', 'y': 0, 'yanchor': 'bottom', 'font': {'size': 11}},
+        hoverlabel={'align': 'left', 'font': {'size': 12}},
+    )  # fmt: skip
+    written = json.loads(figure.to_json(validate=False))
+    written['layout'].pop('template')  # of which 7 kB a chart would be the same; `page.js` has what is needed of it
+    text = json.dumps(written, separators=(',', ':'))
+    return re.sub('[<>&]', lambda found: f'\\u{ord(found.group()):04x}', text)
+
+
+def _traces(go, series: Series) -> list:
+    if series.band:
+        return [_band(go, series), _trace(go, series, None, None)]
+    return [_trace(go, series, series.low, series.high)]
+
+
+def _band(go, series: Series):
+    """The interval of a line, as an area around it."""
+    return go.Scatter(
+        x=[*series.x, *reversed(series.x)],
+        y=[*series.high, *reversed(series.low)],
+        fill='toself',
+        fillcolor=series.colour,
+        opacity=0.15,
+        mode='lines',
+        line={'width': 0},
+        hoverinfo='skip',
+        showlegend=False,
     )
 
 
-def _trace(go, series: Series):
+def _trace(go, series: Series, low, high):
     hover = [_text(text).replace('\n', '<br>') for text in series.hover]
     parts = (('lines', series.dash), ('markers', series.marker), ('text', any(series.labels)))
     mode = '+'.join(part for part, there in parts if there)
@@ -65,10 +89,10 @@ def _trace(go, series: Series):
         },
         text=[_text(label) for label in series.labels] or None,
         textposition='top center',
-        textfont={'size': 10},
+        textfont={'size': 11},
         hovertext=hover or None,
         hoverinfo='text' if hover else 'skip',
-        error_y=_intervals(series.y, series.low, series.high),
+        error_y=_intervals(series.y, low, high),
         error_x=_intervals(series.x, series.left, series.right),
     )
 

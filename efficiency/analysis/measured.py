@@ -6,7 +6,7 @@ import re
 import statistics
 from collections.abc import Mapping, Sequence
 
-from efficiency.analysis import plots
+from efficiency.analysis import over_date, plots
 from efficiency.analysis.cells import factor_cells, factor_column, parts, range_text
 from efficiency.analysis.crossings import Crossing
 from efficiency.analysis.curves import Curve, sensitivity
@@ -74,7 +74,7 @@ def measured_section(
     curves = {system.name: middle_run(found[system]).curve for system in _drawn(order, baseline)}
     points = [_dated(system, found[system], dates) for system in order if system.name in dates]
     charts = [
-        plots.compute_over_date(
+        over_date.compute_over_date(
             f'compute-over-date-{name}', f'Compute to {target}', points, baseline.name,
             'Medians over seeds with the smallest and the largest, an arrow where that is more than was spent; gray is '
             'off the frontier.',
@@ -97,7 +97,7 @@ def measured_section(
     return Section(
         name=f'measured-{name}',
         title=f'Measured: {target}',
-        text=[*_text(target, found, baseline, dates), *found_trend.text],
+        text=[_counted(target, found), *found_trend.text],
         charts=[chart for chart in (*charts, level_chart) if chart and chart.series],
         tables=[
             systems_table(name, target, found, baseline, dates, splits, link),
@@ -106,6 +106,7 @@ def measured_section(
             *([level_table] if level_table else []),
             runs_table(name, target, order, link),
         ],
+        methods=[*_methods(target, found, baseline, dates), *found_trend.methods],
         answers=[_answer(target, order, baseline, dates, splits, medians, found_trend.short)],
     )
 
@@ -158,13 +159,17 @@ def _answer(
     return f'Measured: {said} What would change it: {"; ".join(doubts)}.'
 
 
-def _text(target: Target, found: Found, baseline: System, dates: Mapping[str, datetime.date]) -> list[str]:
+def _counted(target: Target, found: Found) -> str:
+    runs = sum(len(crossings) for crossings in found.values())
+    return f'{runs} runs of {len(found)} systems on {target.dataset}; a system is one network under one recipe.'
+
+
+def _methods(target: Target, found: Found, baseline: System, dates: Mapping[str, datetime.date]) -> list[str]:
     """How to read the numbers, and what stands in their way."""
     runs = [item for crossings in found.values() for item in crossings]
     stopped = sum(crossing.censored for _, crossing in runs)
     worse = 'below' if target.metric.rises else 'above'
     text = [
-        f'{len(runs)} runs of {len(found)} systems on {target.dataset}; a system is one network under one recipe. '
         'Compute is to the first evaluation that meets the target: the median over seeds, with the smallest and the '
         f'largest in brackets. A seed that was trained to its end {worse} the target counts as infinite ("never").'
     ]
@@ -208,11 +213,11 @@ def _drawn(order: Sequence[System], baseline: System) -> list[System]:
     return [baseline, *(system for system in order if system is not baseline)]
 
 
-def _dated(system: System, crossings: Sequence[tuple[MeasuredRun, Crossing]], dates) -> plots.DatedPoint:
+def _dated(system: System, crossings: Sequence[tuple[MeasuredRun, Crossing]], dates) -> over_date.DatedPoint:
     macs = summary_over_seeds(seeds_of(crossings))
     stopped = f', {macs.n_censored} were stopped before' if macs.n_censored else ''
     source = f'{macs.n} seeds, {macs.n_reached} reached it{stopped}'
-    return plots.DatedPoint(
+    return over_date.DatedPoint(
         system.name,
         dates[system.name],
         macs.median,
@@ -222,6 +227,7 @@ def _dated(system: System, crossings: Sequence[tuple[MeasuredRun, Crossing]], da
         high=math.inf if macs.high_is_bound else macs.high,
         of_seeds=range_text(macs) or '',
         is_bound=macs.is_bound,
+        spent=max(float(run.curve['train_macs'][-1]) for run, _ in crossings),
     )
 
 

@@ -29,15 +29,15 @@ _COMPARED = 60
 
 _BEFORE_FINAL = (
     Column('system', 'system', link='href'),
+    factor_column('train_factor', 'efficiency factor'),
+    amount_column('train_macs', 'train compute, macs', link='href'),
+    Column('train_macs_range', 'of the seeds'),
     Column('published', 'published'),
     Column('seeds', 'seeds'),
     Column('seeds_reached', 'reached'),
     Column('seeds_censored', 'stopped before'),
     amount_column('epochs', 'epochs'),
-    amount_column('train_macs', 'train compute, macs', link='href'),
-    Column('train_macs_range', 'of the seeds'),
     amount_column('paper_macs', 'paper compute, macs'),
-    factor_column('train_factor', 'efficiency factor'),
     factor_column('paper_factor', 'by paper compute'),
     factor_column('examples_factor', 'examples factor'),
     factor_column('train_macs_factor', 'macs factor'),

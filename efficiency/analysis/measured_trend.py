@@ -31,6 +31,7 @@ class MeasuredTrend(NamedTuple):
 
     Attributes:
         text: in paragraphs.
+        methods: what to know in reading it, likewise.
         table: with all of it; None where there is no trend.
         short: in a clause.
     """
@@ -38,6 +39,7 @@ class MeasuredTrend(NamedTuple):
     text: Sequence[str]
     table: Table | None
     short: str
+    methods: Sequence[str] = ()
 
 
 def trend(
@@ -73,7 +75,7 @@ def trend(
         f'{found.text} They are the two of this target.' if found else '',
         before,
     ]
-    paragraphs = [*([f'{FRONTIERS} {INDEPENDENCE}'] if found else []), ' '.join(filter(None, text))]
+    methods = [f'{FRONTIERS} {INDEPENDENCE}'] if found else []
     rows = [
         *_frontier_rows(days, macs, of_points, draws, found),
         *(_evidence_rows(found) if found else []),
@@ -86,7 +88,7 @@ def trend(
         else f'doubling every {months} between the two points of the frontier, which no test can judge'
     )
     table = Table(f'trend-{name}', 'Doubling time', _COLUMNS, [_EMPTY | row for row in rows])
-    return MeasuredTrend(paragraphs, table, short)
+    return MeasuredTrend([' '.join(filter(None, text))], table, short, methods)
 
 
 _COLUMNS = (

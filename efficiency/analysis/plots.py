@@ -8,118 +8,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from efficiency.analysis.axes import Axis, axis_of
-from efficiency.analysis.cells import amount_text
-from efficiency.analysis.charts import BLACK, COLOURS, GRAY, Chart, Series, style
+from efficiency.analysis.charts import GRAY, Chart, Series, style, with_undrawn
 from efficiency.analysis.document import cell_text
 from efficiency.analysis.factors import Factor
 from efficiency.analysis.schedules import learning_rate
-from efficiency.analysis.trends import DAYS_PER_MONTH, frontier_indices
 from efficiency.metrics import Metric
 
-MOORE_MONTHS = 24  # Hernandez & Brown (2020), footnote to Moore's law: dollars per flop halve in two years
 _LINES = 12
-
-
-@dataclasses.dataclass(frozen=True)
-class DatedPoint:
-    """A point of a figure over date.
-
-    Attributes:
-        macs: compute to the target.
-        low, high: of its seeds, or None; infinite where it never gets there, or is this much or more.
-        of_seeds: the same in words, '' for none.
-        is_bound: whether it takes this much or more, as seeds were stopped before they got there.
-        measured: by a run of ours; otherwise published.
-        source: where it is from.
-    """
-
-    system: str
-    date: datetime.date
-    macs: float
-    source: str
-    measured: bool = False
-    low: float | None = None
-    high: float | None = None
-    of_seeds: str = ''
-    is_bound: bool = False
-
-    @property
-    def hover(self) -> str:
-        kind = 'measured' if self.measured else 'published'
-        macs = ' '.join(filter(None, [amount_text(self.macs, self.is_bound), 'macs', self.of_seeds]))
-        return f'{self.system}\n{self.date}, {kind}\n{macs}\n{self.source}'
-
-
-def compute_over_date(name: str, title: str, points: Sequence[DatedPoint], baseline: str, text: str) -> Chart:
-    """Compute to a target against publication date, with the frontier and Moore's line (the paper's figure 3).
-
-    Args:
-        baseline: the system that the frontier and Moore's line begin at; earlier points are shown, and on no line, and
-            so are those that are bounds.
-    """
-    never = [point.system for point in points if math.isinf(point.macs)]
-    text = _with_undrawn(text, never, 'as half of their seeds or more never get there')
-    points = sorted((point for point in points if math.isfinite(point.macs)), key=lambda point: point.date)
-    bounds, points = [p for p in points if p.is_bound], [p for p in points if not p.is_bound]
-    start = next((point for point in points if point.system == baseline), None)
-    later = [point for point in points if start and point.date >= start.date]
-    frontier = [later[i] for i in frontier_indices([p.date for p in later], [p.macs for p in later])] if later else []
-    series = []
-    if start and later[-1].date > start.date:
-        months = (later[-1].date - start.date).days / DAYS_PER_MONTH
-        end = start.macs * 2 ** (-months / MOORE_MONTHS)
-        series.append(
-            Series(
-                "Moore's law: half in two years",
-                [start.date, later[-1].date],
-                [start.macs, end],
-                colour=GRAY,
-                marker='',
-                dash='dot',
-            )
-        )
-    if len(frontier) > 1:
-        last = [*frontier, dataclasses.replace(frontier[-1], date=later[-1].date)]
-        series.append(
-            Series(
-                'frontier', [p.date for p in last], [p.macs for p in last], BLACK, marker='', dash='solid', step=True
-            )
-        )
-    for measured, label, colour in ((False, 'published', COLOURS[0]), (True, 'measured', COLOURS[1])):
-        for on_frontier in (True, False):
-            some = [p for p in points if p.measured == measured and (p in frontier) == on_frontier]
-            if some:
-                series.append(
-                    _dated(some, f'{label}, {"on" if on_frontier else "off"} the frontier', colour, on_frontier)
-                )
-    if bounds:
-        series.append(dataclasses.replace(_dated(bounds, 'this much or more', COLOURS[1], True), marker='triangle-up'))
-    return Chart(name, title, 'publication date', 'compute, dense macs', series, text, log_y=True)
-
-
-def _with_undrawn(text: str, systems: Sequence[str], why: str) -> str:
-    """A chart's text, and what has no place in it."""
-    if not systems:
-        return text
-    more = f' and {len(systems) - _LINES} more' if len(systems) > _LINES else ''
-    return f'{text} Not drawn, {why}: {", ".join(systems[:_LINES])}{more}.'
-
-
-def _dated(points: Sequence[DatedPoint], name: str, colour: str, on_frontier: bool) -> Series:
-    many = len(points) > 2 * _LINES
-    seeds = not many and any(point.low is not None for point in points)
-    return Series(
-        name,
-        [point.date for point in points],
-        [point.macs for point in points],
-        colour=colour if on_frontier else GRAY,
-        marker='circle' if points[0].measured else 'diamond',
-        hollow=not points[0].measured or points[0].is_bound,
-        labels=['' if many and not on_frontier else point.system for point in points],
-        hover=[point.hover for point in points],
-        low=[point.macs if point.low is None else point.low for point in points] if seeds else None,
-        high=[point.macs if point.high is None else point.high for point in points] if seeds else None,
-    )
 
 
 def level_over_compute(
@@ -242,7 +137,7 @@ def epochs_against_macs(name: str, title: str, points: Sequence[tuple[str, Facto
             whose factor is a bound.
     """
     drawn = [p for p in points if all(f.value is not None and 0 < f.value < math.inf for f in p[1:3])]
-    text = _with_undrawn(text, [p[0] for p in points if p not in drawn], 'as there is no factor, or not a known one')
+    text = with_undrawn(text, [p[0] for p in points if p not in drawn], 'as there is no factor, or not a known one')
     points = drawn
     series = [
         Series(

@@ -3,9 +3,10 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from efficiency.analysis import plots, trends
+from efficiency.analysis import trends
 from efficiency.analysis.charts import Chart
 from efficiency.analysis.document import Column, Section, Table, address
+from efficiency.analysis.over_date import DatedPoint, compute_over_date
 from efficiency.analysis.trend_evidence import FRONTIERS, INDEPENDENCE, Evidence, corrected, evidence
 from efficiency.published.points import PublishedPoint, PublishedTarget
 
@@ -180,12 +181,12 @@ def _test_row(trend: Trend) -> dict:
 def over_date(name: str, title: str, points: Sequence[PublishedPoint], what: str) -> Chart:
     """Compute over publication date, with the frontier."""
     dated = [
-        plots.DatedPoint(point.system, point.published, point.dense_macs, f'{point.series}: {point.source}')
+        DatedPoint(point.system, point.published, point.dense_macs, f'{point.series}: {point.source}')
         for point in points
     ]
     first = min(points, key=lambda point: (point.published, -point.dense_macs))
     text = f'{what}, in dense multiply-adds. Gray is off the frontier.'
-    return plots.compute_over_date(name, title, dated, first.system, text)
+    return compute_over_date(name, title, dated, first.system, text)
 
 
 def _trend_row(trend: Trend) -> dict:

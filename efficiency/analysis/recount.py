@@ -58,8 +58,8 @@ def miscounts(record: records.Record, config: ConfigDict, progress: Callable[[st
     if name not in list_models():
         yield (
             f'cannot be recounted, as {shown(name)} is no network of ours: its macs were held against each other and '
-            "XLA's count only, which vouches for nothing; add the network to ours, or submit a row (.csv) whose macs "
-            'are published'
+            "XLA's count only, which vouches for nothing; pass the config file that registers it by --config, or "
+            'submit a row (.csv) whose macs are published'
         )
         return
     # jax takes seconds, which a record that is refused for another reason need not wait for.

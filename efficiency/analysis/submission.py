@@ -5,8 +5,10 @@ import os
 import pathlib
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+from ml_collections import ConfigDict
 
 from efficiency import records
 from efficiency.analysis.agreement import disagreements
@@ -21,13 +23,18 @@ _LARGEST = 1e90
 _COMMIT = re.compile(r'[0-9a-f]{40}|[0-9a-f]{64}')
 
 
-def check(path: str | os.PathLike, progress: Callable[[str], None] = lambda text: None) -> list[str]:
+def check(
+    path: str | os.PathLike, progress: Callable[[str], None] = lambda text: None, config: ConfigDict | None = None
+) -> list[str]:
     """What is wrong with a submission, a sentence each; nothing if it can go into the ledger.
+
+    A folder is of one system: a run record for each seed, which are checked one by one and have to differ in nothing
+    else.
 
     A run record (`.json`) has to be whole, to have met its target by training from nothing, and to agree with itself
     (`efficiency.analysis.agreement`); its macs have to be those of its config, counted anew, and its data set the one
-    that it names (`efficiency.analysis.recount`). A network that is none of ours cannot be recounted, and as whoever
-    writes a record writes XLA's count too, that is a problem: such a network is submitted as rows.
+    that it names (`efficiency.analysis.recount`). A network that is none of ours is recounted by its config file, which
+    is submitted too. Without that, as whoever writes a record writes XLA's count too, it is a problem.
 
     Rows (`.csv`, with the columns of `points.csv`) have to keep the ledger's schema: a known target, what was printed
     with unit and convention, compute that is 3 x epochs x examples x macs an example, and a source that others can
@@ -38,26 +45,70 @@ def check(path: str | os.PathLike, progress: Callable[[str], None] = lambda text
 
     Args:
         progress: told what is being counted.
+        config: of the submission's own config file, which registers what is not ours; records have to be of it.
 
     Raises:
         UserError: if it cannot be read as a file, whatever is in it, or its name says that it is neither.
     """
-    path = pathlib.Path(path)
-    _check_file(path)
-    if path.suffix.lower() == '.json':
-        problems = (f'{path.name}: {problem}' for problem in _record_problems(path, progress))
-    else:
-        problems = _row_problems(path, progress)
+    paths = files_of(path)
+    problems = []
+    for each in paths:
+        if each.suffix.lower() == '.json':
+            shown_name = each.relative_to(path) if len(paths) > 1 else each.name
+            problems += [f'{shown_name}: {problem}' for problem in _record_problems(each, progress, config)]
+        elif config is not None:
+            problems.append(f'{each.name} has rows, and a config is that of run records')
+        else:
+            problems += _row_problems(each, progress)
+    if len(paths) > 1:
+        problems += _as_seeds(paths, path)
     # A line each, whatever names are in it.
     return [' '.join(problem.split()) for problem in problems]
+
+
+def files_of(path: str | os.PathLike) -> list[pathlib.Path]:
+    """The file that a submission is, or the run records of the folder that it is.
+
+    Raises:
+        UserError: if there is no such file or folder, there is no record in it, or it is neither records nor rows.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        _check_file(path)
+        return [path]
+    found = sorted(pathlib.Path(file) for file in records.files_below(path))
+    if not found:
+        raise UserError(f'no file below {path} ends in .json; a submission of several seeds is a folder of run records')
+    return found
+
+
+def _as_seeds(paths: Sequence[pathlib.Path], folder: str | os.PathLike) -> Iterator[str]:
+    """What keeps some records from being the seeds of one system."""
+    try:
+        found = [records.read(path) for path in paths]
+    except (records.RecordError, OSError):  # which is said of the record itself
+        return
+    for key in ('model', 'dataset', 'target'):
+        if any(record[key] != found[0][key] for record in found):
+            yield f'{folder}: not all records are of one {key}'
+            return
+    recipes = [{key: value for key, value in record['config'].items() if key != 'seed'} for record in found]
+    for record, recipe in zip(found, recipes, strict=True):
+        if other := sorted(key for key in {*recipe, *recipes[0]} if recipe.get(key) != recipes[0].get(key)):
+            yield (
+                f'{folder}: config.{other[0]} of seed {record["seed"]} is another than that of seed '
+                f'{found[0]["seed"]}, and seeds of one system differ in nothing else'
+            )
+    seeds = [record['seed'] for record in found]
+    for seed in sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+        yield f'{folder}: seed {seed} is there {seeds.count(seed)} times'
 
 
 def _check_file(path: pathlib.Path) -> None:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            what = 'a folder' if stat.S_ISDIR(found.st_mode) else 'no regular file'
-            raise UserError(f'{path} is {what}; {_KINDS}')
+            raise UserError(f'{path} is no regular file; {_KINDS}')
         if path.suffix.lower() not in ('.json', '.csv'):
             raise UserError(f'{path} is neither a run record (.json) nor ledger rows (.csv)')
         if found.st_size > _MOST_BYTES:
@@ -70,7 +121,7 @@ def _check_file(path: pathlib.Path) -> None:
         raise UserError(f'{path} cannot be read: {error.strerror}; {_KINDS}') from error
 
 
-def _record_problems(path: pathlib.Path, progress: Callable[[str], None]) -> Iterator[str]:
+def _record_problems(path: pathlib.Path, progress: Callable[[str], None], own: ConfigDict | None) -> Iterator[str]:
     try:
         record = records.read(path)
     except records.RecordError as error:
@@ -97,11 +148,21 @@ def _record_problems(path: pathlib.Path, progress: Callable[[str], None]) -> Ite
     except UserError as error:
         yield f'its config is none that a run can have: {error}'
         return
+    if own is not None:
+        yield from _not_of(own, config)
     if config.init_from:
         yield f'begins with the weights of {config.init_from}, whose training it does not count'
     yield from disagreements({**record, 'config': config.to_dict()})
     yield from other_data(record, config, progress)
     yield from miscounts(record, config, progress)
+
+
+def _not_of(own: ConfigDict, config: ConfigDict) -> Iterator[str]:
+    """Keys in which a record's config is not that of the submission's config file; the file leaves some to the data."""
+    ours, theirs = own.to_dict(), config.to_dict()
+    for key, value in ours.items():
+        if key != 'seed' and value is not None and theirs.get(key) != value:
+            yield f'config.{key} is {shown(theirs.get(key))}, and the config file has {shown(value)}'
 
 
 def _why_not_compared(record: records.Record) -> str | None:

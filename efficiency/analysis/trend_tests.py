@@ -21,7 +21,7 @@ import numpy as np
 from scipy import stats
 
 from efficiency.analysis.survival import Seeds
-from efficiency.analysis.trend_fit import DAYS_PER_MONTH, as_points, check_trend, date_bounds, months_of, rates
+from efficiency.analysis.trend_fit import DAYS_PER_MONTH, as_days, as_points, check_trend, date_bounds, months_of, rates
 from efficiency.analysis.trend_intervals import (
     Interval,
     check_level,
@@ -116,6 +116,36 @@ def regression(dates: Sequence, macs: Sequence[float], level: float = 0.95) -> R
         error, width = math.nan, math.inf
     found = Interval(rate - width, rate + width, level, "regression over all points, Student's t")
     return Regression(rate, error, found, n, len(macs) - n)
+
+
+def line_at(
+    dates: Sequence, macs: Sequence[float], at: Sequence, level: float = 0.95
+) -> tuple[list[float], list[float], list[float]]:
+    """The line of `regression` at some dates, and the interval of the line itself there, in multiply-adds.
+
+    The interval is that of the mean of log2 compute at the date, by Student's t (Seber & Lee, 2003, Linear Regression
+    Analysis, section 6.1.3).
+
+    Args:
+        dates, macs: of three points or more of finite compute at two dates or more.
+        at: dates.
+        level: of the interval.
+
+    Returns:
+        Compute on the line, and the interval's lower and upper ends, a list each.
+
+    Raises:
+        UserError: as `regression`.
+    """
+    found = regression(dates, macs, level)
+    days, macs = as_points(dates, macs)
+    finite = np.isfinite(macs)
+    x, y, at = days[finite] / DAYS_PER_MONTH, np.log2(macs[finite]), as_days(at) / DAYS_PER_MONTH
+    middle = y.mean() - found.rate * (at - x.mean())
+    # Of the line's two uncertainties, its height in the middle and its slope, `error` is the second's.
+    height = found.error * math.sqrt(np.square(x - x.mean()).mean())
+    width = stats.t.ppf((1 + level) / 2, found.points - 2) * np.hypot(height, found.error * (at - x.mean()))
+    return tuple((2**line).tolist() for line in (middle, middle - width, middle + width))
 
 
 def shuffled_dates(dates: Sequence, macs: Sequence[float], draws: int = 10_000, seed: int = 0) -> ShuffledDates:

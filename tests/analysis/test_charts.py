@@ -3,12 +3,15 @@
 import datetime
 import json
 import math
-import re
 import xml.etree.ElementTree as ET
 
-from efficiency.analysis import figures, interactive, plots
+import numpy as np
+from scipy import stats
+
+from efficiency.analysis import figures, interactive, over_date, plots
 from efficiency.analysis.charts import Chart, Series
 from efficiency.analysis.factors import Factor
+from efficiency.analysis.trend_tests import line_at
 
 BARS = Series(
     'factors', [1.0, 2.0, 3.0, 4.0], [10.0, 20.0, 30.0, None], low=[5.0, 0.0, None, None],
@@ -26,9 +29,8 @@ def test_an_end_without_a_bound_is_an_arrow_in_print(tmp_path):
 
 
 def test_an_end_without_a_bound_has_no_bar_on_the_page_and_its_point_says_so():
-    found = interactive.figure_html(Chart('bars', 'Bars', 'x', 'y', [BARS], log_y=True))
-    (bars,) = re.findall(r'"error_y":({[^{}]*"array"[^{}]*})', found)
-    bars = json.loads(bars)
+    found = interactive.figure_json(Chart('bars', 'Bars', 'x', 'y', [BARS], log_y=True))
+    bars = json.loads(found)['data'][0]['error_y']
     assert (bars['array'], bars['arrayminus']) == ([0, 5.0, 0, 0], [5.0, 0, 0, 0])
     points = [('a', Factor(2.0, '', 1.5, math.inf), Factor(3.0, '', 3.0, 3.0), 'measured')]
     (series, *_) = plots.epochs_against_macs('f', 'F', points, '').series
@@ -48,13 +50,52 @@ def test_what_has_no_place_in_a_figure_is_named_below_it():
     assert chart.text == 'Factors. Not drawn, as there is no factor, or not a known one: c, d.'
     date = datetime.date(2020, 1, 1)
     dated = [
-        plots.DatedPoint('reached', date, 10.0, 'here', measured=True, low=5.0, high=20.0, of_seeds='[5, 20]'),
-        plots.DatedPoint('bound', date, 20.0, 'here', measured=True, is_bound=True),
-        plots.DatedPoint('never', date, math.inf, 'here', measured=True),
+        over_date.DatedPoint('reached', date, 10.0, 'here', measured=True, low=5.0, high=20.0, of_seeds='[5, 20]'),
+        over_date.DatedPoint('bound', date, 20.0, 'here', measured=True, is_bound=True),
+        over_date.DatedPoint('never', date, math.inf, 'here', measured=True),
+        over_date.DatedPoint('spent', date, math.inf, 'here', measured=True, spent=30.0),
     ]
-    chart = plots.compute_over_date('d', 'D', dated, 'reached', 'Compute.')
+    chart = over_date.compute_over_date('d', 'D', dated, 'reached', 'Compute.')
     assert chart.text == 'Compute. Not drawn, as half of their seeds or more never get there: never.'
     by_label = {label: series for series in chart.series for label in series.labels}
     assert (by_label['bound'].marker, by_label['bound'].hollow) == ('triangle-up', True)
     assert by_label['bound'].hover == ['bound\n2020-01-01, measured\n20.0 or more macs\nhere']
+    assert (by_label['spent'].marker, by_label['spent'].hollow, by_label['spent'].y) == ('cross', True, [30.0])
+    assert by_label['spent'].hover == ['spent\n2020-01-01, measured\nnever in the median, with 30.0 macs spent\nhere']
     assert by_label['reached'].hover == ['reached\n2020-01-01, measured\n10.0 macs [5, 20]\nhere']
+
+
+def test_what_is_much_older_than_the_baseline_stands_at_the_edge_and_says_so():
+    years = {'old': 1998, 'base': 2012, 'a': 2014, 'b': 2016}
+    points = [
+        over_date.DatedPoint(name, datetime.date(year, 1, 1), 1e12 / 2 ** (year - 1990), 'here', measured=True)
+        for name, year in years.items()
+    ]
+    chart = over_date.compute_over_date('d', 'D', points, 'base', 'Compute.')
+    (early,) = (series for series in chart.series if series.marker == 'triangle-left')
+    assert early.labels == ['old (1998)']
+    assert early.hover[0].startswith('old\n1998-01-01')
+    assert datetime.date(2011, 1, 1) < early.x[0] < datetime.date(2012, 1, 1)
+    assert chart.text == 'Compute. At the left edge, and earlier than it: old (1998).'
+    # Compute that halves each year lies on its own line, whose band has no width.
+    (line,) = (series for series in chart.series if series.band)
+    expected = [1e12 / 2 ** ((day - datetime.date(1990, 1, 1)).days / 365.25) for day in line.x]
+    np.testing.assert_allclose(line.y, expected, rtol=2e-3)
+    np.testing.assert_allclose(line.low, line.high, rtol=3e-2)  # leap years
+
+
+def test_the_band_of_a_line_is_that_of_its_mean():
+    days = [datetime.date(2012, 1, 1) + datetime.timedelta(days=400 * i) for i in range(6)]
+    macs = [2.0**y for y in (40.0, 39.1, 39.4, 37.2, 38.0, 36.5)]
+    at = [days[0], days[3], datetime.date(2020, 6, 1)]
+    middle, low, high = line_at(days, macs, at)
+    # By the design matrix and the residuals, as in any book on regression.
+    x = np.array([[1.0, day.toordinal() / 30.4375] for day in days])
+    x[:, 1] -= x[0, 1]
+    new = np.array([[1.0, (day.toordinal() - days[0].toordinal()) / 30.4375] for day in at])
+    beta, residuals, _, _ = np.linalg.lstsq(x, np.log2(macs), rcond=None)
+    error = np.sqrt(residuals[0] / 4 * np.einsum('ij,jk,ik->i', new, np.linalg.inv(x.T @ x), new))
+    width = stats.t.ppf(0.975, 4) * error
+    np.testing.assert_allclose(np.log2(middle), new @ beta, rtol=1e-9)
+    np.testing.assert_allclose(np.log2(low), new @ beta - width, rtol=1e-9)
+    np.testing.assert_allclose(np.log2(high), new @ beta + width, rtol=1e-9)

@@ -72,11 +72,55 @@ def test_nothing_is_wrong_and_nothing_is_fetched(opened, site):
     assert not wrong
     assert not asked
     assert page.title() == report.TITLE
-    # Each chart is drawn: that of compute over date with its two networks of known dates.
-    assert page.locator('[id^="chart-"]:not(:has(svg.main-svg .trace))').count() == 0
+    # Each chart is drawn as it comes into view: that of compute over date with its two networks of known dates.
+    for chart in page.locator('.chart').all():
+        chart.scroll_into_view_if_needed()
+        chart.locator('svg.main-svg .trace').first.wait_for(state='attached', timeout=20_000)
     assert page.locator('[id^="chart-compute-over-date-data"] .scatterlayer .point').count() == 2
-    assert page.locator('[id^="chart-"]').count() == len(list((site / 'figures').glob('*.svg')))
+    assert page.locator('.chart').count() == len(list((site / 'figures').glob('*.svg')))
     assert page.locator('img').count() == 0
+
+
+@needs_browser
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_nothing_stands_in_anybodys_way_by_an_accessibility_checker(opened, scheme):
+    page, _, _ = opened
+    axe = pytest.importorskip('axe_playwright_python.sync_playwright')
+    page.emulate_media(color_scheme=scheme)
+    for chart in page.locator('.chart').all():
+        chart.scroll_into_view_if_needed()
+        chart.locator('svg.main-svg .trace').first.wait_for(state='attached', timeout=20_000)
+    found = axe.Axe().run(page, options={'runOnly': ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})
+    assert found.violations_count == 0, found.generate_report()
+
+
+@needs_browser
+def test_labels_do_not_collide(opened):
+    page, _, _ = opened
+    chart = page.locator('[id^="chart-compute-over-date-imagenet-top5-79"]')
+    chart.scroll_into_view_if_needed()
+    chart.locator('.textpoint text').first.wait_for(state='attached', timeout=20_000)
+    page.wait_for_timeout(300)
+    boxes = [box for text in chart.locator('.textpoint text').all() if (box := text.bounding_box())]
+    assert len(boxes) >= 5
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            apart = a['x'] >= b['x'] + b['width'] - 2 or b['x'] >= a['x'] + a['width'] - 2
+            assert apart or a['y'] >= b['y'] + b['height'] - 3 or b['y'] >= a['y'] + a['height'] - 3, (a, b)
+
+
+@needs_browser
+def test_a_table_is_copied_as_csv_without_formulas(opened):
+    page, _, _ = opened
+    page.context.grant_permissions(['clipboard-read', 'clipboard-write'])
+    table = page.locator('table[id^="table-runs-"]').first.get_attribute('id')
+    page.locator(f'button[data-copies="{table}"]').click()
+    page.wait_for_function('id => document.querySelector(`[data-copies="${id}"]`).textContent === "copied"', arg=table)
+    rows = list(csv.DictReader(io.StringIO(page.evaluate('navigator.clipboard.readText()'))))
+    assert sorted(row['system'] for row in rows) == sorted(
+        ['alexnet'] * 3 + ['lenet5'] * 3 + [f"'{FORMULA}", r'f\udcfcr', HOSTILE]
+    )
+    assert {row['final accuracy'] for row in rows if row['system'] == 'alexnet'} == {'0.85'}
 
 
 @needs_browser

@@ -1,0 +1,56 @@
+"""Where a submission would stand: the measured table of its target with its row in it."""
+
+import os
+from collections.abc import Sequence
+
+from efficiency import records
+from efficiency.analysis.contents import network_dates
+from efficiency.analysis.measured import measured_section
+from efficiency.analysis.runs import Target, as_run, read_runs, shared_targets
+from efficiency.errors import UserError
+from efficiency.tables import Rows
+
+
+def standing(paths: Sequence[str | os.PathLike], runs_folder: str) -> tuple[Target, Rows]:
+    """The table that a submission's records would land in.
+
+    Args:
+        paths: of the submission's valid records, of one system.
+        runs_folder: of the runs that it is to be compared with; the submission's own may be among them.
+
+    Returns:
+        The target, which most of those runs have as their own, and a row a system, the cheapest first: `rank`, None
+        where half of its seeds or more never get there or all were stopped before; `system`; `factor` over the
+        baseline with its 95 % interval; `train_macs`; `seeds`; `reached`; and whether it is `submitted`.
+
+    Raises:
+        UserError: if there are no runs on the same data, by the metric of its target.
+    """
+    mine = [as_run(records.read(path), os.path.relpath(path)) for path in paths]
+    own = {os.path.realpath(path) for path in paths}
+    others, _ = read_runs(runs_folder)
+    others = [run for run in others if not run.is_tuning and os.path.realpath(run.path) not in own]
+    same = [run for run in others if run.can_be_asked(mine[0].target)]
+    if not same:
+        raise UserError(
+            f'no run below {runs_folder} is on {mine[0].target.dataset} by {mine[0].target.metric.name} as the '
+            'submission is, so that there is no table for it'
+        )
+    target = shared_targets(same)[0]
+    section = measured_section(target, [*same, *mine], network_dates(), str)
+    submitted = {run.path for run in mine}
+    rows = []
+    for place, row in enumerate(section.tables[0].rows, 1):
+        reached = row['train_macs_text'] != 'never' and not row['train_macs_bound']
+        rows.append(
+            {
+                'rank': place if reached else None,
+                'system': row['system'],
+                'factor': row['train_factor_text'],
+                'train_macs': row['train_macs_text'],
+                'seeds': row['seeds'],
+                'reached': row['seeds_reached'],
+                'submitted': 'this one' if row['href'] in submitted else None,
+            }
+        )
+    return target, rows
