@@ -14,6 +14,7 @@ from efficiency.analysis.gains_section import gains_sections
 from efficiency.analysis.measured import measured_section, slug
 from efficiency.analysis.published_sections import published_sections
 from efficiency.analysis.questions import Questions
+from efficiency.analysis.reached import profile_section
 from efficiency.analysis.runs import LeftOut, MeasuredRun, Target, read_runs, shared_targets
 from efficiency.analysis.scale_section import scale_sections
 from efficiency.metrics import exact
@@ -60,6 +61,8 @@ def contents(
             measured.append(measured_section(target, runs, dates, link))
             measured += gains_sections(slug(target), target, runs)
             measured += scale_sections(slug(target), target, runs)
+        if over_all := profile_section(targets, runs):
+            measured.append(over_all)
         measured.append(bill_section(all_runs, link))
         measured.append(_records_section(all_runs, left_out, others, link))
     found = measured + questions.sections(runs) + sections

@@ -24,6 +24,7 @@ from efficiency.analysis.measured_tables import (
     unit_of,
 )
 from efficiency.analysis.measured_trend import since, trend
+from efficiency.analysis.reached import reached_over_compute
 from efficiency.analysis.runs import MeasuredRun, System, Target, seeds_of, systems
 from efficiency.analysis.survival import Summary, summary_over_seeds
 from efficiency.metrics import exact
@@ -68,8 +69,8 @@ def measured_section(
     name, noun = slug(target), target.metric.noun
     heading = noun if noun == target.metric.name else noun.capitalize()
     splits = over_baseline(found, baseline)
-    seeds = {system: seeds_of(each) for system, each in found.items()}
-    found_trend = trend(name, order, seeds, baseline, dates)
+    by_system = {system: seeds_of(each) for system, each in found.items()}
+    found_trend = trend(name, order, by_system, baseline, dates)
     level_table, level_chart = _sensitivity(name, target, order, baseline, dates)
     curves = {system.name: middle_run(found[system]).curve for system in _drawn(order, baseline)}
     points = [_dated(system, found[system], dates) for system in order if system.name in dates]
@@ -88,6 +89,10 @@ def measured_section(
             [(system.name, split.examples, split.macs_per_example, 'measured') for system, split in splits.items()],
             f'Examples and macs an example, as factors over {baseline.name}: their product is the efficiency factor. '
             'Bars are 95 % intervals.',
+        ),
+        reached_over_compute(
+            f'reached-{name}', f'Seeds at {target}', {each.name: by_system[each] for each in _drawn(order, baseline)},
+            'Estimated as by Kaplan & Meier: a seed that was stopped counts until then.',
         ),
         plots.level_over_epochs(
             f'curves-{name}', f'Curves of the runs, {target.dataset}', target.metric, curves, target.value,
