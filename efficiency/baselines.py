@@ -15,32 +15,15 @@ import sys
 from collections.abc import Sequence
 
 from efficiency import console, records
+from efficiency.analysis.baseline_level import level
 from efficiency.analysis.survival import summary_over_seeds
 from efficiency.arguments import Parser
 from efficiency.errors import UserError
 from efficiency.files import write_atomically
-from efficiency.metrics import Metric, of_record
+from efficiency.metrics import of_record
 from efficiency.published import BASELINE_COLUMNS, BASELINES_FILE, baselines
 
 BASELINE_MODEL = 'alexnet'
-
-
-def level(finals: Sequence[float], metric: Metric) -> float:
-    """The best round value that at least four fifths of the final ones reach.
-
-    Round are multiples of 0.001 of a share, and three digits of another metric, as 27.3 BLEU or a return of -154.
-
-    Raises:
-        UserError: for fewer than five.
-    """
-    if len(finals) < 5:
-        raise UserError(f'a level needs 5 seeds trained to the end, and there are {len(finals)}')
-    needed = math.ceil(len(finals) * 4 / 5)
-    reached = sorted(map(metric.gain, finals), reverse=True)[needed - 1]
-    digits = 3 if metric.is_share or not reached else 2 - math.floor(math.log10(abs(reached)))
-    # Shares are whole counts over the split's size: the tolerance only undoes a rounding of the last bit.
-    steps = math.floor(reached * 10.0**digits + 1e-9)
-    return metric.gain(steps / 10**digits if digits > 0 else float(steps * 10**-digits))
 
 
 def baseline_row(runs: Sequence[records.Record], source: str) -> dict[str, str]:

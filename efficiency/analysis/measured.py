@@ -7,9 +7,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from efficiency.analysis import over_date, plots
+from efficiency.analysis.baseline_level import baseline_level
 from efficiency.analysis.cells import factor_cells, factor_column, parts, range_text
 from efficiency.analysis.crossings import Crossing
-from efficiency.analysis.curves import Curve, sensitivity
+from efficiency.analysis.curves import Curve, LevelRow, sensitivity
 from efficiency.analysis.decompose import Split
 from efficiency.analysis.document import Column, Section, Table
 from efficiency.analysis.levels import levels_around
@@ -27,7 +28,7 @@ from efficiency.analysis.measured_trend import since, trend
 from efficiency.analysis.reached import reached_over_compute
 from efficiency.analysis.runs import MeasuredRun, System, Target, seeds_of, systems
 from efficiency.analysis.survival import Summary, summary_over_seeds
-from efficiency.metrics import exact
+from efficiency.metrics import Metric, exact
 from efficiency.published import baseline_for
 
 _LEVELS = 12
@@ -102,7 +103,7 @@ def measured_section(
     return Section(
         name=f'measured-{name}',
         title=f'Measured: {target}',
-        text=[_counted(target, found), *found_trend.text],
+        text=[_counted(target, found), *found_trend.text, *_level_text(target, baseline, order, dates)],
         charts=[chart for chart in (*charts, level_chart) if chart and chart.series],
         tables=[
             systems_table(name, target, found, baseline, dates, splits, link),
@@ -196,6 +197,32 @@ def _methods(target: Target, found: Found, baseline: System, dates: Mapping[str,
     if undated := sorted(system.name for system in found if system.name not in dates):
         text.append(f'Without a publication date, and so in no trend: {", ".join(undated)}.')
     return text
+
+
+def _level_text(
+    target: Target, baseline: System, order: Sequence[System], dates: Mapping[str, datetime.date]
+) -> list[str]:
+    """How sure the level itself is, where it follows from the baseline's seeds."""
+    later = since(order, baseline, dates)
+    found = baseline_level(target, baseline, {system: dates[system.name] for system in later}) if later else None
+    if not found:
+        return []
+    metric, error = target.metric, ''
+    if found.standard_error is not None:
+        error = f', the standard error of an evaluation {found.standard_error:.2g}'
+    return [
+        f'The level is the best round value that 4 of 5 seeds of {baseline.name} end at, chosen on the seeds whose '
+        f'compute is billed{error}. With other seeds and as many other examples it would lie between '
+        f'{metric.text(found.low)} and {metric.text(found.high)} (95 %). The factor from {baseline.name} to the '
+        f'cheapest is {" and ".join(_at_level(row, metric, baseline) for row in found.rows)}.'
+    ]
+
+
+def _at_level(row: LevelRow, metric: Metric, baseline: System) -> str:
+    goal = metric.goal(row.level)
+    if row.factor.value and math.isfinite(row.factor.value):
+        return f'{row.factor} at {goal}'
+    return f'not known at {goal}, where {baseline.name} or all others do not get in the median'
 
 
 def _number(count: int, noun: str) -> str:

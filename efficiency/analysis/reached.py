@@ -21,8 +21,8 @@ _PROFILE = (
     'A performance profile: for each system the share of the data sets on which it takes no more than so many times '
     'the compute of the best there. At 1 it is the share on which it is the best, and where a line ends the share on '
     'which it gets there at all. Of each data set the target that most runs share; a median that is only known to be '
-    'so much or more counts as not there. Only systems that were tried on all of them are in it, since the best of other '
-    'systems is another.'
+    'so much or more counts as not there. Only systems that were tried on all of them are in it, since the best of '
+    'other systems is another.'
 )
 
 

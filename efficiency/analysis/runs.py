@@ -62,6 +62,7 @@ class MeasuredRun:
         matmul_peak_macs_per_second: of the machine that it ran on, None where it was not measured.
         spent_macs: dense, of all its train steps, and of all its evaluations.
         study, system, role: what it was there for, see `efficiency.records.ROLES`; None where no study kept it.
+        num_eval: how many examples an evaluation has; None where the record does not say it.
         unit: what its examples are called where they have no end, as 'moves'; it has no epochs and no paper compute
             then, which are NaN in its curve.
     """
@@ -85,6 +86,7 @@ class MeasuredRun:
     study: str | None
     system: str | None
     role: str | None
+    num_eval: int | None = None
     also: tuple[Target, ...] = ()
     unit: str | None = None
 
@@ -217,6 +219,7 @@ def as_run(record: records.Record, path: str) -> MeasuredRun:
         study=study.get('name'),
         system=study.get('system'),
         role=study.get('role'),
+        num_eval=dataset.get('num_eval'),
         unit=record.get('unit'),
     )
 
