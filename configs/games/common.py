@@ -15,7 +15,8 @@ def board(game: str | None, **more) -> ConfigDict:
         'task': 'board_games',
         'dataset': game,
         'model': {'name': 'board_resnet'},
-        'target': {'metric': 'gumbel_accuracy', 'value': 0.825},
+        # What plain search of 400 random games a move has (`python -m benchmarks.games_anchors`).
+        'target': {'metric': 'gumbel_accuracy', 'value': 0.89},
         'stop_at_target': True,
         'environments': 256,
         'batch_size': 8192,  # moves of a step

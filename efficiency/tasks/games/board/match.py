@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from efficiency.tasks.games.board.game import Game, State, random_moves, reward_of
+from efficiency.tasks.games.board.positions import distinct_openings
 from efficiency.tasks.games.board.search import searched
 
 # (state, key) -> (n,) int32 moves.
@@ -16,14 +17,22 @@ Player = Callable[[State, jax.Array], jax.Array]
 def match(game: Game, one: Player, other: Player, games: int, key: jax.Array) -> jax.Array:
     """The score of one player against another, () from 0 to 1; a draw is half a point.
 
-    Half of the games one begins, half the other, both halves from the same openings, two random plies. Every game goes
-    on for as many plies as the longest, ended or not, so that what a match multiplies is known before it.
+    Half of the games one begins, half the other, both halves from the same openings. These are positions after two
+    plies, or the fewest after which there are enough, drawn without replacement, so that no game is another once more.
+    Every game goes on for as many plies as the longest, ended or not, so that what a match multiplies is known before
+    it.
+
+    Args:
+        game: its rules.
+        one, other: who play.
+        games: even, up to 1,024.
+        key: what is drawn from.
     """
     half = games // 2
     key_begin, key_open, key = jax.random.split(key, 3)
-    start = game.begin(key_begin, half)
-    for each in jax.random.split(key_open, 2):
-        start = game.play(start, random_moves(each, start))
+    openings = distinct_openings(game.name, half)
+    drawn = jax.random.choice(key_open, openings, (half,), replace=False)
+    start = game.play_all(game.begin(key_begin, half), drawn)
 
     def moved(player, of, carry, key):
         """What it leaves, and what the one has got of it: 0 but by the move that ends a game."""
@@ -40,7 +49,7 @@ def match(game: Game, one: Player, other: Player, games: int, key: jax.Array) ->
 
     first, second = start.current_player, 1 - start.current_player
     begun = start, jnp.zeros(half)
-    keys = jax.random.split(key, -(-(game.longest - 2) // 2))
+    keys = jax.random.split(key, -(-(game.longest - openings.shape[1]) // 2))
     ((_, ours), (_, theirs)), _ = jax.lax.scan(two_plies, (begun, begun), keys)
     return (2 * half + ours.sum() + theirs.sum()) / (4 * half)
 
