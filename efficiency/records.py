@@ -143,12 +143,11 @@ _SCHEMA = {
     'clock': dict.fromkeys(
         ('compile_seconds', 'train_seconds', 'data_wait_seconds', 'evaluation_seconds', 'checkpoint_seconds'), _AMOUNT
     ),
-    'throughput': {
-        'examples_per_second': _AMOUNT,
-        'train_dense_macs_per_second': _AMOUNT,
-        'matmul_peak_macs_per_second': Optional(_AMOUNT, may_lack=True),
-        'share_of_peak': Optional(_AMOUNT, may_lack=True),
-    },
+    'throughput': dict.fromkeys(('examples_per_second', 'train_dense_macs_per_second'), _AMOUNT)
+    | dict.fromkeys(
+        ('tokens_per_second', 'bytes_per_second', 'matmul_peak_macs_per_second', 'share_of_peak'),
+        Optional(_AMOUNT, may_lack=True),
+    ),
     'precision': str,
     # What the run is of beside its config; `efficiency.training.code` says when it is compared.
     'code': Optional(

@@ -49,7 +49,9 @@ def summary(record: Record, workdir: pathlib.Path) -> str:
     throughput = record['throughput']
     share = throughput.get('share_of_peak')
     if share:
-        rate = f'{throughput["examples_per_second"]:,.0f} {record.get("unit") or "examples"} a second'
+        rates = {record.get('unit') or 'examples': throughput['examples_per_second']}
+        rates |= {what: throughput.get(f'{what}_per_second') for what in ('tokens', 'bytes')}
+        rate = ', '.join(f'{number:,.0f} {what}' for what, number in rates.items() if number) + ' a second'
         lines.append(('throughput', f'{rate}, {share:.2f} of the rate of a large matrix multiply'))
     phases = [f'{name.removesuffix("_seconds").replace("_", " ")} {seconds:.1f} s' for name, seconds in clock.items()]
     lines += [('time', ', '.join(phases)), ('record', str(workdir / FILE_NAME))]

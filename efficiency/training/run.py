@@ -230,6 +230,7 @@ class Run:
         cost = self.costs[self._used_most()]
         compiled, dense = cost.compiled_flops, cost.step.dense_macs
         rate = 1 / seconds['train'] if seconds['train'] else 0.0
+        examples_per_second = rate * self._sum('batch_size')
         macs_per_second = rate * self._sum('train_dense_macs_per_step')
         return {
             'schema_version': records.SCHEMA_VERSION,
@@ -261,7 +262,8 @@ class Run:
             **({} if self.test is None else {'test': self.test}),
             'clock': {f'{phase}_seconds': value for phase, value in seconds.items()},
             'throughput': {
-                'examples_per_second': rate * self._sum('batch_size'),
+                'examples_per_second': examples_per_second,
+                **_of_text(self.task.description, examples_per_second),
                 'train_dense_macs_per_second': macs_per_second,
                 'matmul_peak_macs_per_second': self.matmul_peak,
                 'share_of_peak': macs_per_second / self.matmul_peak,
@@ -272,6 +274,15 @@ class Run:
             'resumed_from_steps': self.resumed_from,
             'failure': failure,
         }
+
+
+def _of_text(data: Mapping[str, Any], examples_per_second: float) -> dict[str, float]:
+    """What the training data say that they are of, tokens and bytes, a second: an epoch's share of each example."""
+    return {
+        f'{what}_per_second': examples_per_second * data[f'train_{what}'] / data['num_train']
+        for what in ('tokens', 'bytes')
+        if f'train_{what}' in data
+    }
 
 
 def _part(name: str, calls: int, count: Count) -> dict[str, Any]:

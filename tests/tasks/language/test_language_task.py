@@ -11,6 +11,7 @@ import pytest
 from efficiency import load_run, records
 from efficiency.count import main as count_command
 from efficiency.errors import UserError
+from efficiency.summary import summary
 from efficiency.tasks import open_task
 from efficiency.training.loop import train
 from efficiency.training.settings import check_config
@@ -69,6 +70,19 @@ def test_a_record_says_how_many_tokens_and_bytes_there_are_and_how_they_are_eval
     assert record['evaluation']['examples'] == len(record['curve']) * 5
     macs = transformer(16, 260, 1, 16, 24, gated=True)
     assert record['evaluation']['dense_macs'] == len(record['curve']) * windows * macs
+
+
+def test_a_record_and_its_summary_say_how_many_tokens_and_bytes_a_second_it_trained_on(folder, whole):
+    workdir, record = whole
+    texts = texts_of(folder, 'train')
+    size = sum(map(len, texts))
+    epochs = record['final']['examples'] / record['dataset']['num_train']
+    rates, seconds = record['throughput'], record['clock']['train_seconds']
+    assert rates['bytes_per_second'] == pytest.approx(epochs * size / seconds)
+    assert rates['tokens_per_second'] == pytest.approx(epochs * (size + len(texts)) / seconds)  # an end behind each
+    (line,) = (line for line in summary(record, workdir).splitlines() if line.lstrip().startswith('throughput'))
+    for what in ('tokens', 'bytes'):
+        assert f' {rates[f"{what}_per_second"]:,.0f} {what}' in line
 
 
 def test_bits_per_byte_are_what_the_kept_weights_say_and_less_than_letters_alone_tell(folder, whole):
