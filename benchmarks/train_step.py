@@ -2,12 +2,14 @@
 
     python -m benchmarks.train_step --models=resnet18,vgg11 --image_size=32 --against=torch --format=json
     python -m benchmarks.train_step --models=seq2seq,transformer --length=24
+    python -m benchmarks.train_step --models=lstm,transformer_lm --length=256 --batch_size=16
 
 needs `pip install -c constraints.txt ".[crosscheck]"`. Both train the same network (`benchmarks/torch_networks.py`,
-`benchmarks/torch_translation.py`) in float32 on one batch by the same optimizer, each in a process of its own with a
-thread a core; rounds alternate between ours and torch in each form of its step (of images with its default layout and
-with channels_last), each after a step to warm up, and the fastest of torch's counts. Of a task is what
-`benchmarks/image_steps.py` and `benchmarks/translation_steps.py` say. Medians over the rounds.
+`benchmarks/torch_translation.py`, `benchmarks/torch_language.py`) in float32 on one batch by the same optimizer, each
+in a process of its own with a thread a core; rounds alternate between ours and torch in each form of its step (of
+images with its default layout and with channels_last), each after a step to warm up, and the fastest of torch's counts.
+Of a task is what `benchmarks/image_steps.py`, `benchmarks/translation_steps.py` and `benchmarks/language_steps.py` say.
+Medians over the rounds.
 """
 
 import argparse
@@ -28,7 +30,11 @@ from benchmarks.steps import Steps
 
 # By task the module of its steps: SIZE of an example and its UNIT, further sizes that are COUNTED,
 # `ours`, and TORCH, by name; these of (name, size, batch size).
-TASKS = {'images': 'benchmarks.image_steps', 'translation': 'benchmarks.translation_steps'}
+TASKS = {
+    'images': 'benchmarks.image_steps',
+    'translation': 'benchmarks.translation_steps',
+    'language': 'benchmarks.language_steps',
+}
 
 
 def peak() -> Steps:
@@ -144,7 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--models', help='names, with commas between, of one task; those of images by default')
     parser.add_argument('--image_size', type=int, default=32, help='pixels a side')
-    parser.add_argument('--length', type=int, default=24, help='tokens of the longest sentences')
+    parser.add_argument('--length', type=int, default=24, help='tokens of a row, or of the longest sentences')
     parser.add_argument('--batch_size', type=int, default=64)
     parser.add_argument('--against', choices=RIVALS, default='torch')
     parser.add_argument('--rounds', type=int, default=5)
