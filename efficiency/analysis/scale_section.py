@@ -1,5 +1,6 @@
 """What a report says of scale: loss against compute of families of networks, and the factor between them along it."""
 
+import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,18 +9,18 @@ from typing import NamedTuple
 import numpy as np
 
 from efficiency.analysis.charts import COLOURS, Chart, Series
-from efficiency.analysis.document import Column, Section, Table, cell_text
+from efficiency.analysis.document import Column, Section, Table, address, cell_text
 from efficiency.analysis.runs import MeasuredRun, Target
 from efficiency.analysis.scale_fit import LEAST_SIZES, ScaleFit, bootstrap_fits, factor_over
+from efficiency.published.points import findings
 
 _DRAWS, _TAIL = 200, 0.025
 # How many places a line is drawn at, and by how many times compute it is drawn beyond the data, either way.
 _PLACES, _BEYOND = 25, 10.0
-# The power of compute by which the loss of Transformers falls (Kaplan et al., 2020, arXiv:2001.08361, equation 1.3).
-_KAPLAN = 0.050
 _TEXT = (
-    'Of each family, networks of one name, loss = E + A / size^alpha + B / examples^beta is fitted as approach 3 of '
-    'Hoffmann et al. (2022): size is macs of a forward pass, compute 3 x size x examples. Where the learning rate is '
+    'A family is systems whose names differ in what is behind the last hyphen, as net-s and net-l, or else networks of '
+    'one name. Of each, loss = E + A / size^alpha + B / examples^beta is fitted as approach 3 of Hoffmann et al. '
+    '(2022): size is macs of a forward pass, compute 3 x size x examples. Where the learning rate is '
     'constant every evaluation after the warm-up is a point, and the last alone elsewhere. Intervals are of 95 %, over '
     'resampled runs. The envelope is the least loss of so much compute, at the best size. It is drawn as a line where '
     'that size and as many examples are within those of the points, and as dots where they are not: there the data end '
@@ -28,7 +29,7 @@ _TEXT = (
 
 
 class _Family(NamedTuple):
-    """Networks of one name: their points, the fit, and those of resampled runs."""
+    """Networks of one kind: their points, the fit, and those of resampled runs."""
 
     name: str
     runs: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -71,17 +72,23 @@ def scale_sections(name: str, target: Target, runs: Sequence[MeasuredRun]) -> li
 
 
 def _families(runs: Sequence[MeasuredRun], metric: str) -> list[_Family]:
-    """Those of enough sizes, the first published first."""
-    by_model = defaultdict(list)
+    """Those of enough sizes, the first published first; what only tried a setting is of none."""
+    by_name = defaultdict(list)
     for run in sorted(runs, key=lambda run: (str(run.published), run.model, run.forward_dense_macs, run.seed)):
-        by_model[run.model].append(run)
+        if not run.is_tuning:
+            by_name[_family_of(run)].append(run)
     found = []
-    for model, own in by_model.items():
+    for name, own in by_name.items():
         points = [each for run in own if len((each := _points(run, metric))[0])]
         if len({float(size[0]) for size, _, _ in points}) >= LEAST_SIZES and sum(len(p[0]) for p in points) >= 6:
             # With a seed of its own, as families vary apart.
-            found.append(_Family(model, points, *bootstrap_fits(points, _DRAWS, seed=len(found))))
+            found.append(_Family(name, points, *bootstrap_fits(points, _DRAWS, seed=len(found))))
     return found
+
+
+def _family_of(run: MeasuredRun) -> str:
+    family, hyphen, _ = (run.system or '').rpartition('-')
+    return family if hyphen else run.model
 
 
 def _points(run: MeasuredRun, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -111,6 +118,7 @@ def _section(name: str, study: str, target: Target, families: Sequence[_Family])
         tables.append(Table(f'scale-factor-{family.name}-{name}', f'Factor of {label}', _FACTORS, rows))
         charts.append(_factor_chart(f'scale-factor-{family.name}-{name}', label, rows))
         text.append(_told(base, family))
+    tables.append(Table(f'scale-found-{name}', 'What others found', _OTHERS, _found()))
     return Section(f'scale-{name}', f'Scale: {study}, {target.metric.name} on {target.dataset}', text, charts, tables)
 
 
@@ -133,6 +141,15 @@ def _interval(values: Sequence[float]) -> str:
     return f'[{cell_text(float(low))}, {cell_text(float(high))}]'
 
 
+def _found() -> list[dict]:
+    return [dataclasses.asdict(finding) | {'href': address(finding.source)} for finding in findings()]
+
+
+_OTHERS = (
+    Column('says', 'what'), Column('value', 'value'), Column('low', 'from'), Column('high', 'to'),
+    Column('interval', 'interval'), Column('unit', 'unit'), Column('note', 'where'), Column('confidence', 'read in'),
+    Column('source', 'source', link='href'),
+)  # fmt: skip
 _FACTORS = (
     Column('macs', 'compute, macs'),
     Column('factor', 'factor'),
@@ -171,11 +188,10 @@ def _factor_rows(base: _Family, family: _Family) -> list[dict]:
 def _told(base: _Family, family: _Family) -> str:
     """The difference of the exponents, and whether the factor grows along the data, on which E has a say too."""
     pairs = list(zip(base.draws, family.draws, strict=False))
-    ends = np.array(family.range)
-    with np.errstate(invalid='ignore'):
-        slopes = np.array([np.subtract(*np.log(factor_over(one, two, ends))[::-1]) for one, two in pairs])
+    power = _power(base.fit, family.fit, family.range)
+    powers = np.array([_power(one, two, family.range) for one, two in pairs])
     # Of a draw in which the older family never gets there, either way is open.
-    low, high = (np.sort(np.where(np.isnan(slopes), open_, slopes)) for open_ in (-np.inf, np.inf))
+    low, high = (np.sort(np.where(np.isnan(powers), open_, powers)) for open_ in (-np.inf, np.inf))
     tail = int(_TAIL * len(pairs))
     if not pairs:
         says = 'of one seed a size nothing is known of how sure that is'
@@ -185,12 +201,22 @@ def _told(base: _Family, family: _Family) -> str:
         says = 'along the data the factor shrinks'
     else:
         says = 'that the factor grows or shrinks along the data is not shown'
+    grows = f'the factor goes as its power {power:.3f}' if math.isfinite(power) else f'{base.name} never gets there'
+    if pairs and math.isfinite(power):
+        ends = ('open' if math.isinf(end) else cell_text(float(end)) for end in (low[tail], high[-1 - tail]))
+        grows += f', [{", ".join(ends)}]'
     return (
         f'By compute at the best size what is reducible falls as its power {family.fit.exponent:.3f} for {family.name} '
         f'and {base.fit.exponent:.3f} for {base.name}: a difference of {family.fit.exponent - base.fit.exponent:.3f}, '
-        f'{_interval([two.exponent - one.exponent for one, two in pairs])}; {says}. Kaplan et al. (2020) have '
-        f'{_KAPLAN:.3f} for Transformers without an irreducible term, which such a term makes larger.'
+        f'{_interval([two.exponent - one.exponent for one, two in pairs])}. From the least compute of {family.name} '
+        f'to the most {grows}; {says}.'
     )
+
+
+def _power(base: ScaleFit, other: ScaleFit, ends: tuple[float, float]) -> float:
+    """As which power of compute the factor goes from one end to the other; NaN where the base never gets there."""
+    with np.errstate(invalid='ignore'):
+        return float(np.subtract(*np.log(factor_over(base, other, np.array(ends)))) / math.log(ends[0] / ends[1]))
 
 
 def _loss_chart(name: str, target: Target, families: Sequence[_Family]) -> Chart:

@@ -1,7 +1,8 @@
 """The published ledger: what others measured, what they printed of it, and what our networks count.
 
 `points.csv` holds a measurement a row, `targets.csv` the capabilities they are of, `claims.csv` the figures that the
-paper (Hernandez & Brown 2020, arXiv:2005.04305) and its posts print, `networks.csv` our own counts
+paper (Hernandez & Brown 2020, arXiv:2005.04305) and its posts print, `findings.csv` what others found of language
+models that is no measurement to a level, `networks.csv` our own counts
 (`python -m benchmarks.published_networks`). Standard library only: reading needs no jax.
 
 Compute is in dense multiply-adds, one operation each; where a source counts multiply and add apart its figure is
@@ -31,6 +32,7 @@ from efficiency.published.schema import (
     MACS_CONVENTIONS,
     PRECISIONS,
     Claim,
+    Finding,
     Network,
     PublishedPoint,
     PublishedTarget,
@@ -42,6 +44,7 @@ _HERE = pathlib.Path(__file__).parent
 POINTS_FILE = _HERE / 'points.csv'
 TARGETS_FILE = _HERE / 'targets.csv'
 CLAIMS_FILE = _HERE / 'claims.csv'
+FINDINGS_FILE = _HERE / 'findings.csv'
 NETWORKS_FILE = _HERE / 'networks.csv'
 
 _VOCABULARIES = {'date_precision': PRECISIONS, 'basis': BASES, 'level': LEVELS, 'confidence': CONFIDENCES}
@@ -110,6 +113,22 @@ def claims() -> dict[str, Claim]:
         if problem := source_problem(claim.source):
             problems.append(_error(CLAIMS_FILE, claim.claim, 'source', problem))
     return {claim.claim: claim for claim in _whole([claim for _, claim in rows], problems)}
+
+
+def findings() -> list[Finding]:
+    """What others found of language models.
+
+    Raises:
+        PublishedError: says what is wrong first.
+    """
+    rows, problems = _read(FINDINGS_FILE, Finding, 'finding')
+    for _, finding in rows:
+        if finding.confidence not in CONFIDENCES:
+            problem = _not_one_of(finding.confidence, CONFIDENCES)
+            problems.append(_error(FINDINGS_FILE, finding.finding, 'confidence', problem))
+        if problem := source_problem(finding.source):
+            problems.append(_error(FINDINGS_FILE, finding.finding, 'source', problem))
+    return _whole([finding for _, finding in rows], problems)
 
 
 def networks() -> dict[tuple[str, int], Network]:

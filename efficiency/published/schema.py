@@ -110,6 +110,33 @@ class Claim:
 
 
 @dataclasses.dataclass(frozen=True)
+class Finding:
+    """What others found of language models: of progress over years, of a part, or of scale; no point to a level.
+
+    Attributes:
+        finding: its name.
+        says: what the number is of.
+        value: as printed, or derived from what is; None where only a bound is printed.
+        low, high: of its interval, or a bound.
+        interval: the interval's level, as '95 %'; '' where it has none, or it is not known.
+        unit: 'times', 'months', or 'power' of compute.
+        confidence: as of a point.
+        source, note: as of a point.
+    """
+
+    finding: str
+    says: str
+    value: float | None
+    low: float | None
+    high: float | None
+    interval: str
+    unit: str
+    confidence: str
+    source: str
+    note: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Network:
     """What one of our networks costs for one image of a size, 1000 classes."""
 

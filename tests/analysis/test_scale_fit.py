@@ -1,6 +1,7 @@
 """Power laws of synthetic curves whose truth is known: parameters, envelopes, factors, intervals, what is no fit."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ def test_a_report_has_the_families_of_a_study(save):
     laws = {'lstm': slow, 'transformer': dataclasses.replace(slow, alpha=0.36, beta=0.42)}
     runs, target = saved_families(save, laws), Target('data', 'f' * 8, BITS, 0.1)
     (section,) = scale_sections('t', target, runs)
-    laws_table, factors = section.tables
+    laws_table, factors, others = section.tables
     found = {row['family']: row for row in laws_table.rows}
     for name, law in laws.items():
         assert found[name]['exponent'] == pytest.approx(law.exponent, rel=1e-3)
@@ -137,6 +138,11 @@ def test_a_report_has_the_families_of_a_study(save):
     expected = factor_over(laws['lstm'], laws['transformer'], middle['macs'])
     assert middle['factor'] == pytest.approx(expected, rel=1e-2)
     assert 'along the data the factor grows with compute' in section.text[-1]
+    ends = [found['transformer'][end] for end in ('from_macs', 'to_macs')]
+    least, most = factor_over(laws['lstm'], laws['transformer'], np.array(ends))
+    told = float(re.search(r'the factor goes as its power (\S+), ', section.text[-1])[1])
+    assert told == pytest.approx(np.log(most / least) / np.log(ends[1] / ends[0]), abs=2e-3)
+    assert {row['unit'] for row in others.rows} == {'times', 'months', 'power'}
     for row in factors.rows:
         bests = [laws['transformer'].best(row['macs']), laws['lstm'].best(row['macs'] * row['factor'])]
         inside = all(SIZES[0] <= size <= SIZES[-1] and 200 <= data <= 800 for size, data in bests)
@@ -156,10 +162,35 @@ def test_a_report_has_the_families_of_a_study(save):
     assert scale_sections('t', target, [dataclasses.replace(run, study=None) for run in runs]) == []
 
 
+def test_networks_of_other_options_are_a_family_by_their_systems_names_and_tried_settings_are_none(save):
+    laws = {'net': TRUE, 'other': dataclasses.replace(TRUE, log_b=3.0)}
+    names = {'net': 'post-norm', 'other': 'pre-norm'}
+    runs = [
+        dataclasses.replace(
+            run, model='transformer', system=f'{names[run.model]}-{SIZES.index(run.forward_dense_macs)}',
+            role='compared',
+        )
+        for run in saved_families(save, laws)
+    ]  # fmt: skip
+    worse = [
+        dataclasses.replace(
+            run, role='tuning', system=f'{run.system}-learning_rate=0.1',
+            curve={**run.curve, 'bits_per_byte': 2 * run.curve['bits_per_byte']},
+        )
+        for run in runs
+    ]  # fmt: skip
+    (section,) = scale_sections('t', Target('data', 'f' * 8, BITS, 0.1), runs + worse)
+    rows = section.tables[0].rows
+    assert [(row['family'], row['runs']) for row in rows] == [('post-norm', 8), ('pre-norm', 8)]
+    for row, law in zip(rows, laws.values(), strict=True):
+        assert row['irreducible'] == pytest.approx(law.irreducible, rel=1e-3)
+
+
 def test_where_the_rate_falls_only_the_end_of_a_run_is_a_point(save):
     runs, target = saved_families(save, {'net': TRUE}, 'cosine'), Target('data', 'f' * 8, BITS, 0.1)
     (section,) = scale_sections('t', target, runs)
     (row,) = section.tables[0].rows
+    assert row['family'] == 'net'  # of systems without a hyphen the networks' name
     assert row['from_macs'] == pytest.approx(3 * SIZES[0] * 800)
     assert len(section.charts[0].series[0].x) == 8
 
@@ -178,7 +209,7 @@ def test_of_one_seed_a_size_no_interval_is_made_up(save):
     laws = {'lstm': TRUE, 'transformer': dataclasses.replace(TRUE, alpha=0.36, beta=0.42)}
     runs = [run for run in saved_families(save, laws) if run.seed == 0]
     (section,) = scale_sections('t', Target('data', 'f' * 8, BITS, 0.1), runs)
-    laws_table, factors = section.tables
+    laws_table, factors, _ = section.tables
     assert {row['exponent_interval'] for row in laws_table.rows} == {'[one seed: not known]'}
     assert {(row['low'], row['high']) for row in factors.rows} == {(None, None)}
     assert 'of one seed a size nothing is known of how sure that is' in section.text[-1]

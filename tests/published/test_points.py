@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import math
 import subprocess
 import sys
 
@@ -43,10 +44,35 @@ def test_the_committed_ledger_is_whole():
     assert found == ledger.points()
     assert {point.target for point in found} == set(ledger.targets())
     assert ledger.claims()
-    for name in ('points', 'targets', 'claims', 'networks'):
+    for name in ('points', 'targets', 'claims', 'findings', 'networks'):
         data = (ledger.POINTS_FILE.parent / f'{name}.csv').read_bytes()
         assert b'\r' not in data
         assert data.endswith(b'\n')
+
+
+def test_what_others_found_has_its_intervals_and_what_is_derived_follows():
+    found = {finding.finding: finding for finding in ledger.findings()}
+    halvings = [found[f'ho2024-halving-{version}'] for version in ('preprint', 'proceedings')]
+    assert [(each.value, each.low, each.high, each.interval) for each in halvings] == [
+        (8, 5, 14, '95 %'),
+        (8, 2, 22, '90 %'),
+    ]
+    factors = [found[f'gundlach2025-factor-{flop}'].value for flop in ('1e15', '2e23')]
+    power = math.log(factors[1] / factors[0]) / math.log(2e23 / 1e15)
+    assert found['gundlach2025-power'].value == pytest.approx(power, rel=1e-3)
+    assert found['hoffmann2022-power'].value == pytest.approx(0.34 * 0.28 / (0.34 + 0.28), rel=1e-3)
+
+
+def test_a_finding_without_a_source_is_refused(tmp_path, monkeypatch):
+    text = ledger.FINDINGS_FILE.read_text()
+    path = tmp_path / 'findings.csv'
+    path.write_text(text.replace('arXiv:2001.08361 equation 1.3', 'they say so'))
+    monkeypatch.setattr(ledger, 'FINDINGS_FILE', path)
+    with pytest.raises(ledger.PublishedError, match='row kaplan2020-power, column source: says nowhere'):
+        ledger.findings()
+    path.write_text(text.replace(',confirmed,arXiv:2001', ',certain,arXiv:2001'))
+    with pytest.raises(ledger.PublishedError, match="column confidence: 'certain' is not one of confirmed"):
+        ledger.findings()
 
 
 def test_a_point_is_typed():
