@@ -7,6 +7,7 @@ from efficiency.analysis.document import Column, Section, Table, cell_text
 from efficiency.analysis.factors import Factor
 from efficiency.analysis.gains import Gains, by_parts, gains
 from efficiency.analysis.runs import MeasuredRun, System, Target, seeds_of
+from efficiency.errors import UserError
 
 _KINDS = ('alone', 'beside', 'shapley')
 _TEXT = (
@@ -33,7 +34,15 @@ def gains_sections(name: str, target: Target, runs: Sequence[MeasuredRun]) -> li
         for run in asked:
             if run.study == study:
                 systems.setdefault(run.system, []).append(run)
-        for base, lattice in by_parts(sorted(systems)).items():
+        try:
+            lattices = by_parts(sorted(systems))
+        except UserError as error:
+            # Of the names alone: what else there is to report stands.
+            sections.append(
+                Section(f'gains-{study}-{name}', f'Gains: {study}, {target}', [f'None are given: {error}.'])
+            )
+            continue
+        for base, lattice in lattices.items():
             seeds = {
                 some: seeds_of(System(each, '', systems[each]).crossings(target, 'interpolated'))
                 for some, each in lattice.items()

@@ -150,5 +150,14 @@ def test_a_report_has_the_gains_of_a_study_whose_names_say_them(save):
     assert gains_sections('t', target, [run for run in runs if run.system == 'plain']) == []
 
 
+def test_names_that_say_no_parts_cost_a_report_nothing_else(save):
+    folder = saved(save, **{'plain': 1200, 'plain+a': 600, 'plain+a+a': 300})
+    runs = [_of_study(run) for run in read_runs(folder)[0]]
+    whole = [dataclasses.replace(run, study='whole') for run in runs if run.system != 'plain+a+a']
+    refused, told = gains_sections('t', Target('data', 'f' * 8, BITS, 2.5), runs + whole)
+    assert refused.text == ['None are given: the system plain+a+a has a part twice.']
+    assert (refused.tables, len(told.tables)) == ((), 1)
+
+
 def _of_study(run):
     return dataclasses.replace(run, study='options', system=run.config['parts'])
