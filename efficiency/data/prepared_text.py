@@ -32,35 +32,61 @@ def read_texts(
 
     Args:
         name: of the data set, with config and version if need be.
-        splits: names, or parts like 'train[:90%]'.
+        splits: names, or parts like 'train[:90%]'; of the first none of the others may have an example.
         folder: where TensorFlow Datasets has its data; its default where None.
         choose: (text features, all features) -> those wanted; raises UserError where they are not there.
 
     Raises:
-        UserError: if there is no such data set or split, it has no example, or a text is no UTF-8.
+        UserError: if there is no such data set or split, it has no example, or one of the first's, or a text is no
+            UTF-8.
     """
     builder = open_builder(name, folder, [])
     import tensorflow_datasets as tfds
 
     features = builder.info.features
     chosen = choose([key for key in features if isinstance(features[key], tfds.features.Text)], list(features))
-    found = {}
+    sources, found = {}, {}
     for split in splits:
         if split_base(split) not in builder.info.splits:
             there = ', '.join(builder.info.splits)
             raise UserError(f'{name} has no split {split_base(split)!r}; its splits are {there}')
         try:
-            source = builder.as_data_source(split)
-            count = len(source)  # which is an error where a part ends before it begins
+            sources[split] = builder.as_data_source(split)
+            count = len(sources[split])  # which is an error where a part ends before it begins
         except (AssertionError, ValueError) as error:
             raise UserError(f'{split!r} is no part of a split of {name}: {str(error).splitlines()[0]}') from error
         if not count:
             raise UserError(f'{split} of {name} has no example')
+    train, *held_out = splits
+    for split in held_out:
+        if shared := _shared(builder, train, split):
+            raise UserError(
+                f'{train} and {split} of {name} have {shared:,} examples in common; what is evaluated on must be held '
+                'out'
+            )
+    for split, source in sources.items():
         found[split] = [
             tuple(_text(record[key], f'the {key} of example {number} of {split} of {name}') for key in chosen)
-            for number, record in enumerate(source.__getitems__(range(count)))
+            for number, record in enumerate(source.__getitems__(range(len(source))))
         ]
     return PreparedTexts(str(builder.info.version), found)
+
+
+def _shared(builder: Any, first: str, second: str) -> int:
+    """How many examples two parts have in common."""
+    import tensorflow_datasets as tfds
+
+    def spans(part):
+        for each in tfds.core.ReadInstruction.from_spec(part).to_absolute(builder.info.splits):
+            count = builder.info.splits[each.splitname].num_examples
+            yield each.splitname, range(count)[each.from_ : each.to]
+
+    return sum(
+        len(range(max(one.start, other.start), min(one.stop, other.stop)))
+        for name, one in spans(first)
+        for other_name, other in spans(second)
+        if name == other_name
+    )
 
 
 def decoded(data: bytes, where: str) -> str:

@@ -72,6 +72,15 @@ def test_what_a_prepared_data_set_has_not_is_one_sentence(dataset, feature, spli
     assert '\n' not in str(told.value)
 
 
+def test_parts_that_share_examples_are_not_held_out_of_each_other(tfds_dir):
+    with pytest.raises(UserError, match=r'train\[:80%\] and train\[70%:\] of sotu have 22 examples in common; .* held'):
+        documents.read('sotu', '', ['train[:80%]', 'train[70%:]'], tfds_dir)
+    with pytest.raises(UserError, match=r'train\+test and test of sotu have 12 examples in common'):
+        documents.read('sotu', '', ['train+test', 'test'], tfds_dir)
+    found = documents.read('sotu', '', ['train[:80%]', 'train[80%:]'], tfds_dir).splits
+    assert [len(split.texts) for split in found.values()] == [177, 44]
+
+
 def test_what_files_have_not_is_one_sentence(tmp_path):
     folder = write_documents(tmp_path / 'data')
 
