@@ -51,7 +51,8 @@ def count_network(name: str, *, options: Mapping[str, Any] = MappingProxyType({}
         name: see `efficiency.tasks.networks.list_networks`.
         options: of the network, as `config.model` has them.
         sizes: `image_size` (pixels a side; the network's own where None) and `num_classes` (of the last layer; 1000)
-            of images, `length` (tokens of the source and of the target; 25) and `vocabulary` of translation.
+            of images, `vocabulary` of text, and `length`: tokens of the source and of the target (25) of translation,
+            of a row (the paper's, or 256) of language.
 
     Returns:
         By the names of `COLUMNS`, and other sizes: whole numbers, `train_over_forward` a ratio of dense ones; for a
@@ -122,7 +123,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--models', help='names or shell patterns, as alexnet,resnet*; all of images by default')
     parser.add_argument('--image_size', type=int, help="pixels a side; each network's own by default")
     parser.add_argument('--num_classes', type=int, help="width of the last layer; 1000, or a config's data set's")
-    parser.add_argument('--length', type=int, help='tokens of a source and of its translation; 25 by default')
+    parser.add_argument(
+        '--length', type=int,
+        help="tokens of a row, or of a source and of its translation; the paper's, or 256, or 25 of translation",
+    )  # fmt: skip
     parser.add_argument(
         '--batch_size', type=int,
         help='of the step that --xla lowers or a compiler compiles; one example by default, compiled one a device',
@@ -148,7 +152,8 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.config is not None:
         for option in ('models', 'image_size', 'length', 'batch_size'):
             if getattr(arguments, option) is not None:
-                own = {'models': 'config.model.name', 'length': 'config.buckets'}.get(option, f'config.{option}')
+                keys = {'models': 'config.model.name', 'length': 'config.context or --config.buckets'}
+                own = keys.get(option, f'config.{option}')
                 raise UserError(f'--{option} and --config do not go together; pass --{own} instead')
     elif arguments.data_dir is not None:
         raise UserError("--data_dir is for a --config's data set; networks need none")
