@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -11,8 +10,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from efficiency.errors import UserError, shown
-from efficiency.tasks.registry import Registry, check_has_option
+from efficiency.errors import UserError
+from efficiency.tasks.registry import Registry, check_option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,9 +81,5 @@ def create_model(
         there_are = ', '.join(each for each in list_models() if model_entry(each).task == task)
         raise UserError(f'the model {name} is of {entry.task}, and the task is {task}, whose models are {there_are}')
     for option, value in options.items():
-        check_has_option(entry, option)
-        kind = type(inspect.signature(entry.network).parameters[option].default)
-        if type(value) is not kind or (kind is int and value < 1):
-            wanted = 'True or False' if kind is bool else 'a whole number above 0'
-            raise UserError(f'option {option} of {name} is {shown(value)}; it must be {wanted}')
+        check_option(entry, option, value)
     return entry.network(actions=actions, dtype=dtype, **options)

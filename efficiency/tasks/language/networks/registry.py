@@ -14,8 +14,8 @@ from jax.typing import DTypeLike
 from efficiency.data.tokens import UNKNOWN
 from efficiency.errors import UserError, shown
 from efficiency.tasks.language.networks.parts import PARTS, WORDS
-from efficiency.tasks.registry import Registry, check_has_option
-from efficiency.values import is_number, is_whole
+from efficiency.tasks.registry import Registry, check_option
+from efficiency.values import is_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,22 +115,5 @@ def create_model(
         if not is_whole(sizes[what]) or sizes[what] < least:
             raise UserError(f'{what} is {shown(size)}; it must be a whole number, {least} or more')
     for option, value in options.items():
-        _check_option(entry, option, value)
+        check_option(entry, option, value, WORDS)
     return entry.network(**sizes, dtype=dtype, **options)
-
-
-def _check_option(entry: Entry, option: str, value: Any) -> None:
-    check_has_option(entry, option)
-    default = inspect.signature(entry.network).parameters[option].default
-    what = f'option {option} of {entry.name} is {shown(value)}'
-    if isinstance(default, str):
-        if value not in WORDS[option]:
-            raise UserError(f'{what}; it must be {" or ".join(WORDS[option])}')
-    elif isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise UserError(f'{what}; it must be True or False')
-    elif isinstance(default, float):
-        if not (is_number(value) and 0 <= value < 1):
-            raise UserError(f'{what}; it must be a share, as 0.1, below 1')
-    elif not (is_whole(value) and (value > 0 or (value == 0 == default))):
-        raise UserError(f'{what}; it must be a whole number above 0{", or 0 for none" if default == 0 else ""}')

@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +12,7 @@ from jax.typing import DTypeLike
 
 from efficiency.data.tokens import UNKNOWN
 from efficiency.errors import UserError, shown
-from efficiency.tasks.registry import Registry, check_has_option
+from efficiency.tasks.registry import Registry, check_option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,15 +96,5 @@ def create_model(
         if not isinstance(sizes[i], int) or sizes[i] <= UNKNOWN:
             raise UserError(f'{what} is {shown(size)}; it must be a whole number above {UNKNOWN}')
     for option, value in options.items():
-        _check_option(entry, option, value)
+        check_option(entry, option, value)
     return entry.network(source_vocab=sizes[0], target_vocab=sizes[1], dtype=dtype, **options)
-
-
-def _check_option(entry: Entry, option: str, value: Any) -> None:
-    check_has_option(entry, option)
-    kind = type(inspect.signature(entry.network).parameters[option].default)
-    # Whole numbers are sizes, others shares.
-    if kind is int and not (type(value) is int and value > 0):
-        raise UserError(f'option {option} of {entry.name} is {shown(value)}; it must be a whole number above 0')
-    if kind is float and not (type(value) is float and 0 <= value < 1):
-        raise UserError(f'option {option} of {entry.name} is {shown(value)}; it must be a share, as 0.1, below 1.0')
