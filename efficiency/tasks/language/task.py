@@ -18,6 +18,7 @@ from efficiency.data import vocabulary
 from efficiency.data.batches import Host, TrainBatches, shapes_of_batch
 from efficiency.errors import UserError
 from efficiency.layers.initializers import drawn
+from efficiency.stages import stages_of
 from efficiency.tasks.evaluation import Evaluator
 from efficiency.tasks.language.data import documents, rows
 from efficiency.tasks.language.data.documents import Documents
@@ -26,6 +27,7 @@ from efficiency.tasks.language.data.tokenizers import Tokenizer, joined, size_of
 from efficiency.tasks.language.evaluation import WindowsEvaluator
 from efficiency.tasks.language.loss import token_loss
 from efficiency.tasks.language.networks import create_model, model_entry
+from efficiency.tasks.language.networks.parts import Z_LOSS
 from efficiency.tasks.task import Form, Forward, Loss, Task
 
 
@@ -55,6 +57,8 @@ class Language(Task):
         self.config, self._data = config, data
         self.network = network(config)
         self.published = model_entry(config.model.name).published_with(config.model.to_dict())
+        if any(stage.z_loss for _, stage in stages_of(config)):
+            self.published = max(self.published, Z_LOSS.published)
         self._objective = objective(config)
         if data is not None:
             self._train = rows.Packed(joined(data.train_tokens), self._objective)

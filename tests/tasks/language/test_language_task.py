@@ -13,6 +13,7 @@ from efficiency.count import main as count_command
 from efficiency.errors import UserError
 from efficiency.summary import summary
 from efficiency.tasks import open_task
+from efficiency.tasks.language.task import Language
 from efficiency.training.loop import train
 from efficiency.training.settings import check_config
 from tests.tasks.language.networks.test_language_macs import transformer
@@ -167,6 +168,14 @@ def test_other_documents_and_another_vocabulary_are_other_data(folder, whole, tm
     assert len(set(found)) == 5
 
 
+def test_a_run_is_no_older_than_what_its_loss_has():
+    def day(**more):
+        return Language(check_config(config_of(**more))).published.isoformat()
+
+    assert day() < '2022'
+    assert day(z_loss=1e-4) == day(stages=((3.0, {'z_loss': 1e-4}),)) == '2022-04-05'
+
+
 def test_what_is_hidden_is_part_of_what_is_asked(folder):
     def fingerprint(**more):
         return open_task(check_config(config_of('bert', **more)), folder).description['fingerprint']
@@ -206,6 +215,7 @@ def model_of(**more):
         ('bert', {'target': {'metric': 'bits_per_byte', 'value': 2.0}}, 'it must be accuracy or perplexity'),
         ('transformer_lm', {'z_loss': -1}, 'config.z_loss is -1; it must be a number from 0 to 1'),
         ('transformer_lm', model_of(kv_heads=3), '2 heads cannot share 3 of keys and values'),
+        ('transformer_lm', model_of(chosen=2), 'chosen is 2, and there are no experts to choose; set experts'),
         ('transformer_lm', model_of(position='alibi'), "'alibi'; it must be sinusoid or learned or rope"),
         ('transformer_lm', {'stages': ((1, {'context': 8}),)}, "changes 'context' .* may change is .*z_loss"),
         ('transformer_lm', {'init_from': 'weights'}, 'language begins with no weights'),

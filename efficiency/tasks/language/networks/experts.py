@@ -67,10 +67,8 @@ class Experts(nn.Module):
         return jnp.einsum('necd,ntec->ntd', jnp.einsum('nech,ehd->necd', y, second), combine)
 
     def _kernels(self, name, init, shape):
-        def stacked(key, shape, dtype=jnp.float32):
-            return jnp.stack([init(each, shape[1:], dtype) for each in jax.random.split(key, shape[0])])
-
-        return self.param(name, stacked, (self.count, *shape)).astype(self.dtype)
+        """Of all experts; each is a parameter of its own, so that an optimizer of matrices has one an expert."""
+        return jnp.stack([self.param(f'{name}_{i}', init, shape).astype(self.dtype) for i in range(self.count)])
 
     def _balance(self, likely, sent):
         """Switch's loss (Fedus et al., 2021, arXiv:2101.03961, equation 4): 1 where all experts are used alike."""

@@ -42,7 +42,10 @@ _MULTI_QUERY = _part('arXiv:1911.02150', '2019-11-06')
 _GROUPED_QUERY = _part('arXiv:2305.13245', '2023-05-22')
 _TIED = _part('arXiv:1608.05859', '2016-08-20')
 _QK_NORM = _part('arXiv:2010.04245', '2020-10-08')
-_EXPERTS = _part('arXiv:2006.16668', '2020-06-30')
+_SEVERAL_EXPERTS = _part('arXiv:2006.16668', '2020-06-30')  # GShard: each token is sent to two
+_ONE_EXPERT = _part('arXiv:2101.03961', '2021-01-11')  # Switch: to one
+# Of the loss, and so of no network's options (PaLM, section 5).
+Z_LOSS = _part('arXiv:2204.02311', '2022-04-05')
 
 
 def _kv_heads(options: Mapping[str, Any]) -> Part | None:
@@ -50,6 +53,12 @@ def _kv_heads(options: Mapping[str, Any]) -> Part | None:
     if shared in (0, options['heads']):
         return None
     return _MULTI_QUERY if shared == 1 else _GROUPED_QUERY
+
+
+def _experts(options: Mapping[str, Any]) -> Part | None:
+    if not options['experts']:
+        return None
+    return _ONE_EXPERT if options['chosen'] == 1 else _SEVERAL_EXPERTS
 
 
 # By the name of an option: what a network's options choose with it, None where that is nothing.
@@ -60,7 +69,7 @@ PARTS: Mapping[str, Callable[[Mapping[str, Any]], Part | None]] = {
     'kv_heads': _kv_heads,
     'tied': lambda options: _TIED if options['tied'] else None,
     'qk_norm': lambda options: _QK_NORM if options['qk_norm'] else None,
-    'experts': lambda options: _EXPERTS if options['experts'] else None,
+    'experts': _experts,
 }
 # The values of those options that are words.
 WORDS = {'position': tuple(POSITIONS), 'norm': tuple(NORMS), 'activation': tuple(ACTIVATIONS)}

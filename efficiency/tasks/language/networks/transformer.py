@@ -111,6 +111,8 @@ class Transformer(nn.Module):
             )
         if self.experts and self.chosen > self.experts:
             raise UserError(f'of {self.experts} experts a token cannot choose {self.chosen}; take more experts')
+        if not self.experts and self.chosen != 1:
+            raise UserError(f'chosen is {self.chosen}, and there are no experts to choose; set experts, or leave it 1')
         if self.experts and self.bias:
             raise UserError('experts have no biases; set bias to False')
 

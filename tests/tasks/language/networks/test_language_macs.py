@@ -10,7 +10,18 @@ import pytest
 from efficiency.flops import check_against_xla, count
 from efficiency.tasks.language.alone import alone
 from efficiency.tasks.language.networks import list_models, model_entry
-from tests.tasks.language.networks.small import LENGTH, OPTIONS, SIZES, TRANSFORMER, VOCAB, inputs_of, shapes_of, small
+from efficiency.training.optimizer import make_optimizer
+from tests.tasks.language.networks.small import (
+    LENGTH,
+    OPTIONS,
+    SIZES,
+    TRANSFORMER,
+    VOCAB,
+    filled,
+    inputs_of,
+    shapes_of,
+    small,
+)
 
 
 def attention(t, s, d, inner, shared=None):
@@ -117,6 +128,28 @@ def test_a_step_costs_three_forward_passes_and_xla_agrees(name):
         room = min(math.ceil(1.25 * LENGTH * options.get('chosen', 1) / options['experts']), LENGTH)
         spared = options['layers'] * len(inputs[0]) * LENGTH * options['experts'] * room * options['width']
     assert counted.dense_macs == 3 * once - spared
+
+
+def test_muon_takes_each_experts_matrix_by_itself_and_is_counted_so():
+    model = small('experts', layers=1)
+    (tokens,) = inputs_of('experts')
+    params = filled(shapes_of(model, tokens))['params']['blocks_0']['feed_forward']
+    optimizer = make_optimizer('muon', lambda step: 1.0, 0.0)
+    with jax.enable_x64(True):
+        updates = optimizer.update(params, optimizer.init(params), params)[0]
+        counted = count(optimizer.update, params, optimizer.init(params), params)
+
+    def macs(rows, columns):
+        least = min(rows, columns)
+        return 5 * (2 * least**2 * max(rows, columns) + least**3)
+
+    # Three experts of width 8 and 12 hidden, the first of whose matrices are twice as wide for the gate.
+    assert counted.dense_macs == macs(8, 3) + 3 * (macs(8, 24) + macs(12, 8))
+    for name, update in updates.items():
+        # Near an orthogonal one, each, as large as its outputs over its inputs ask for.
+        rows, columns = update.shape
+        values = np.linalg.svd(np.asarray(update), compute_uv=False) / max(1, columns / rows) ** 0.5
+        assert 0.3 < values.min() <= values.max() < 1.6, name
 
 
 def test_tokens_are_looked_up_for_nothing():

@@ -100,8 +100,8 @@ def test_experts_that_are_alike_are_one_network_where_there_is_room():
     one = {'params': variables['params'] | {'blocks_0': block | {'feed_forward': {
         'hidden': {'kernel': hidden}, 'out': {'kernel': out}}}}}  # fmt: skip
     mixed = {'params': variables['params'] | {'blocks_0': block | {'feed_forward': {
-        'router': np.random.RandomState(4).standard_normal((8, 2)), 'in_kernel': np.stack([hidden] * 2),
-        'out_kernel': np.stack([out] * 2)}}}}  # fmt: skip
+        'router': np.random.RandomState(4).standard_normal((8, 2)),
+        **{f'in_kernel_{i}': hidden for i in range(2)}, **{f'out_kernel_{i}': out for i in range(2)}}}}}  # fmt: skip
     # Both are chosen, with weights that add up to 1; each has room for all.
     np.testing.assert_allclose(logits_of(model, mixed, tokens), logits_of(alone, one, tokens), rtol=1e-10)
 
@@ -111,9 +111,11 @@ def test_a_token_for_which_an_expert_has_no_room_goes_by_and_the_earlier_come_fi
     tokens = np.full((1, 8), 5, np.int32)
     variables = filled(shapes_of(model, tokens))
     variables['params']['embedding']['embedding'][:] = 1  # every token is alike, so all choose one expert: room for 3
-    out = variables['params']['blocks_0']['feed_forward']['out_kernel']
     without = jax.tree.map(lambda leaf: leaf, variables)
-    without['params']['blocks_0']['feed_forward']['out_kernel'] = np.zeros_like(out)
+    without['params']['blocks_0']['feed_forward'] = {
+        name: np.zeros_like(leaf) if name.startswith('out_kernel') else leaf
+        for name, leaf in variables['params']['blocks_0']['feed_forward'].items()
+    }
     differ = np.abs(logits_of(model, variables, tokens) - logits_of(model, without, tokens)).max((0, 2)) > 1e-9
     assert differ.tolist() == [True] * 3 + [False] * 5
 
@@ -222,7 +224,8 @@ def test_a_network_is_as_old_as_the_newest_of_its_parts():
     assert date(**oldest | {'kv_heads': 2}) == '2023-05-22'
     assert date(**oldest | {'kv_heads': 4}) == '2017-06-12'  # as many as there are heads
     assert date(**oldest | {'qk_norm': True}) == '2020-10-08'
-    assert date(**oldest | {'experts': 4}) == '2020-06-30'
+    assert date(**oldest | {'experts': 4, 'chosen': 2}) == '2020-06-30'
+    assert date(**oldest | {'experts': 4}) == '2021-01-11'  # of one expert a token, as Switch has it
     assert model_entry('transformer_gpt').published_with({}) == datetime.date(2019, 2, 14)
     assert model_entry('lstm').published_with({'layers': 3}) == datetime.date(2014, 9, 8)
 
@@ -265,6 +268,7 @@ def test_mistakes_in_a_name_or_its_arguments(name, arguments, says):
         ({'kv_heads': 3}, '4 heads cannot share 3 of keys and values'),
         ({'heads': 4, 'width': 12}, 'rotary positions turn features by twos, and a head of 12 / 4 has 3'),
         ({'experts': 2, 'chosen': 3}, 'of 2 experts a token cannot choose 3'),
+        ({'chosen': 2}, 'chosen is 2, and there are no experts to choose; set experts'),
         ({'experts': 2, 'bias': True}, 'experts have no biases'),
     ],
 )
