@@ -3,10 +3,12 @@
 `register_optimizer` adds one of your own; `efficiency.training.parameter_groups` gives parts of a network one each.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 import optax.contrib
 
@@ -82,7 +84,7 @@ def _lion(schedule, weight_decay, momentum=0.9, b2=0.99):
 
 
 @register_optimizer('muon')
-def _muon(schedule, weight_decay, momentum=0.95, nesterov=True, ns_steps=5, output_axes=1):
+def _muon(schedule, weight_decay, momentum=0.95, nesterov=True, ns_steps=5, output_axes=1, fixed_norm=False):
     """Momentum orthogonalised by Newton-Schulz (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon).
 
     A parameter is a matrix if it has more axes than `output_axes`: the last so many are its outputs, all before them
@@ -95,6 +97,9 @@ def _muon(schedule, weight_decay, momentum=0.95, nesterov=True, ns_steps=5, outp
     What is no matrix is AdamW's, as in optax, at the same rate, of Nesterov's momentum (0.9, beta 2 of 0.999) where
     `nesterov`. Embeddings and a last layer are matrices too, and for most recipes better in a group of another
     optimizer. Weight decay is decoupled, on every parameter.
+
+    With `fixed_norm` each matrix is scaled, before its step, to the norm of one whose outputs are orthonormal, the
+    square root of their number, so that a step turns it as far at any time (as in cifar10-airbench).
     """
 
     def matrices(params):
@@ -104,10 +109,30 @@ def _muon(schedule, weight_decay, momentum=0.95, nesterov=True, ns_steps=5, outp
         axes, inputs = tuple(range(leaf.ndim)), leaf.ndim - output_axes
         return optax.contrib.MuonDimensionNumbers(axes[:inputs], axes[inputs:]) if inputs > 0 else None
 
-    return optax.contrib.muon(
+    muon = optax.contrib.muon(
         schedule, ns_steps=ns_steps, beta=momentum, nesterov=nesterov, weight_decay=weight_decay,
         adam_weight_decay=weight_decay, muon_weight_dimension_numbers=matrices,
     )  # fmt: skip
+    return _from_fixed_norm(muon, output_axes) if fixed_norm else muon
+
+
+def _from_fixed_norm(
+    optimizer: optax.GradientTransformation, output_axes: int
+) -> optax.GradientTransformation:
+    """An optimizer whose steps begin at matrices scaled to a norm; see `_muon`."""
+
+    def scaled(leaf):
+        if leaf.ndim <= output_axes:
+            return leaf
+        norm = math.sqrt(math.prod(leaf.shape[-output_axes:]))
+        return leaf * (norm / jnp.maximum(jnp.linalg.norm(leaf.ravel()), jnp.finfo(leaf.dtype).tiny))
+
+    def update(updates, state, params):
+        begin = jax.tree.map(scaled, params)
+        updates, state = optimizer.update(updates, state, begin)
+        return jax.tree.map(lambda step, new, old: step + (new - old), updates, begin, params), state
+
+    return optax.GradientTransformation(optimizer.init, update)
 
 
 def make_optimizer(

@@ -88,7 +88,9 @@ def grouped_optimizer(
     for group in groups:
         peak = learning_rate if group.learning_rate is None else group.learning_rate
         decay = weight_decay if group.weight_decay is None else group.weight_decay
-        parts[group.label] = optimizer_with(group.keys, group.name, schedule_of(peak), decay, group.where)
+        part = optimizer_with(group.keys, group.name, schedule_of(peak), decay, group.where)
+        # What stays as it is asks for no gradient, so that what would make that alone is neither run nor counted.
+        parts[group.label] = part if peak else optax.set_to_zero()
     return clipped(optax.partition(parts, lambda params: _labels(groups, params)), clip_norm)
 
 

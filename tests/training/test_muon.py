@@ -88,6 +88,24 @@ def test_what_is_no_matrix_is_trained_by_adamw_of_nesterovs_momentum():
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_a_step_from_a_fixed_norm_begins_at_that_of_orthonormal_outputs():
+    keys = {'momentum': 0.8, 'nesterov': False, 'output_axes': 1}
+    params, gradients = trained(make_optimizer('muon', lambda step: RATE, 0.0, fixed_norm=True, **keys), (3, 2, 4, 5))
+    buffer = 0
+    for (before, after), gradient in zip(itertools.pairwise(params), gradients, strict=True):
+        buffer = 0.8 * buffer + 0.2 * gradient
+        update = newton_schulz(buffer.reshape(24, 5)).reshape(before.shape)
+        np.testing.assert_allclose(after, before * math.sqrt(5) / np.linalg.norm(before) - RATE * update, atol=1e-5)
+    # What is no matrix is left as it was, and nothing that is all zeros becomes anything else than its step.
+    (ours, _), (plain, _) = (
+        trained(make_optimizer('muon', lambda step: RATE, 0.0, fixed_norm=fixed), (7,)) for fixed in (True, False)
+    )
+    np.testing.assert_allclose(ours, plain, rtol=1e-6)
+    zeros, optimizer = jnp.zeros((4, 3)), make_optimizer('muon', lambda step: RATE, 0.0, fixed_norm=True)
+    updates, _ = optimizer.update(jnp.eye(4, 3), optimizer.init(zeros), zeros)
+    assert np.all(np.isfinite(updates))
+
+
 def closed_form(shapes, steps, output_axes=1):
     """Multiply-adds of a step over parameters of these shapes."""
     total = 0

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from configs import lenet5
 from efficiency.config_file import read_config
+from efficiency.costs import counted_recipe
 from efficiency.errors import UserError
 from efficiency.training.checkpoint import Checkpoints
 from efficiency.training.identity import differing_keys, run_name
@@ -93,6 +94,24 @@ def test_a_rate_of_nothing_leaves_a_group_as_it_is():
     found = trained(grouped({'name': 'adamw', 'groups': [{'params': '^Conv_0/', 'learning_rate': 0.0}]}))
     np.testing.assert_array_equal(found['Conv_0/kernel'], arrays(0)['Conv_0']['kernel'])
     assert abs(found['Dense_0/kernel'] - arrays(0)['Dense_0']['kernel']).max() > 0.01
+
+
+def test_what_would_only_make_the_gradient_of_a_group_that_stays_is_not_counted():
+    def of_groups(*patterns, **keys):
+        section = {'name': 'sgd', 'groups': [{'params': each, 'learning_rate': 0.0} for each in patterns]}
+        config = ConfigDict({**lenet5.get_config('mnist5k').to_dict(), 'optimizer': section, **keys})
+        return counted_recipe(config, {'num_classes': 10}).train.dense_macs
+
+    # At 28 pixels, batches of 32: maps of 24 and 8 pixels a side, kernels of 5.
+    conv1, conv2 = 24 * 24 * 25 * 3 * 6, 8 * 8 * 25 * 6 * 16
+    without_clipping = {'gradient_clip_norm': 0.0}
+    whole = of_groups(**without_clipping)
+    assert whole - of_groups('^conv1/', **without_clipping) == 32 * (conv1 + conv2)
+    # The bias still needs what comes back through the second layer.
+    assert whole - of_groups('^conv1/kernel', **without_clipping) == 32 * conv1
+    assert whole - of_groups('^conv1/', '^conv2/kernel', **without_clipping) == 32 * (conv1 + 2 * conv2)
+    # A norm that is clipped is of all gradients.
+    assert of_groups('^conv1/') == whole
 
 
 def test_the_first_group_that_fits_has_a_parameter():
