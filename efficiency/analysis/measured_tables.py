@@ -19,9 +19,15 @@ from efficiency.analysis.crossings import RULES, Crossing
 from efficiency.analysis.decompose import Split, split_factor
 from efficiency.analysis.document import Column, Table
 from efficiency.analysis.factors import exact_factor, factors_over
+from efficiency.analysis.mean_test import mean_test
 from efficiency.analysis.runs import MeasuredRun, System, Target, seeds_of
 from efficiency.analysis.survival import summary_over_seeds
 
+_OF_MEAN = (
+    Column('final_reached', 'end at the target'),
+    Column('final_mean', 'their mean', digits=4),
+    Column('final_p', 'p of the mean'),
+)
 Link = Callable[[str], str]  # the address of a record's file, as seen from the page
 Found = Mapping[System, Sequence[tuple[MeasuredRun, Crossing]]]
 
@@ -94,14 +100,17 @@ def systems_table(
                 **factor_cells('train_macs_factor', split.macs_per_example),
                 **amount_cells('seconds', seconds),
                 'final': statistics.median(float(run.curve[target.metric.name][-1]) for run, _ in crossings),
+                **_mean_cells(target, [run for run, _ in crossings]),
                 'against_baseline': verdicts.get(system.name),
             }
         )
     return Table(
         f'systems-{name}',
         f'Compute to {target}',
-        (*_before_final(unit), _final(target), Column('against_baseline', 'against the baseline')),
+        (*_before_final(unit), _final(target), *_OF_MEAN, Column('against_baseline', 'against the baseline')),
         rows,
+        'The mean is of the final values of seeds that no target stopped; beside it is how likely one so far beyond '
+        "the target is, or farther, if the true mean is at the target: Student's t of one side.",
         in_file=parts(
             (*told, 'seconds'),
             ('train_factor', *(['paper_factor'] if paper else []), 'examples_factor', 'train_macs_factor'),
@@ -124,6 +133,14 @@ def _before_final(unit: str | None) -> Sequence[Column]:
 def _final(target: Target) -> Column:
     """The metric at a run's end."""
     return Column('final', f'final {target.metric.noun}', digits=4)
+
+
+def _mean_cells(target: Target, runs: Sequence[MeasuredRun]) -> dict[str, float | None]:
+    """What the seeds end at beside the target; nothing where one was stopped, and so ends there for that reason."""
+    if any(run.stopped for run in runs):
+        return {column.key: None for column in _OF_MEAN}
+    found = mean_test([float(run.curve[target.metric.name][-1]) for run in runs], target.metric, target.value)
+    return {'final_reached': found.reached, 'final_mean': found.mean, 'final_p': found.p}
 
 
 def over_baseline(found: Found, baseline: System) -> dict[System, Split]:

@@ -126,6 +126,21 @@ def test_of_runs_that_were_stopped_below_the_target_none_is_left_out(save):
     assert [(s.name, s.hollow) for s in dated.series if 'b' in s.labels] == [('this much or more', True)]
 
 
+def test_the_mean_of_what_seeds_end_at_is_held_against_the_target(save):
+    found = section(
+        save, *runs_of('alexnet', 0.85, 0.9, 0.95), *runs_of('a', 0.5),
+        *[{'model': 'b', 'seed': i, 'accuracies': (0.1, 0.9), 'stop': True} for i in range(3)],
+    )  # fmt: skip
+    said = {
+        name: [cell(found, 'systems-', name, key) for key in ('final_reached', 'final_mean', 'final_p')]
+        for name in ('alexnet', 'a', 'b')
+    }
+    # t = 0.1 / (0.05 / sqrt(3)) with two degrees of freedom, whose upper tail is 1/2 - t / (2 sqrt(2 + t^2)).
+    assert said['alexnet'] == [3, pytest.approx(0.9), pytest.approx(0.5 - 12**0.5 / (2 * 14**0.5))]
+    assert said['a'] == [0, 0.5, None]
+    assert said['b'] == [None, None, None]  # stopped where they met it
+
+
 def test_factors_are_there_by_each_rule_of_what_counts_as_reaching_the_target(save):
     found = section(
         save, *[{'model': 'alexnet', 'seed': i, 'accuracies': (0.6, 0.9, 0.7, 0.9, 0.9)} for i in range(3)],
