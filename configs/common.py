@@ -48,6 +48,8 @@ def imagenet2012() -> ConfigDict:
             'schedule_epochs': placeholder(float),  # the epoch at which the schedule ends; nothing: the run's own end
             'warmup_epochs': 0.0,  # at most half of the schedule
             'augmentation': 'resized_crop_flip',
+            'label_smoothing': 0.0,  # the share of the probability that all classes share
+            'eval_views': 'one',  # of each image, whose logits are averaged in evaluation
             'averaging': {'name': 'none'},  # of weights, which evaluation then takes
             'precision': 'float32',
             'seed': 0,

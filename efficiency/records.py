@@ -1,9 +1,10 @@
 """The run record: what a run leaves behind in `run.json`, how it is written, read and checked.
 
 Every count of compute says its convention: `macs` are multiply-adds, `flops` are two each; `paper_macs` are the
-paper's, 3 x forward dense macs x examples; `train_macs` are the dense macs of the train step itself x steps;
-`compiled_flops` are what XLA says of the executable that ran, all devices together, a loop's body counted once. Every
-key of a time ends in `_seconds`; everything else in `curve` is the same each time a run is repeated on one machine.
+paper's, 3 x forward dense macs x examples; `train_macs` are the dense macs of the train step itself x steps, and those
+by which initial values were taken from the data, if they were; `compiled_flops` are what XLA says of the executable
+that ran, all devices together, a loop's body counted once. Every key of a time ends in `_seconds`; everything else in
+`curve` is the same each time a run is repeated on one machine.
 
 What a point of the curve measures is said in the section `metrics` (`efficiency.metrics`), which records of
 classification may lack. All of it is finite: a run whose loss or metric is not has failed.
@@ -42,12 +43,14 @@ _SECONDS_BETWEEN_WAITS = 10
 LATER_CONFIG_KEYS = {
     'averaging': {'name': 'none'},
     'batch_norm_group': 0,
+    'eval_views': 'one',
+    'label_smoothing': 0.0,
     'schedule_epochs': None,
     'stages': [],
     'task': 'images',
 }
-# Of these, keys that other tasks than images have not.
-_KEYS_OF_IMAGES = ('batch_norm_group',)
+# Of these, keys that other tasks than images have not, or always had.
+_KEYS_OF_IMAGES = ('batch_norm_group', 'eval_views', 'label_smoothing')
 # Keys that configs once had, none of which changes what a run trains or finds.
 FORMER_CONFIG_KEYS = ('eval_only', 'preset', 'tensorboard')
 
@@ -105,6 +108,8 @@ _SCHEMA = {
     'interpolated_crossing': Optional(_BETWEEN),
     'final': Optional(_POINT),
     'curve': [_POINT],
+    # Where initial values are taken from the training data, as those of a whitening layer: what that took, once.
+    'initialisation': Optional({'dense_macs': _SOME}, may_lack=True),
     'macs_per_example': dict.fromkeys(('forward_dense', 'forward_real', 'train_dense', 'train_real'), _AMOUNT),
     'programs': [
         dict.fromkeys(
@@ -269,9 +274,14 @@ def _text(path: pathlib.Path) -> str:
 
 def completed_config(config: Mapping) -> dict:
     """The config of a run that may be older than some keys, with those, and without what is none any more."""
+    kept = {key: value for key, value in config.items() if key not in FORMER_CONFIG_KEYS}
+    return {**later_config_keys(config), **kept}
+
+
+def later_config_keys(config: Mapping) -> dict:
+    """Those of `LATER_CONFIG_KEYS` that a config of its task has."""
     of_images = config.get('task', LATER_CONFIG_KEYS['task']) == LATER_CONFIG_KEYS['task']
-    later = {key: value for key, value in LATER_CONFIG_KEYS.items() if of_images or key not in _KEYS_OF_IMAGES}
-    return {**later, **{key: value for key, value in config.items() if key not in FORMER_CONFIG_KEYS}}
+    return {key: value for key, value in LATER_CONFIG_KEYS.items() if of_images or key not in _KEYS_OF_IMAGES}
 
 
 class Writer:
@@ -348,9 +358,15 @@ def _between(before: float | None, after: float | None, share: float) -> float |
 
 
 def spent(record: Record) -> tuple[int, int]:
-    """What a run has computed so far: dense macs of all train steps, and of all evaluations' forward passes."""
-    train = sum(program['steps'] * program['train_dense_macs_per_step'] for program in record['programs'])
+    """What a run has computed so far: dense macs of all training, and of all evaluations' forward passes."""
+    train = first_macs(record)
+    train += sum(program['steps'] * program['train_dense_macs_per_step'] for program in record['programs'])
     return train, record['evaluation']['dense_macs'] + (record.get('test') or {}).get('dense_macs', 0)
+
+
+def first_macs(record: Record) -> int:
+    """The dense macs by which a run's initial values were taken from its data: part of its train compute."""
+    return (record.get('initialisation') or {}).get('dense_macs', 0)
 
 
 def unpadded(record: Record) -> int | None:

@@ -53,4 +53,5 @@ ABOVE_ZERO = Rule(lambda v: is_number(v) and 0 < v < math.inf, 'a number above 0
 AT_LEAST_ZERO = Rule(lambda v: is_number(v) and 0 <= v < math.inf, 'a number, at least 0')
 NAME = Rule(lambda v: isinstance(v, str) and v != '', 'a name')
 SECTION = Rule(lambda v: isinstance(v, ConfigDict), 'a section with keys of its own')
+SHARE_BELOW_1 = Rule(lambda v: is_number(v) and 0 <= v < 1, 'a number, at least 0 and below 1')
 TRUTH = Rule(lambda v: isinstance(v, bool), 'True or False')

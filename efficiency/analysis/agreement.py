@@ -104,7 +104,7 @@ def _timetable(record: records.Record) -> Timetable:
 def _curve(record: records.Record) -> Iterator[str]:
     """The compute of each point is that of its steps, and there is a point wherever the config evaluates."""
     curve, num_train = record['curve'], record['dataset']['num_train']
-    forward = record['macs_per_example']['forward_dense']
+    forward, first = record['macs_per_example']['forward_dense'], records.first_macs(record)
     steps = sum(program['steps'] for program in record['programs'])
     if curve[-1]['step'] != steps:
         yield f'curve ends at step {curve[-1]["step"]}, and the programs took {steps}'
@@ -117,7 +117,7 @@ def _curve(record: records.Record) -> Iterator[str]:
             ('examples', examples, 'its steps x batch size'),
             ('epochs', examples / num_train, f'its examples / {num_train}'),
             ('paper_macs', paper_macs, "3 x its programs' forward dense macs x its examples"),
-            ('train_macs', _sum(taken, 'train_dense_macs_per_step'), "its steps x their programs' macs"),
+            ('train_macs', first + _sum(taken, 'train_dense_macs_per_step'), "its steps x their programs' macs"),
         ]
         if all(_COMPILED in program for program in record['programs']):  # the first records' do not have it
             wanted.append(('compiled_flops', _sum(taken, _COMPILED), "its steps x their programs' compiled flops"))

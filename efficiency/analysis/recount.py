@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from efficiency import records
 from efficiency.errors import UserError, shown
+from efficiency.tasks.images import PASSES
 from efficiency.tasks.images.data import datasets, sources
 from efficiency.tasks.images.data.augment import ON_HOST
 from efficiency.tasks.images.data.parts import split_of
@@ -64,6 +65,7 @@ def miscounts(record: records.Record, config: ConfigDict, progress: Callable[[st
         return
     # jax takes seconds, which a record that is refused for another reason need not wait for.
     from efficiency.costs import counted_evaluation, counted_stages
+    from efficiency.tasks.images.task import init_dense_macs
     from efficiency.training.programs import macs_per_example
     from efficiency.training.recipe import outlined
 
@@ -89,7 +91,10 @@ def miscounts(record: records.Record, config: ConfigDict, progress: Callable[[st
     for key, value in macs_per_example(costs).items():
         if record['macs_per_example'][key] != value:
             yield f'macs_per_example.{key} is {record["macs_per_example"][key]}, and {name} takes {value}'
-    found, each = record['evaluation'], counted_evaluation(task).dense_macs
+    found, first = records.first_macs(record), init_dense_macs(config, record['dataset']['num_train'])
+    if found != first:
+        yield f'initialisation.dense_macs is {found}, and the first values of {name} take {first}'
+    found, each = record['evaluation'], PASSES[config.eval_views] * counted_evaluation(task).dense_macs
     if found['dense_macs'] != found['examples'] * each:
         yield f'evaluation.dense_macs is {found["dense_macs"]}, not {found["examples"]} examples x {each} macs'
 

@@ -75,6 +75,33 @@ def uniform_fan_in(fan_in: int) -> Initializer:
     return uniform(1 / math.sqrt(fan_in))
 
 
+def unit_uniform() -> Initializer:
+    """Uniform around 0, and then scaled so that the deviation of the very numbers drawn is 1, by n - 1."""
+
+    def draw(generator, shape):
+        drawn = generator.uniform(-1, 1, shape)
+        return drawn / drawn.std(ddof=1)
+
+    return _on_host(draw)
+
+
+def dirac() -> Initializer:
+    """Of a kernel (k, k, in, out) the first `in` outputs hand on their inputs; the others are as torch draws them.
+
+    Zagoruyko & Komodakis, 2017, arXiv:1706.00388; in this part as in cifar10-airbench.
+    """
+
+    def draw(generator, shape):
+        bound = 1 / math.sqrt(math.prod(shape[:3]))
+        kernel = generator.uniform(-bound, bound, shape)
+        same = range(min(shape[2:]))
+        kernel[..., same] = 0
+        kernel[shape[0] // 2, shape[1] // 2, same, same] = 1
+        return kernel
+
+    return _on_host(draw)
+
+
 def xavier_uniform() -> Initializer:
     """Uniform with variance 2 / (in + out) for a kernel (in, out) (Glorot & Bengio, 2010)."""
 

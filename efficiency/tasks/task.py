@@ -104,6 +104,8 @@ class Task(abc.ABC):
         unit: what an example is called where the data have no end, as 'moves': epochs and the paper's compute mean
             nothing there, and the record has none. None where they have one.
         updates: optimizer steps of a step, those of its parts; schedules go on with each.
+        init_dense_macs: what `init` multiplies to take initial values from the training data, by the dense convention,
+            which counts as training, once; 0 where it draws them.
         description: what the run record says of the data: 'name', 'version', 'fingerprint' (a text that other data
             would not have), and whatever sizes there are.
         network: the module whose layers `efficiency.count --by_layer` lists and `load_run` returns; None for none.
@@ -114,6 +116,7 @@ class Task(abc.ABC):
     epoch_examples: int
     unit: str | None = None
     updates: int = 1
+    init_dense_macs: int = 0
     network: nn.Module | None = None
     published: datetime.date | None = None
 

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from efficiency import records
 from efficiency.errors import UserError
-from efficiency.records import LATER_CONFIG_KEYS
+from efficiency.records import LATER_CONFIG_KEYS, later_config_keys
 
 if TYPE_CHECKING:
     from efficiency.tasks.task import Task
@@ -22,7 +22,8 @@ def run_name(config: ConfigDict) -> str:
     A key that is younger than the first runs changes nothing at the value that they stand for, and those that configs
     have no more still count as they were.
     """
-    settings = dict(item for item in _as_kept(config.to_dict()).items() if item not in LATER_CONFIG_KEYS.items())
+    later = later_config_keys(config).items()
+    settings = dict(item for item in _as_kept(config.to_dict()).items() if item not in later)
     settings |= {'eval_only': False, 'preset': config.dataset, 'tensorboard': False}
     del settings['seed']
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]

@@ -116,9 +116,7 @@ def _muon(schedule, weight_decay, momentum=0.95, nesterov=True, ns_steps=5, outp
     return _from_fixed_norm(muon, output_axes) if fixed_norm else muon
 
 
-def _from_fixed_norm(
-    optimizer: optax.GradientTransformation, output_axes: int
-) -> optax.GradientTransformation:
+def _from_fixed_norm(optimizer: optax.GradientTransformation, output_axes: int) -> optax.GradientTransformation:
     """An optimizer whose steps begin at matrices scaled to a norm; see `_muon`."""
 
     def scaled(leaf):

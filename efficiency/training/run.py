@@ -136,7 +136,7 @@ class Run:
             'examples': examples,
             'epochs': examples / self.plan.epoch_examples if ends else None,
             'paper_macs': paper_macs if ends else None,
-            'train_macs': self._sum('train_dense_macs_per_step'),
+            'train_macs': self.task.init_dense_macs + self._sum('train_dense_macs_per_step'),
             'compiled_flops': self._sum('compiled_flops_per_step'),
             'train_seconds': self.clock.seconds['train'],
             **found.metrics,
@@ -248,6 +248,7 @@ class Run:
             'interpolated_crossing': self._interpolated_crossing,
             'final': self.curve[-1] if self.curve else None,
             'curve': self.curve,
+            **({'initialisation': {'dense_macs': taken}} if (taken := self.task.init_dense_macs) else {}),
             'macs_per_example': self._macs_per_example(),
             'programs': self.programs,
             'xla': {

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from efficiency.errors import UserError, shown
 from efficiency.metrics import Metric
-from efficiency.records import LATER_CONFIG_KEYS
+from efficiency.records import LATER_CONFIG_KEYS, later_config_keys
 from efficiency.stages import check_stages, stages_of
 from efficiency.tasks import known_tasks, task_entry
 from efficiency.values import (
@@ -17,6 +17,7 @@ from efficiency.values import (
     AT_LEAST_ZERO,
     NAME,
     SECTION,
+    SHARE_BELOW_1,
     TRUTH,
     Rule,
     is_number,
@@ -38,9 +39,8 @@ _DEFAULTS = {
     'stop_at_target': True,
     'warmup_epochs': 0.0,
     'weight_decay': 0.0,
-} | LATER_CONFIG_KEYS
+}
 
-_SHARE_BELOW_1 = Rule(lambda v: is_number(v) and 0 <= v < 1, 'a number, at least 0 and below 1')
 # What begins the names of keys that those whom a config names check themselves.
 _WITH_OWN_KEYS = ('averaging.', 'model.', 'optimizer.')
 # Of these the ones that several have, which have defaults for what a config leaves out.
@@ -48,13 +48,13 @@ OWN_RULES: dict[str, Rule] = {
     'averaging.count': whole(1, 1000),
     'averaging.decay': Rule(lambda v: is_number(v) and 0 < v < 1, 'a number above 0 and below 1'),
     'averaging.every': number(1e-9, 1e9),
-    'optimizer.b2': _SHARE_BELOW_1,
+    'optimizer.b2': SHARE_BELOW_1,
     'optimizer.eps': number(1e-300, 1),
     'optimizer.groups': Rule(
         lambda v: isinstance(v, list | tuple),
         "a list of groups, as [{'params': 'bias|scale', 'weight_decay': 0.0}]",
     ),
-    'optimizer.momentum': _SHARE_BELOW_1,
+    'optimizer.momentum': SHARE_BELOW_1,
     'optimizer.nesterov': TRUTH,
     'optimizer.ns_steps': whole(1, 100),
     'optimizer.output_axes': whole(1, 8),
@@ -150,7 +150,8 @@ def check_config(config: ConfigDict) -> ConfigDict:
     target = config.get('target')
     metric = target.get('metric') if isinstance(target, ConfigDict) else None
     rules = _RULES | dict(entry.settings) | _of_target(entry.metrics, metric)
-    left_out = {key: value for key, value in (_DEFAULTS | dict(entry.defaults)).items() if key in rules}
+    defaults = _DEFAULTS | later_config_keys({'task': task}) | dict(entry.defaults)
+    left_out = {key: value for key, value in defaults.items() if key in rules}
     config = ConfigDict({**left_out, **config.to_dict()})
     _check_keys(config, rules)
     _check_values(config, rules)

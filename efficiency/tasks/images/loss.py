@@ -15,7 +15,13 @@ _AUXILIARY_WEIGHT = 0.3
 
 
 def loss_and_stats(
-    model: nn.Module, params: Any, batch_stats: Any, images: jax.Array, labels: jax.Array, dropout_key: jax.Array
+    model: nn.Module,
+    params: Any,
+    batch_stats: Any,
+    images: jax.Array,
+    labels: jax.Array,
+    dropout_key: jax.Array,
+    smoothing: float = 0.0,
 ) -> tuple[jax.Array, Any]:
     """Mean cross entropy of a batch as in training, and the batch statistics after it.
 
@@ -23,33 +29,48 @@ def loss_and_stats(
         model: see `networks.create_model`; where it returns auxiliary logits too, their losses are added.
         images, labels: (n, size, size, 3) normalised, (n,) whole numbers.
         dropout_key: what dropout and stochastic depth draw from.
+        smoothing: the share of the probability that all classes share alike (Szegedy et al., 2016, arXiv:1512.00567,
+            section 7).
     """
     variables = {'params': params, 'batch_stats': batch_stats}
     output, updated = model.apply(variables, images, train=True, mutable=['batch_stats'], rngs={'dropout': dropout_key})
     logits, auxiliary = output if isinstance(output, tuple) else (output, ())
 
     def cross_entropy(logits):
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        likely = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        if not smoothing:
+            return likely
+        return (1 - smoothing) * likely - smoothing * jax.nn.log_softmax(logits).mean()
 
     loss = cross_entropy(logits) + _AUXILIARY_WEIGHT * sum(map(cross_entropy, auxiliary))
     return loss, updated.get('batch_stats', {})
 
 
 def loss_of(
-    model: nn.Module, augment: Augmentation, mean: tuple[float, ...], std: tuple[float, ...]
+    model: nn.Module,
+    augment: Augmentation,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    smoothing: float = 0.0,
 ) -> Callable[[Any, dict, dict, jax.Array], tuple[jax.Array, dict]]:
     """The loss that a train step is made of (`efficiency.tasks.task.Loss`), of batches {'image', 'label'}.
 
+    Where they have 'mirrored' (n,) bool as well, it says which images are.
+
     Args:
-        model: see `loss_and_stats`.
+        model, smoothing: see `loss_and_stats`.
         augment: of the uint8 images, inside the step.
         mean, std: that they are normalised by.
     """
 
     def loss(params, extra, batch, key):
         augment_key, dropout_key = jax.random.split(key)
-        images = normalise(augment(augment_key, batch['image']), mean, std)
-        found, stats = loss_and_stats(model, params, extra['batch_stats'], images, batch['label'], dropout_key)
+        images = augment(augment_key, batch['image'])
+        if 'mirrored' in batch:
+            images = jnp.where(batch['mirrored'][:, None, None, None], images[:, :, ::-1], images)
+        found, stats = loss_and_stats(
+            model, params, extra['batch_stats'], normalise(images, mean, std), batch['label'], dropout_key, smoothing
+        )
         return found, {'batch_stats': stats}
 
     return loss

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
@@ -17,13 +18,16 @@ from efficiency.errors import UserError
 from efficiency.layers.modules import NormInGroups
 from efficiency.stages import stages_of
 from efficiency.tasks.images.data import datasets
-from efficiency.tasks.images.data.augment import ON_HOST, augmentation, normalise
+from efficiency.tasks.images.data.alternating import AlternatingBatches
+from efficiency.tasks.images.data.augment import ALTERNATING, ON_HOST, augmentation, normalise
 from efficiency.tasks.images.data.catalogue import open_source
 from efficiency.tasks.images.data.splits import shapes_of_images
 from efficiency.tasks.images.loss import label_rank, loss_of
 from efficiency.tasks.images.networks import create_model, model_entry
 from efficiency.tasks.images.networks.torch_weights import load_torch_weights
 from efficiency.tasks.images.networks.variables import initialise, shapes_and_forward, variable_shapes
+from efficiency.tasks.images.networks.whitening import TakesImages
+from efficiency.tasks.images.views import VIEWS
 from efficiency.tasks.task import DataTask, Form, Forward, Loss
 
 
@@ -60,7 +64,17 @@ class Images(DataTask):
         return self._data.description
 
     def init(self, key: jax.Array) -> dict[str, Any]:
-        return {'batch_stats': {}, **initialise(self.network, key, self.config.image_size)}
+        variables = {'batch_stats': {}, **initialise(self.network, key, self.config.image_size)}
+        network = _alone(self.network)
+        if isinstance(network, TakesImages):
+            first = self.train.take(np.arange(min(network.images_taken, len(self.train))), None)
+            images = np.asarray(normalise(first['image'], self._looks.mean, self._looks.std))
+            variables['params'] = network.with_images(variables['params'], images)
+        return variables
+
+    @property
+    def init_dense_macs(self) -> int:
+        return init_dense_macs(self.config, len(self.train))
 
     def outline(self) -> tuple[dict[str, Any], Any]:
         shapes, forward = shapes_and_forward(self.network, self.config.image_size)
@@ -72,17 +86,21 @@ class Images(DataTask):
         return {'batch_stats': {}, **load_torch_weights(name, path, self._looks.num_classes, size, options)}
 
     def batches(self, config: ConfigDict, host: Host) -> TrainBatches:
+        make = AlternatingBatches if config.augmentation in ALTERNATING else TrainBatches
         on_host = config.augmentation in ON_HOST
-        return TrainBatches(self._train_at(config.image_size), config.batch_size, config.seed, on_host, host)
+        return make(self._train_at(config.image_size), config.batch_size, config.seed, on_host, host)
 
     def forms(self, config: ConfigDict) -> list[Form]:
         size = config.image_size
-        batch = shapes_of_batch(shapes_of_images((size, size, self._looks.channels)), config.batch_size)
+        shapes = dict(shapes_of_images((size, size, self._looks.channels)))
+        if config.augmentation in ALTERNATING:
+            shapes['mirrored'] = ((), bool)
+        batch = shapes_of_batch(shapes, config.batch_size)
         return [Form(batch, self.forward(config), {'image_size': size})]
 
     def loss(self, config: ConfigDict) -> Loss:
         model, augment = network(config, self._looks.num_classes), augmentation(config.augmentation)
-        return loss_of(model, augment, self._looks.mean, self._looks.std)
+        return loss_of(model, augment, self._looks.mean, self._looks.std, config.label_smoothing)
 
     def forward(self, config: ConfigDict) -> Forward:
         image = jax.ShapeDtypeStruct((1, config.image_size, config.image_size, 3), jnp.float32)
@@ -90,7 +108,7 @@ class Images(DataTask):
 
     def scores(self, variables: dict[str, Any], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         images = normalise(batch['image'], self._looks.mean, self._looks.std)
-        logits = self.network.apply(variables, images, train=False)
+        logits = VIEWS[self.config.eval_views](functools.partial(self.network.apply, variables, train=False), images)
         rank = label_rank(logits, batch['label'])
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, batch['label'])
         return {'loss': loss, 'top1': rank < 1, 'top5': rank < 5}
@@ -137,6 +155,19 @@ def network(config: ConfigDict, num_classes: int) -> nn.Module:
     name, options = _name_and_options(config)
     model = create_model(name, num_classes, config.image_size, jnp.dtype(config.precision), options)
     return NormInGroups(model, config.batch_norm_group) if config.batch_norm_group else model
+
+
+def init_dense_macs(config: ConfigDict, num_train: int) -> int:
+    """Dense multiply-adds by which a config's network takes initial values from so many training images."""
+    alone = _alone(network(config, 1))
+    if not isinstance(alone, TakesImages) or config.init_from:
+        return 0
+    return alone.macs_of_images(min(alone.images_taken, num_train), config.image_size)
+
+
+def _alone(model: nn.Module) -> nn.Module:
+    """A network without what has it normalise in groups."""
+    return model.grouped_network if isinstance(model, NormInGroups) else model
 
 
 def _name_and_options(config: ConfigDict) -> tuple[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from efficiency.errors import UserError
 from efficiency.metrics import Metric
 from efficiency.tasks import register_task
-from efficiency.values import NAME, Rule, is_number, is_whole, number, whole
+from efficiency.values import NAME, SHARE_BELOW_1, Rule, is_whole, number, whole
 
 if TYPE_CHECKING:
     from efficiency.tasks.translation.task import Translation
@@ -37,7 +37,7 @@ _SETTINGS = {
     'eval_batch_size': whole(1, 2**20),
     'eval_length': whole(2, _LONGEST),
     'eval_split': NAME,
-    'label_smoothing': Rule(lambda v: is_number(v) and 0 <= v < 1, 'a number, at least 0 and below 1'),
+    'label_smoothing': SHARE_BELOW_1,
     'length_penalty': number(0, 10),
     'test_split': NAME,
     'train_split': NAME,

@@ -24,13 +24,16 @@ def _flip(key, images):
     return jnp.where(mirrored, images[:, :, ::-1], images)
 
 
-def _shift(fraction: float) -> Augmentation:
-    """Moves every image by up to a fraction of its side in each direction, zeros where nothing was."""
+def _shift(fraction: float, beyond: str = 'constant') -> Augmentation:
+    """Moves every image by up to a fraction of its side in each direction.
+
+    What was beyond its border is as `jnp.pad` has it: zeros, or, with 'reflect', the image mirrored in its border.
+    """
 
     def shift(key, images):
         n, height, width, channels = images.shape
         reach = round(height * fraction)
-        padded = jnp.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+        padded = jnp.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), beyond)
         starts = jax.random.randint(key, (n, 2), 0, 2 * reach + 1)
 
         def crop(image, start):
@@ -55,9 +58,12 @@ _augmentations: dict[str, Augmentation] = {
     'flip': _flip,
     'shift': _shift(1 / 14),
     'shift_flip': _shift_flip(1 / 8),
+    'shift_alternating_flip': _shift(1 / 16, 'reflect'),
     'resized_crop_flip': _none,
 }
 ON_HOST = ('resized_crop_flip',)
+# Whose batches say which images are mirrored, by `alternating.AlternatingBatches`.
+ALTERNATING = ('shift_alternating_flip',)
 
 
 def augmentation(name: str) -> Augmentation:

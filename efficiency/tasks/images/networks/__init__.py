@@ -2,6 +2,7 @@
 
 # Importing a family registers its networks.
 from efficiency.tasks.images.networks import (  # noqa: F401
+    airbench,
     alexnet,
     densenet,
     efficientnet,
