@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from efficiency.analysis.answers import answers_section
+from efficiency.analysis.batch_section import batch_sections
 from efficiency.analysis.bill import bill_section
 from efficiency.analysis.document import Column, Section, Table
 from efficiency.analysis.gains_section import gains_sections
@@ -61,6 +62,7 @@ def contents(
             measured.append(measured_section(target, runs, dates, link))
             measured += gains_sections(slug(target), target, runs)
             measured += scale_sections(slug(target), target, runs)
+            measured += batch_sections(slug(target), target, runs)
         if over_all := profile_section(targets, runs):
             measured.append(over_all)
         measured.append(bill_section(all_runs, link))

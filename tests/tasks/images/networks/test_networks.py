@@ -56,13 +56,15 @@ SMALL_LIMITS = {
 # Pixels a side of the last convolution's map at 28 and 32 pixels, as in docs/networks.md; LeNet-5 halves it once more.
 LAST_MAPS = {
     'airbench94': (3, 3), 'alexnet': (2, 3), 'densenet': (3, 4), 'efficientnet': (2, 2), 'googlenet': (3, 4),
-    'inception_bn': (2, 2), 'lenet5': (8, 10), 'mobilenet': (2, 2), 'resn': (2, 2), 'wide_resnet': (2, 2), 'shufflenet': (2, 2),
+    'inception_bn': (2, 2), 'lenet5': (8, 10), 'mobilenet': (2, 2), 'resn': (2, 2), 'wide_resnet': (2, 2),
+    'shufflenet': (2, 2),
     'squeezenet1_0': (2, 3), 'squeezenet1_1': (3, 3), 'vgg': (3, 4),
 }  # fmt: skip
 # One network of each family; what is shown of them is shown of the others by the slow tests.
 FAMILIES = (
     'alexnet', 'vgg11', 'googlenet', 'inception_bn', 'resnet18', 'resnet50_fixup', 'densenet121', 'squeezenet1_1',
-    'mobilenet_v1', 'mobilenet_v2', 'shufflenet_v1_x1_0', 'shufflenet_v2_x1_0', 'efficientnet_b0', 'lenet5', 'airbench94',
+    'mobilenet_v1', 'mobilenet_v2', 'shufflenet_v1_x1_0', 'shufflenet_v2_x1_0', 'efficientnet_b0', 'lenet5',
+    'airbench94',
 )  # fmt: skip
 DEEP = ('densenet121', 'efficientnet_b0', 'googlenet', 'inception_bn')
 LARGE = ('b2', 'b3', 'b4', 'b5', 'b6', 'b7')
