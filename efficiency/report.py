@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from efficiency import backend, console
 from efficiency.arguments import Parser
+from efficiency.published.prices import PRICES_FILE
 from efficiency.tables import render
 
 TITLE = 'How much compute it takes to reach a known capability'
@@ -45,6 +46,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         '--base_url', metavar='URL', type=_base_url,
         help='where the present folder can be read once the page is served, as https://host/project: records are '
         'linked to below it instead of beside the page',
+    )  # fmt: skip
+    parser.add_argument(
+        '--prices', metavar='FILE', type=os.path.expanduser, default=PRICES_FILE,
+        help='what an hour of a device costs and draws, as efficiency/published/prices.csv, which is used by default',
     )  # fmt: skip
     parser.add_argument(
         '--target', metavar='METRIC:VALUE', action='append', default=[],
@@ -121,7 +126,7 @@ def _report(options: argparse.Namespace) -> None:
 
     questions = Questions.parse(options.target, options.budget_macs, options.compare, options.runs is not None)
     with _progress() as progress:
-        sections = contents(options.runs, options.out, options.base_url, questions, progress)
+        sections = contents(options.runs, options.out, options.base_url, options.prices, questions, progress)
         write_report(TITLE, sections, options.out, progress)
     print(f'{options.out / "index.html"}: {len(sections)} sections')
 

@@ -20,6 +20,7 @@ from efficiency.analysis.runs import LeftOut, MeasuredRun, Target, read_runs, sh
 from efficiency.analysis.scale_section import scale_sections
 from efficiency.metrics import exact
 from efficiency.published import points as published
+from efficiency.published.prices import prices
 
 _TARGETS = 4
 
@@ -28,6 +29,7 @@ def contents(
     runs_folder: str | None,
     out: pathlib.Path,
     base_url: str | None,
+    price_list: str | os.PathLike,
     questions: Questions,
     progress: Callable[[str], None],
 ) -> list[Section]:
@@ -37,6 +39,7 @@ def contents(
         runs_folder: of run records, None for the published ledger alone.
         out: where the page will be; records are linked to from there.
         base_url: the address at which the present folder can be read, which records are linked to below instead.
+        price_list: what devices cost, a file as `efficiency.published.prices` reads it.
         questions: what else was asked.
         progress: told what was done last.
 
@@ -55,11 +58,11 @@ def contents(
     if runs_folder is not None:
         all_runs, left_out = read_runs(runs_folder, progress)
         runs = [run for run in all_runs if not run.is_tuning]
-        dates = network_dates()
+        dates, costs = network_dates(), prices(price_list)
         targets, others = _targets(runs, questions)
         for target in targets:
             progress(f'runs for {target}')
-            measured.append(measured_section(target, runs, dates, link))
+            measured.append(measured_section(target, runs, dates, link, costs))
             measured += gains_sections(slug(target), target, runs)
             measured += scale_sections(slug(target), target, runs)
             measured += batch_sections(slug(target), target, runs)

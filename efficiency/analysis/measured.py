@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from efficiency.analysis import over_date, plots
 from efficiency.analysis.baseline_level import baseline_level
 from efficiency.analysis.cells import factor_cells, factor_column, parts, range_text
+from efficiency.analysis.cost_table import cost_table
 from efficiency.analysis.crossings import Crossing
 from efficiency.analysis.curves import Curve, LevelRow, sensitivity
 from efficiency.analysis.decompose import Split
@@ -30,6 +31,7 @@ from efficiency.analysis.runs import MeasuredRun, System, Target, seeds_of, syst
 from efficiency.analysis.survival import Summary, summary_over_seeds
 from efficiency.metrics import Metric, exact
 from efficiency.published import baseline_for
+from efficiency.published.prices import Price
 
 _LEVELS = 12
 # Seeds of a side, of which a test can say something.
@@ -44,7 +46,11 @@ def slug(target: Target) -> str:
 
 
 def measured_section(
-    target: Target, runs: Sequence[MeasuredRun], published: Mapping[tuple[str, str], datetime.date], link: Link
+    target: Target,
+    runs: Sequence[MeasuredRun],
+    published: Mapping[tuple[str, str], datetime.date],
+    link: Link,
+    prices: Mapping[str, Price] | None = None,
 ) -> Section:
     """Tables and figures of all systems that were trained on a target's data and evaluated by its metric.
 
@@ -52,6 +58,7 @@ def measured_section(
         runs: of any data sets; those of the target's data and metric count, of which there is one or more.
         published: when, by task and network, where a record does not say it; a network without a date is in the tables,
             and in no trend.
+        prices: of devices, by kind; None for no table of what time and money it takes.
     """
     asked = [run for run in runs if run.can_be_asked(target)]
     mine = systems(asked)
@@ -110,6 +117,7 @@ def measured_section(
             rules_table(name, target, order, baseline),
             *([found_trend.table] if found_trend.table else []),
             *([level_table] if level_table else []),
+            *([] if prices is None else [cost_table(name, found, prices)]),
             runs_table(name, target, order, link),
         ],
         methods=[*_methods(target, found, baseline, dates), *found_trend.methods],
