@@ -1,4 +1,4 @@
-"""Time, money and energy to a target by kind of device, as DAWNBench has them (Coleman et al., 2017): beside compute."""
+"""Time, money and energy to a target by kind of device, beside compute (Coleman et al., 2017, DAWNBench)."""
 
 from collections import defaultdict
 from collections.abc import Mapping

@@ -15,6 +15,7 @@ from efficiency.analysis.curves import Curve, LevelRow, sensitivity
 from efficiency.analysis.decompose import Split
 from efficiency.analysis.document import Column, Section, Table
 from efficiency.analysis.levels import levels_around
+from efficiency.analysis.luck import luck_table
 from efficiency.analysis.measured_tables import (
     Found,
     Link,
@@ -34,6 +35,8 @@ from efficiency.published import baseline_for
 from efficiency.published.prices import Price
 
 _LEVELS = 12
+# Of more systems their factors are not read at other moments as well.
+_LUCK = 100
 # Seeds of a side, of which a test can say something.
 _TESTED = 3
 
@@ -115,6 +118,7 @@ def measured_section(
         tables=[
             systems_table(name, target, found, baseline, dates, splits, link),
             rules_table(name, target, order, baseline),
+            *([luck_table(name, target, order, baseline, splits)] if len(order) <= _LUCK else []),
             *([found_trend.table] if found_trend.table else []),
             *([level_table] if level_table else []),
             *([] if prices is None else [cost_table(name, found, prices)]),

@@ -51,9 +51,8 @@ def prices(path: str | os.PathLike = PRICES_FILE) -> dict[str, Price]:
                 raise UserError(f'{path} must have the columns {", ".join(COLUMNS)}')
             return {row['device_kind']: _price(row, f'{path}, line {line}') for line, row in enumerate(reader, 2)}
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f'{path} cannot be read as a list of prices: {getattr(error, "strerror", "is no UTF-8")}'
-        ) from error
+        why = getattr(error, 'strerror', 'is no UTF-8')
+        raise UserError(f'{path} cannot be read as a list of prices: {why}') from error
 
 
 def _price(row: dict, where: str) -> Price:
