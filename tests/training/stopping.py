@@ -1,6 +1,7 @@
 """A run of the test's own process that is asked to stop on its way."""
 
 import os
+import pathlib
 import signal
 
 import pytest
@@ -24,3 +25,9 @@ def train_until(step, config, workdir, data_dir=None):
         patched.setattr(Trainer, '_take_step', stopped)
         with pytest.raises(Stopped):
             train(config, workdir, data_dir)
+
+
+def final_state(workdir):
+    """The arrays of a run's newest checkpoint as bytes: weights, optimizer, keys and what steps hand on."""
+    newest = max(pathlib.Path(workdir, 'checkpoints').iterdir(), key=lambda folder: int(folder.name))
+    return newest.name, (newest / 'state.safetensors').read_bytes()

@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from benchmarks.games_variants import random_return
 from configs.games import double_dqn, dqn, ppo, pqn
 from efficiency.errors import UserError
 from efficiency.flops import count
 from efficiency.tasks.games.arcade import q_learning, rollout
-from efficiency.tasks.games.arcade.evaluation import ReturnEvaluator
 from efficiency.tasks.games.arcade.q_learning import Replay
 from efficiency.tasks.games.arcade.screen import arcade
 from efficiency.training.loop import train
-from efficiency.training.mesh import DataParallel
 from efficiency.training.recipe import opened
 from efficiency.training.settings import check_config
-from tests.training.stopping import train_until
+from tests.training.stopping import final_state, train_until
 from tests.training.test_run import without_times
 
 BREAKOUT = arcade('breakout', 0.1)
@@ -78,6 +77,18 @@ def test_nothing_is_learned_before_the_replay_is_filled_and_a_run_goes_on_bit_fo
     record = train(config, tmp_path / 'stopped')
     assert record['resumed_from_steps'] == [4]
     assert without_times(record['curve']) == without_times(whole['curve'])
+    assert final_state(tmp_path / 'stopped') == final_state(tmp_path / 'whole')
+
+
+@pytest.mark.parametrize('system', [ppo, pqn])
+def test_what_has_no_replay_goes_on_bit_for_bit(system, tmp_path):
+    config = small(system)
+    whole = train(config, tmp_path / 'whole')
+    train_until(4, config, tmp_path / 'stopped')
+    record = train(config, tmp_path / 'stopped')
+    assert record['resumed_from_steps'] == [4]
+    assert without_times(record['curve']) == without_times(whole['curve'])
+    assert final_state(tmp_path / 'stopped') == final_state(tmp_path / 'whole')
 
 
 def test_returns_of_several_steps_stop_at_an_end_and_leave_out_what_was_cut():
@@ -114,14 +125,45 @@ def test_a_ring_that_has_gone_round_draws_no_frames_that_are_gone():
 
 def test_lambda_returns_and_advantages_are_those_by_hand():
     value, reward = np.array([[0.5], [0.25], [2.0]]), np.array([[1.0], [0.0], [3.0]])
-    over, last = np.array([[False], [True], [False]]), np.array([4.0])
+    over, last = (np.array([[False], [True], [False]]), np.zeros((3, 1), bool)), np.array([4.0])
     third = 3 + 0.9 * 4
     first = 1 + 0.9 * (0.5 * 0 + 0.5 * 0.25)  # the second ends with nothing
-    found = rollout.lambda_returns(value, reward, over, jnp.array(last), 0.9, 0.5)
+    found = rollout.lambda_returns(value, reward, *over, jnp.array(last), 0.9, 0.5)
     np.testing.assert_allclose(found[:, 0], [first, 0, third], rtol=1e-6)
     deltas = [1 + 0.9 * 0.25 - 0.5, 0 - 0.25, 3 + 0.9 * 4 - 2]
-    found = rollout.advantages(value, reward, over, jnp.array(last), 0.9, 0.5)
+    found = rollout.advantages(value, reward, *over, jnp.array(last), 0.9, 0.5)
     np.testing.assert_allclose(found[:, 0], [deltas[0] + 0.45 * deltas[1], deltas[1], deltas[2]], rtol=1e-6)
+
+
+def test_a_limit_of_frames_is_no_end_of_what_is_expected():
+    # As where the chunk had ended before the frame that was cut, whose screen is worth 2.
+    value, reward = np.array([[0.5], [0.25], [2.0], [0.75]]), np.array([[1.0], [0.0], [3.0], [5.0]])
+    nothing, cut, last = np.zeros((4, 1), bool), np.array([[False], [False], [True], [False]]), jnp.array([4.0])
+    for of, by_itself in ((rollout.lambda_returns, 2.0), (rollout.advantages, 0.0)):
+        found = of(value, reward, nothing, cut, last, 0.9, 0.5)
+        before = of(value[:2], reward[:2], nothing[:2], nothing[:2], jnp.array([2.0]), 0.9, 0.5)
+        after = of(value[3:], reward[3:], nothing[3:], nothing[3:], last, 0.9, 0.5)
+        np.testing.assert_allclose(found, np.concatenate([before, [[by_itself]], after]), rtol=1e-6)
+
+
+@pytest.mark.parametrize('system', [ppo, pqn])
+def test_what_a_limit_of_frames_cut_is_not_learned(system):
+    recipe = opened(check_config(small(system)), None)
+    empty = rollout.empty_rollout(BREAKOUT, recipe.config)
+    order = jnp.arange(16).reshape(2, 8)
+    learned = jnp.arange(16) % 8 != 3
+    screens = jax.random.bernoulli(jax.random.key(0), shape=(16, 10, 10, 4))
+    goals = jnp.arange(16.0)
+
+    def loss(changed):
+        made = empty._replace(
+            screen=BREAKOUT.packed(screens), goal=goals.at[3].set(changed), advantage=goals.at[3].set(changed),
+            learned=learned, order=order,
+        )  # fmt: skip
+        of = BREAKOUT, recipe.task._apply, recipe.config, recipe.start.params
+        return float(rollout.rollout_loss(*of, made, jnp.int32(0)))
+
+    assert loss(3.0) == loss(1000.0)
 
 
 def test_screens_survive_their_packing():
@@ -139,15 +181,17 @@ def test_a_sticky_action_is_as_often_as_said_that_before():
 
 
 def test_random_actions_return_what_minatars_authors_say():
-    def choose(params, screens, key):
-        return jax.random.randint(key, (len(screens),), 0, 3)
-
-    evaluator = ReturnEvaluator(BREAKOUT, choose, 512, DataParallel(1, jax.devices()[:1]))
-    evaluator.compile({'params': ()})
-    found = evaluator({'params': ()})
     # github.com/kenjyoung/MinAtar: random play of Breakout returns 0.5.
-    assert found.metrics['return'] == pytest.approx(0.5, abs=0.15)
-    assert found.examples == 512
+    assert random_return('breakout') == pytest.approx(0.5, abs=0.15)
+
+
+def test_a_run_that_learns_nothing_stays_where_random_actions_are(tmp_path):
+    # PPO's policy begins uniform, and at this rate stays so.
+    length = 64 / 1e6
+    config = small(ppo, learning_rate=1e-12, eval_episodes=512, num_epochs=length, eval_every=length)
+    record = train(config, tmp_path)
+    # Three standard errors of the difference between two means of 512 games, whose deviation is 0.65.
+    assert record['final']['return'] == pytest.approx(random_return('breakout'), abs=0.12)
 
 
 def test_exploring_goes_down_on_a_line():

@@ -102,10 +102,13 @@ def q_loss(
     values = network(target, next_screens)
     chosen = (network(jax.lax.stop_gradient(params), next_screens) if config.double else values).argmax(1)
     goal = gained + goes_on * jnp.take_along_axis(values, chosen[:, None], axis=1)[:, 0]
-    worth = network(params, game.unpacked(screen))
+    return jnp.where(learned, huber_of(network(params, game.unpacked(screen)), action, goal), 0).mean()
+
+
+def huber_of(worth: jax.Array, action: jax.Array, goal: jax.Array) -> jax.Array:
+    """The Huber loss of what the actions (n,) are worth, of (n, actions), against their goals, (n,)."""
     error = jnp.take_along_axis(worth, action[:, None], axis=1)[:, 0] - goal
-    huber = jnp.where(jnp.abs(error) < 1, 0.5 * error**2, jnp.abs(error) - 0.5)
-    return jnp.where(learned, huber, 0).mean()
+    return jnp.where(jnp.abs(error) < 1, 0.5 * error**2, jnp.abs(error) - 0.5)
 
 
 def _drawn(config: ConfigDict, replay: Replay, key: jax.Array) -> tuple[jax.Array, ...]:

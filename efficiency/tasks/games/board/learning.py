@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from efficiency.tasks.games.board.game import Game
 from efficiency.tasks.games.board.search import Network
 from efficiency.tasks.games.board.self_play import Samples
+from efficiency.tasks.games.masked import mean_where
 
 
 def empty_replay(game: Game, config: ConfigDict) -> Samples:
@@ -56,11 +57,13 @@ def loss_of(
     if config.mirror:
         chosen = jax.random.bernoulli(key_mirror, shape=(config.update_batch,))
         positions, policy = mirrored(game, positions, policy, chosen)
-    logits, value = network(params, positions)
+    found = network(params, positions)
+    return search_loss(*found, policy, samples.value, samples.learned, samples.decided)
+
+
+def search_loss(
+    logits: jax.Array, value: jax.Array, policy: jax.Array, goal: jax.Array, learned: jax.Array, decided: jax.Array
+) -> jax.Array:
+    """Cross-entropy to a policy (n, actions) where `learned`, and squared error to a value (n,) where `decided`."""
     cross_entropy = -jnp.sum(policy * jax.nn.log_softmax(logits), axis=1)
-    error = (value - samples.value) ** 2
-    return _mean(cross_entropy, samples.learned) + _mean(error, samples.decided)
-
-
-def _mean(values: jax.Array, counted: jax.Array) -> jax.Array:
-    return jnp.sum(jnp.where(counted, values, 0)) / jnp.maximum(1, counted.sum())
+    return mean_where(learned, cross_entropy) + mean_where(decided, (value - goal) ** 2)
