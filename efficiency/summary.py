@@ -40,9 +40,11 @@ def summary(record: Record, workdir: pathlib.Path) -> str:
     if final:
         values = [f'{name} {metric.text(final[name])}' for name, metric in metrics.items()]
         lines.append(('final', f'{", ".join(values)}, loss {final["loss"]:.4f} at step {final["step"]:,}'))
-    if test := record.get('test'):
-        numbers = [f'{key} {value:.5g}' for key, value in test.items() if isinstance(value, float)]
-        lines.append(('test', f'{", ".join(numbers)}'))
+    test = record.get('test') or {}
+    if numbers := [f'{key} {value:.5g}' for key, value in test.items() if isinstance(value, float)]:
+        lines.append(('test', ', '.join(numbers)))
+    if 'gates' in test:
+        lines.append(('gates', f'{test["gates_passed"]} of {test["gates"]} passed'))
     ratio = record['xla']['compiled_over_train_dense']
     if ratio:
         lines.append(('compiled program', f'{ratio:.2f} x the flops of the train step, by XLA'))

@@ -178,12 +178,13 @@ class Task(abc.ABC):
         """What a run keeps in its folder, by file name, because its weights say nothing without it."""
         return {}
 
-    def at_end(self, variables: Any, devices: Any) -> dict[str, Any] | None:
+    def at_end(self, variables: Any, devices: Any, carried: Tree) -> dict[str, Any] | None:
         """What the record says, as `test`, of a run that is finished, beyond its curve; asked once, as of a test split.
 
         Args:
             variables: as evaluations get them, on the devices.
             devices: see `efficiency.training.mesh.DataParallel`.
+            carried: what the last step handed on.
 
         Returns:
             What JSON can hold, 'dense_macs' among it: what this took. None for nothing.

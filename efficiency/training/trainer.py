@@ -222,7 +222,8 @@ class Trainer:
     def _test(self, state: TrainState) -> None:
         """What is measured of a finished run but once."""
         with self.clock.phase('evaluation'), multiplying(self.run.config.precision):
-            self.run.test = self.task.at_end(self._weights(state.average, state.variables), self.devices)
+            weights = self._weights(state.average, state.variables)
+            self.run.test = self.task.at_end(weights, self.devices, state.carried)
         self.signals.expect_step()
 
     def _save(self, state: TrainState, at_end: bool = False) -> None:

@@ -29,7 +29,7 @@ _BOARD_SETTINGS = {
     'full_every': whole(1, 4096),
     'gae_lambda': number(0, 1),
     'gate_every': whole(0, _MOST),
-    'gate_games': whole(2, _MOST),
+    'gate_games': whole(2, 1024),
     'gate_share': number(0, 1),
     'learner': one_of(('search', 'ppo')),
     'match_rollouts': whole(0, 4096),

@@ -127,7 +127,7 @@ class Translation(Task):
             self.network, self._data.vocabulary, split, lengths, self.config.eval_batch_size, devices
         )
 
-    def at_end(self, variables: Any, devices: Any) -> dict[str, Any]:
+    def at_end(self, variables: Any, devices: Any, carried: Any) -> dict[str, Any]:
         """The test split, once: by greedy translations and by a beam search."""
         evaluator, references = self._evaluator(self._data.test, devices), self._data.test.pairs.target
         console.say(

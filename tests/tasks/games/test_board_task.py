@@ -9,6 +9,7 @@ from configs.games import alphago_zero, alphazero, common, gumbel_alphazero, ppo
 from efficiency import load_run
 from efficiency.errors import UserError
 from efficiency.flops import count
+from efficiency.summary import summary
 from efficiency.tasks.games.board import positions
 from efficiency.tasks.games.board.evaluation import PositionsEvaluator
 from efficiency.tasks.games.board.game import game
@@ -19,7 +20,7 @@ from efficiency.training.loop import train
 from efficiency.training.mesh import DataParallel
 from efficiency.training.recipe import opened
 from efficiency.training.settings import check_config
-from tests.training.stopping import train_until
+from tests.training.stopping import final_state, train_until
 from tests.training.test_run import without_times
 
 _WIDTH = 16
@@ -82,11 +83,36 @@ def test_a_step_bills_its_parts_and_goes_on_bit_for_bit(tmp_path):
     assert whole['unit'] == 'moves'
     assert whole['curve'][-1]['examples'] == 6 * 48
     assert whole['macs_per_example']['forward_dense'] == each
+    assert whole['test']['gates'] == 3
+    assert 0 <= whole['test']['gates_passed'] <= 3
 
     train_until(4, config, tmp_path / 'stopped')
     record = train(config, tmp_path / 'stopped')
     assert record['resumed_from_steps'] == [4]
     assert without_times(record['curve']) == without_times(whole['curve'])
+    assert record['test'] == whole['test']
+    assert final_state(tmp_path / 'stopped') == final_state(tmp_path / 'whole')
+
+
+def test_self_play_without_search_goes_on_bit_for_bit(tmp_path):
+    config = small(ppo_self_play)
+    whole = train(config, tmp_path / 'whole')
+    train_until(4, config, tmp_path / 'stopped')
+    record = train(config, tmp_path / 'stopped')
+    assert record['resumed_from_steps'] == [4]
+    assert without_times(record['curve']) == without_times(whole['curve'])
+    assert final_state(tmp_path / 'stopped') == final_state(tmp_path / 'whole')
+
+
+def test_a_run_says_how_many_gates_were_passed(tmp_path):
+    passed = {}
+    for share in (0.0, 1.0):
+        config = small(alphago_zero, simulations=2, gate_every=2, gate_games=4, gate_share=share)
+        record = train(config, tmp_path / str(share))
+        passed[share] = record['test']['gates_passed'], record['test']['gates']
+        assert f'gates  {passed[share][0]} of 3 passed' in summary(record, tmp_path)
+    assert passed[0.0] == (3, 3)
+    assert passed[1.0][0] < 3
 
 
 def test_random_moves_stay_at_the_random_anchor():

@@ -7,9 +7,9 @@ import pytest
 
 from efficiency.errors import UserError
 from efficiency.tasks.games.board import positions
-from efficiency.tasks.games.board.game import game
+from efficiency.tasks.games.board.game import game, random_moves
 from efficiency.tasks.games.board.match import match, plain_mcts
-from efficiency.tasks.games.board.positions import positions_of
+from efficiency.tasks.games.board.positions import distinct_openings, positions_of
 from efficiency.tasks.games.board.ppo import advantages
 from efficiency.tasks.games.board.search import searched
 from efficiency.tasks.games.board.self_play import Ply, samples_of
@@ -145,6 +145,25 @@ def test_tic_tac_toe_is_a_draw_and_has_as_many_positions_as_are_known():
 def test_more_random_games_play_better_than_fewer():
     score = jax.jit(lambda key: match(THREE, plain_mcts(THREE, 64), plain_mcts(THREE, 2), 64, key))
     assert float(score(jax.random.key(0))) > 0.6
+
+
+@pytest.mark.parametrize(('name', 'count', 'plies'), [('connect_four', 64, 3), ('tic_tac_toe', 64, 2)])
+def test_games_of_a_match_begin_from_positions_that_are_all_different(name, count, plies):
+    rules, lines = game(name), distinct_openings(name, count)
+    # After two stones there are 7 x 7 and 9 x 8 positions; after three 238 of Connect Four.
+    assert lines.shape == ({'connect_four': 238, 'tic_tac_toe': 72}[name], plies)
+    state = rules.play_all(rules.begin(jax.random.key(0), len(lines)), jnp.array(lines))
+    assert not state.terminated.any()
+    assert len(np.unique(np.asarray(rules.packed(state.observation)), axis=0)) == len(lines)
+
+    begun = []
+
+    def shown(state, key):
+        jax.debug.callback(begun.append, rules.packed(state.observation), ordered=True)
+        return random_moves(key, state)
+
+    jax.block_until_ready(match(rules, shown, shown, 2 * count, jax.random.key(0)))
+    assert len(np.unique(begun[0], axis=0)) == count
 
 
 def test_there_is_no_other_game():

@@ -2,9 +2,10 @@
 
 A move is right if it keeps the position's value under perfect play. Only positions count in which some move does not.
 Those of Connect Four were labelled once by an exact solver (`tools/connect_four_positions.py`); of tic-tac-toe there
-are few, and all are solved when they are asked for.
+are few, and all are solved when they are asked for. What matches begin from is here, too.
 """
 
+import functools
 import hashlib
 from importlib import resources
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 from efficiency.tasks.games.board import solver
 
 _FILE = 'connect_four_positions.npz'
+_BOARDS = {'connect_four': solver.CONNECT_FOUR, 'tic_tac_toe': solver.TIC_TAC_TOE}
 
 
 class Positions(NamedTuple):
@@ -64,11 +66,36 @@ def _tic_tac_toe() -> Positions:
 def _grown(board, reached):
     """All positions that are not decided, from those reached, with how they were."""
     while reached:
-        following = {}
-        for (mine, theirs), moves in reached.items():
-            yield (mine, theirs), moves
-            for move, square in board.moves(mine | theirs):
-                full = (mine | theirs | square).bit_count() == board.height * board.width
-                if not board.won(mine | square) and not full:
-                    following.setdefault((theirs, mine | square), (*moves, move))
-        reached = following
+        yield from reached.items()
+        reached = _following(board, reached)
+
+
+def _following(board, reached):
+    """The positions one move after those reached that are not decided, each once, with how they are reached."""
+    following = {}
+    for (mine, theirs), moves in reached.items():
+        for move, square in board.moves(mine | theirs):
+            full = (mine | theirs | square).bit_count() == board.height * board.width
+            if not board.won(mine | square) and not full:
+                following.setdefault((theirs, mine | square), (*moves, move))
+    return following
+
+
+@functools.cache
+def distinct_openings(game: str, count: int, fewest_plies: int = 2) -> np.ndarray:
+    """Moves that lead to all the positions there are after so many plies, each once: at least `count` of them.
+
+    Args:
+        game: its name.
+        count: up to 512.
+        fewest_plies: that they have; more where these have too few positions.
+
+    Returns:
+        (n, plies) int32.
+    """
+    board, reached, plies = _BOARDS[game], {(0, 0): ()}, 0
+    while plies < fewest_plies or len(reached) < count:
+        reached, plies = _following(board, reached), plies + 1
+        if not reached:
+            raise ValueError(f'{game} has never {count} positions after as many plies')
+    return np.array(list(reached.values()), np.int32)

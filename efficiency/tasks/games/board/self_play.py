@@ -138,7 +138,7 @@ def gate(
     Both search as for strength.
 
     Returns:
-        The parameters of the best from now on, and the score of the new, ().
+        The parameters of the best from now on, and whether they are the new ones, () bool.
     """
 
     def player(params):
@@ -149,5 +149,5 @@ def gate(
 
         return action
 
-    score = match(game, player(new), player(best), config.gate_games, key)
-    return jax.tree.map(lambda a, b: jnp.where(score >= config.gate_share, a, b), new, best), score
+    passed = match(game, player(new), player(best), config.gate_games, key) >= config.gate_share
+    return jax.tree.map(lambda a, b: jnp.where(passed, a, b), new, best), passed

@@ -93,7 +93,8 @@ class BoardGame(Task):
         if config.learner == 'ppo':
             return carried | {'rollout': ppo.empty_rollout(self.game, config)}
         carried['replay'] = learning.empty_replay(self.game, config)
-        return carried | ({'best': variables['params']} if config.gate_every else {})
+        none = jnp.zeros((), jnp.int32)
+        return carried | ({'best': variables['params'], 'gates': none, 'passed': none} if config.gate_every else {})
 
     def batches(self, config: ConfigDict, host: Host) -> Iterations:
         return Iterations(config.batch_size, config.gate_every)
@@ -128,16 +129,24 @@ class BoardGame(Task):
         return learning.loss_of(self.game, self._apply, config, params, carried['replay'], done, key), carried
 
     def _gate(self, config: ConfigDict, params: Any, carried: dict[str, Any], key: jax.Array) -> dict[str, Any]:
-        return {**carried, 'best': gate(self.game, self._apply, config, params, carried['best'], key)[0]}
+        best, passed = gate(self.game, self._apply, config, params, carried['best'], key)
+        return {**carried, 'best': best, 'gates': carried['gates'] + 1, 'passed': carried['passed'] + passed}
 
     def evaluator(self, devices: Any) -> Evaluator:
         return PositionsEvaluator(self.game, self._apply, self._positions, self.config.eval_simulations, devices)
 
-    def at_end(self, variables: Any, devices: Any) -> dict[str, Any] | None:
-        """The score of the searching network against plain Monte Carlo tree search: noisy, and never a target."""
+    def at_end(self, variables: Any, devices: Any, carried: Any) -> dict[str, Any] | None:
+        """How many gates were passed, and the score against plain search: noisy, and never a target."""
+        found = {}
+        if self.config.gate_every:
+            found = {'gates': int(carried['gates']), 'gates_passed': int(carried['passed']), 'dense_macs': 0}
+        if self.config.match_rollouts:
+            found |= self._match(variables, devices)
+        return found or None
+
+    def _match(self, variables: Any, devices: Any) -> dict[str, Any]:
+        """The score of the searching network against plain Monte Carlo tree search."""
         rollouts = self.config.match_rollouts
-        if not rollouts:
-            return None
 
         def ours(params):
             def action(state, key):
