@@ -142,7 +142,7 @@ def _check_board_names(config: ConfigDict) -> None:
 
 @register_task(
     'board_games', metrics=_BOARD_METRICS, settings=_BOARD_SETTINGS, defaults=_BOARD_DEFAULTS, check=_check_board,
-    check_names=_check_board_names,
+    check_names=_check_board_names, networks='efficiency.tasks.games.board.alone',
 )  # fmt: skip
 def _open_board(config: ConfigDict, data_dir: str | os.PathLike | None) -> 'BoardGame':
     from efficiency.tasks.games.board.task import BoardGame
@@ -188,7 +188,7 @@ def _check_arcade_names(config: ConfigDict) -> None:
 
 @register_task(
     'arcade_games', metrics=_ARCADE_METRICS, settings=_ARCADE_SETTINGS, defaults=_ARCADE_DEFAULTS, check=_check_arcade,
-    check_names=_check_arcade_names,
+    check_names=_check_arcade_names, networks='efficiency.tasks.games.arcade.alone',
 )  # fmt: skip
 def _open_arcade(config: ConfigDict, data_dir: str | os.PathLike | None) -> 'ArcadeGame':
     from efficiency.tasks.games.arcade.task import ArcadeGame

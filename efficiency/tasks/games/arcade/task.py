@@ -12,19 +12,18 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from efficiency.data.batches import Batch, Host
-from efficiency.layers.initializers import drawn
 from efficiency.tasks.evaluation import Evaluator
 from efficiency.tasks.games.arcade import q_learning, rollout
 from efficiency.tasks.games.arcade.evaluation import ReturnEvaluator
 from efficiency.tasks.games.arcade.screen import arcade
 from efficiency.tasks.games.needs import version_of
 from efficiency.tasks.games.networks import create_model
-from efficiency.tasks.task import Form, Forward, Part, Task
+from efficiency.tasks.games.published import published_of
+from efficiency.tasks.games.task import GameTask
+from efficiency.tasks.task import Form, Part
 
 TASK = 'arcade_games'
 PLAY, UPDATE = 'play', 'update'
-# What an epoch is: so many frames, of which the config's lengths are told.
-EPOCH = 1_000_000
 
 
 class Steps(NamedTuple):
@@ -37,14 +36,14 @@ class Steps(NamedTuple):
         return {'warm_up' if position < self.warm_up else 'plain': np.zeros((), np.int32)}
 
 
-class ArcadeGame(Task):
-    """A network on a game of MinAtar. What has a date is the way it learns, and not the network."""
+class ArcadeGame(GameTask):
+    """A network on a game of MinAtar."""
 
-    unit, epoch_examples = 'frames', EPOCH
+    unit = 'frames'
 
     def __init__(self, config: ConfigDict):
         self.config, self.game = config, arcade(config.dataset, config.sticky)
-        self.updates = config.updates
+        self.updates, self.shape, self.published = config.updates, self.game.shape, published_of(config)
         self.network = network(config)
 
     def _apply(self, params: Any, screens: jax.Array) -> Any:
@@ -60,15 +59,6 @@ class ArcadeGame(Task):
             'num_eval': self.config.eval_episodes,
         }
 
-    def _one(self) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((1, *self.game.shape), jnp.float32)
-
-    def init(self, key: jax.Array) -> dict[str, Any]:
-        return drawn(self.network, key, self._one())[0]
-
-    def outline(self) -> tuple[dict[str, Any], Any]:
-        return jax.eval_shape(self.network.init, jax.random.key(0), self._one()), None
-
     def carried(self, variables: dict[str, Any], key: jax.Array) -> dict[str, Any]:
         config = self.config
         carried = {'games': self.game.begin(key, config.environments), 'frames': jnp.zeros((), jnp.int32)}
@@ -81,13 +71,13 @@ class ArcadeGame(Task):
         return Steps(config.warm_up)
 
     def forms(self, config: ConfigDict) -> Sequence[Form]:
-        forward = Forward(functools.partial(self.network.apply, train=False), (self._one(),))
+        forward = self._forward()
         plays = q_learning.explored if config.learner == 'dqn' else rollout.rolled_out
         play = Part(PLAY, 1, functools.partial(plays, self.game, self._apply, config))
         update = Part(UPDATE, config.updates, functools.partial(self._update, config), trains=True)
         forms = [Form({'plain': ((), np.int32)}, forward, parts=[play, update])]
         if config.warm_up:
-            share = min(1.0, config.warm_up / (config.num_epochs * EPOCH))
+            share = min(1.0, config.warm_up / (config.num_epochs * self.epoch_examples))
             forms = [
                 forms[0]._replace(share=1 - share), Form({'warm_up': ((), np.int32)}, forward, {}, share, parts=[play])
             ]  # fmt: skip

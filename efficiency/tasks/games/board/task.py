@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 
 from efficiency.data.batches import Batch, Host
 from efficiency.flops import count_jaxpr, tracing
-from efficiency.layers.initializers import drawn
 from efficiency.tasks.evaluation import Evaluator
 from efficiency.tasks.games.board import learning, ppo
 from efficiency.tasks.games.board.evaluation import PositionsEvaluator
@@ -23,12 +22,12 @@ from efficiency.tasks.games.board.search import network_of, searched, seeing
 from efficiency.tasks.games.board.self_play import gate, played
 from efficiency.tasks.games.needs import version_of
 from efficiency.tasks.games.networks import create_model
-from efficiency.tasks.task import Form, Forward, Part, Task
+from efficiency.tasks.games.published import published_of
+from efficiency.tasks.games.task import GameTask
+from efficiency.tasks.task import Form, Part
 
 TASK = 'board_games'
 SELF_PLAY, UPDATE, GATE = 'self-play', 'update', 'gate'
-# What an epoch of games is: so many moves, of which the config's lengths are told.
-EPOCH = 1_000_000
 _MATCH_GAMES = 128
 
 
@@ -45,14 +44,14 @@ class Iterations(NamedTuple):
         return {'gate' if gated else 'plain': np.zeros((), np.int32)}
 
 
-class BoardGame(Task):
-    """A network on a game that it plays against itself. What has a date is the way it learns, and not the network."""
+class BoardGame(GameTask):
+    """A network on a game that it plays against itself."""
 
-    unit, epoch_examples = 'moves', EPOCH
+    unit = 'moves'
 
     def __init__(self, config: ConfigDict):
         self.config, self.game = config, game(config.dataset)
-        self.updates = config.updates
+        self.updates, self.shape, self.published = config.updates, self.game.shape, published_of(config)
         self.network = network(config)
         self._apply = network_of(self.network)
 
@@ -78,15 +77,6 @@ class BoardGame(Task):
         state = self.game.play_all(self.game.begin(jax.random.key(0), len(moves)), jnp.int32(moves))
         return np.asarray(state.legal_action_mask.sum(1))
 
-    def _one(self) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((1, *self.game.shape), jnp.float32)
-
-    def init(self, key: jax.Array) -> dict[str, Any]:
-        return drawn(self.network, key, self._one())[0]
-
-    def outline(self) -> tuple[dict[str, Any], Any]:
-        return jax.eval_shape(self.network.init, jax.random.key(0), self._one()), None
-
     def carried(self, variables: dict[str, Any], key: jax.Array) -> dict[str, Any]:
         config, state = self.config, self.game.openings(key, self.config.environments, self.config.opening_plies)
         carried = {'games': state, 'done': jnp.zeros((), jnp.int32)}
@@ -100,7 +90,7 @@ class BoardGame(Task):
         return Iterations(config.batch_size, config.gate_every)
 
     def forms(self, config: ConfigDict) -> Sequence[Form]:
-        forward = Forward(functools.partial(self.network.apply, train=False), (self._one(),))
+        forward = self._forward()
         parts = [
             Part(SELF_PLAY, 1, functools.partial(self._self_play, config)),
             Part(UPDATE, config.updates, functools.partial(self._update, config), trains=True),

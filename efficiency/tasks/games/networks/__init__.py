@@ -6,6 +6,6 @@ and what the screen is worth, (n,).
 """
 
 from efficiency.tasks.games.networks import arcade, board  # noqa: F401  (they register)
-from efficiency.tasks.games.networks.registry import Entry, create_model, list_models, model_entry, register
+from efficiency.tasks.games.networks.registry import Entry, create_model, list_models, model_entry, models_of, register
 
-__all__ = ['Entry', 'create_model', 'list_models', 'model_entry', 'register']
+__all__ = ['Entry', 'create_model', 'list_models', 'model_entry', 'models_of', 'register']

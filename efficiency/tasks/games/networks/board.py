@@ -24,7 +24,7 @@ class _Heads(nn.Module):
 
 
 @register(
-    'board_resnet', task='board_games', paper='doi:10.1038/nature24270', published='2017-10-19',
+    'board_resnet', task='board_games', paper='doi:10.1038/nature24270', published='2017-10-18',
     options=('width', 'blocks'),
 )  # fmt: skip
 class BoardResNet(nn.Module):
@@ -52,7 +52,7 @@ class BoardResNet(nn.Module):
 
 
 @register(
-    'board_mlp', task='board_games', paper='doi:10.1038/nature24270', published='2017-10-19',
+    'board_mlp', task='board_games', paper='doi:10.1038/nature24270', published='2017-10-18',
     options=('width', 'layers'),
 )  # fmt: skip
 class BoardMLP(nn.Module):

@@ -57,6 +57,11 @@ def register(name: str, *, task: str, paper: str, published: str, options: tuple
     return _registry.register(name, entry_of)
 
 
+def models_of(task: str, pattern: str = '*') -> list[str]:
+    """Names of a task's networks that match a shell pattern, sorted."""
+    return [name for name in list_models(pattern) if model_entry(name).task == task]
+
+
 def create_model(
     name: str,
     task: str,
@@ -78,7 +83,7 @@ def create_model(
     """
     entry = model_entry(name)
     if entry.task != task:
-        there_are = ', '.join(each for each in list_models() if model_entry(each).task == task)
+        there_are = ', '.join(models_of(task))
         raise UserError(f'the model {name} is of {entry.task}, and the task is {task}, whose models are {there_are}')
     for option, value in options.items():
         check_option(entry, option, value)
