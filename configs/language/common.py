@@ -4,7 +4,8 @@ What follows the colon in `--config=configs/language/transformer.py:lm1b` is the
 with a text; sotu where nothing follows.
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
+from ml_collections.config_dict import placeholder
 
 
 def sotu(model: str, dataset: str | None, learning_rate: float) -> ConfigDict:
@@ -23,8 +24,9 @@ def sotu(model: str, dataset: str | None, learning_rate: float) -> ConfigDict:
             'train_split': 'train',
             'eval_split': 'test',
             'model': {'name': model},
-            'vocabulary': 4000,  # pieces; or 'bytes'
+            'vocabulary': FieldReference(4000, field_type=object),  # pieces; or 'bytes'
             'context': 256,  # tokens of a row, which is an example
+            'eval_stride': placeholder(int),  # tokens from a window to the next; nothing: the context
             'target': {'metric': 'bits_per_byte', 'value': 1.8},
             'stop_at_target': True,
             'batch_size': 16,
@@ -48,6 +50,7 @@ def cloze(model: str, dataset: str | None, learning_rate: float) -> ConfigDict:
     """As `sotu`, for networks that are asked for what is hidden; the level is a share of it that is guessed."""
     config = sotu(model, dataset, learning_rate)
     config.task = 'cloze'
+    del config.eval_stride
     config.target = {'metric': 'accuracy', 'value': 0.3}
     config.hidden_share = 0.15
     return config

@@ -1,7 +1,7 @@
 """Texts of data sets of TensorFlow Datasets: some of their text features, of every example of a split."""
 
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from efficiency.data.prepared import open_builder
@@ -51,12 +51,12 @@ def read_texts(
             there = ', '.join(builder.info.splits)
             raise UserError(f'{name} has no split {split_base(split)!r}; its splits are {there}')
         try:
-            sources[split] = builder.as_data_source(split)
-            count = len(sources[split])  # which is an error where a part ends before it begins
+            count = sum(len(span) for _, span in _spans(builder, split))
         except (AssertionError, ValueError) as error:
             raise UserError(f'{split!r} is no part of a split of {name}: {str(error).splitlines()[0]}') from error
         if not count:
             raise UserError(f'{split} of {name} has no example')
+        sources[split] = builder.as_data_source(split)
     train, *held_out = splits
     for split in held_out:
         if shared := _shared(builder, train, split):
@@ -74,19 +74,21 @@ def read_texts(
 
 def _shared(builder: Any, first: str, second: str) -> int:
     """How many examples two parts have in common."""
-    import tensorflow_datasets as tfds
-
-    def spans(part):
-        for each in tfds.core.ReadInstruction.from_spec(part).to_absolute(builder.info.splits):
-            count = builder.info.splits[each.splitname].num_examples
-            yield each.splitname, range(count)[each.from_ : each.to]
-
     return sum(
         len(range(max(one.start, other.start), min(one.stop, other.stop)))
-        for name, one in spans(first)
-        for other_name, other in spans(second)
+        for name, one in _spans(builder, first)
+        for other_name, other in _spans(builder, second)
         if name == other_name
     )
+
+
+def _spans(builder: Any, part: str) -> Iterator[tuple[str, range]]:
+    """Which examples of which splits a part is."""
+    import tensorflow_datasets as tfds
+
+    for each in tfds.core.ReadInstruction.from_spec(part).to_absolute(builder.info.splits):
+        count = builder.info.splits[each.splitname].num_examples
+        yield each.splitname, range(count)[each.from_ : each.to]
 
 
 def decoded(data: bytes, where: str) -> str:

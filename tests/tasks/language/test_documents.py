@@ -62,7 +62,10 @@ def test_documents_are_joined_with_an_end_before_the_first_and_behind_each():
         ('sotu', 'txt', 'train', "sotu has no text 'txt'; its texts are .*name.*: config.text names one"),
         ('multi30k', '', 'train', "multi30k has no text 'text'; its texts are .*en"),
         ('sotu', '', 'validation', "sotu has no split 'validation'; its splits are train, test"),
-        ('sotu', '', 'test[:0]', r"'test\[:0\]' is no part of a split of sotu"),
+        ('sotu', '', 'test[:0]', r'test\[:0\] of sotu has no example'),
+        ('sotu', '', 'test[8:3]', r'test\[8:3\] of sotu has no example'),
+        ('sotu', '', 'test[:300]', r"'test\[:300\]' is no part of a split of sotu"),
+        ('sotu', '', 'test[a:b]', r"'test\[a:b\]' is no part of a split of sotu"),
         ('sotus', '', 'test', "there is no data set 'sotus' .* the nearest are sotu"),
     ],
 )
@@ -75,8 +78,8 @@ def test_what_a_prepared_data_set_has_not_is_one_sentence(dataset, feature, spli
 def test_parts_that_share_examples_are_not_held_out_of_each_other(tfds_dir):
     with pytest.raises(UserError, match=r'train\[:80%\] and train\[70%:\] of sotu have 22 examples in common; .* held'):
         documents.read('sotu', '', ['train[:80%]', 'train[70%:]'], tfds_dir)
-    with pytest.raises(UserError, match=r'train\+test and test of sotu have 12 examples in common'):
-        documents.read('sotu', '', ['train+test', 'test'], tfds_dir)
+    with pytest.raises(UserError, match=r'train and train\[-10:\] of sotu have 10 examples in common'):
+        documents.read('sotu', '', ['train', 'train[-10:]'], tfds_dir)
     found = documents.read('sotu', '', ['train[:80%]', 'train[80%:]'], tfds_dir).splits
     assert [len(split.texts) for split in found.values()] == [177, 44]
 
@@ -93,6 +96,14 @@ def test_what_files_have_not_is_one_sentence(tmp_path):
         read('train', feature='en')
     with pytest.raises(UserError, match=r'there is no folder .*none, which --data_dir names'):
         documents.read('any', '', ['train'], tmp_path / 'none')
+    (folder / 'none').mkdir()
+    with pytest.raises(UserError, match=r'there is no file .*/none/.*txt; a split of files is a folder'):
+        read('none', 'test')
+    (folder / 'linked').mkdir()
+    (folder / 'linked' / '7.txt').symlink_to(folder / 'train' / '03.txt')
+    for splits in (('.', 'test'), ('train', 'linked')):
+        with pytest.raises(UserError, match=r'txt is in \S+ and in \S+; what is evaluated on must be held out'):
+            read(*splits)
     (folder / 'empty').mkdir()
     (folder / 'empty' / 'a.txt').write_text('')
     with pytest.raises(UserError, match=r'empty of .*data has no text'):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from efficiency import load_run, records
+from efficiency.config_file import read_config
 from efficiency.count import main as count_command
 from efficiency.errors import UserError
 from efficiency.summary import summary
@@ -16,6 +17,7 @@ from efficiency.tasks import open_task
 from efficiency.tasks.language.task import Language
 from efficiency.training.loop import train
 from efficiency.training.settings import check_config
+from tests.conftest import ROOT
 from tests.tasks.language.networks.test_language_macs import transformer
 from tests.tasks.language.texts import MODELS, config_of, write_documents
 from tests.training.stopping import train_until
@@ -137,6 +139,14 @@ def test_experts_and_z_loss_are_trained_too(folder, tmp_path):
     model = MODELS['transformer_lm'] | {'name': 'transformer_lm', 'experts': 2, 'chosen': 2}
     record = train(config_of(model=model, z_loss=1e-3, num_epochs=4.0, eval_every=4.0), tmp_path, folder)
     assert record['final']['perplexity'] < 260 / 8
+
+
+def test_a_command_says_bytes_or_how_many_pieces():
+    path = str(ROOT / 'configs' / 'language' / 'transformer.py')
+    for value in ('bytes', 300):
+        assert read_config(path, [f'--config.vocabulary={value}']).to_dict()['vocabulary'] == value
+    assert read_config(path).to_dict()['vocabulary'] == 4000
+    assert read_config(path, ['--config.eval_stride=64']).to_dict()['eval_stride'] == 64
 
 
 def test_pieces_are_learned_of_the_training_documents_and_kept(folder, tmp_path):

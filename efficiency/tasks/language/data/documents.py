@@ -3,7 +3,7 @@
 import hashlib
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from efficiency.data.prepared_text import decoded, read_texts, split_base
@@ -54,17 +54,20 @@ def read(dataset: str, feature: str, splits: Sequence[str], data_dir: str | os.P
             where TensorFlow Datasets has its data, its default where None.
 
     Raises:
-        UserError: if there is no such data set, split or feature, a split has no text, or one is no UTF-8.
+        UserError: if there is no such data set, split or feature, a split has no text, or a document that the first
+            has, too, or one is no UTF-8.
     """
     folder = pathlib.Path(data_dir).expanduser() if data_dir else None
     with sentences():
         if folder and not folder.is_dir():
             raise UserError(f'there is no folder {folder}, which --data_dir names')
-        of_files = folder is not None and any((folder / split_base(splits[0])).rglob('*.txt'))
+        of_files = folder is not None and (folder / split_base(splits[0])).is_dir()
     if of_files:
         if feature:
             raise UserError(f'config.text is {feature!r}, and the files of {folder} have no features; leave it empty')
-        corpus = Corpus('1', {split: _of_files(folder, split) for split in splits})
+        paths = {split: _files(folder, split) for split in splits}
+        _check_apart(paths)
+        corpus = Corpus('1', {split: Documents([_text_of(path) for path in found]) for split, found in paths.items()})
     else:
         version, found = read_texts(dataset, splits, folder, lambda *have: [_chosen(dataset, feature, *have)])
         corpus = Corpus(version, {split: Documents([text for (text,) in rows]) for split, rows in found.items()})
@@ -82,7 +85,7 @@ def _chosen(dataset: str, feature: str, texts: list[str], features: list[str]) -
     raise UserError(f'{dataset} has no text {(feature or "text")!r}; {has}: config.text names one')
 
 
-def _of_files(folder: pathlib.Path, split: str) -> Documents:
+def _files(folder: pathlib.Path, split: str) -> list[pathlib.Path]:
     with sentences():
         paths = sorted(path for path in (folder / split).rglob('*.txt') if path.is_file())
         if not paths:
@@ -92,4 +95,17 @@ def _of_files(folder: pathlib.Path, split: str) -> Documents:
             )
         for path in paths:
             check_file(path)
-        return Documents([decoded(path.read_bytes(), str(path)) for path in paths])
+        return paths
+
+
+def _check_apart(paths: Mapping[str, Sequence[pathlib.Path]]) -> None:
+    first, *others = paths
+    of_first = {path.resolve() for path in paths[first]}
+    for split in others:
+        if shared := next((path for path in paths[split] if path.resolve() in of_first), None):
+            raise UserError(f'{shared} is in {first} and in {split}; what is evaluated on must be held out')
+
+
+def _text_of(path: pathlib.Path) -> str:
+    with sentences():
+        return decoded(path.read_bytes(), str(path))
