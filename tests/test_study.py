@@ -219,6 +219,16 @@ def test_a_setting_is_chosen_by_tuning_runs_and_measured_by_others(tmp_path):
     assert [row[0] for row in billed(done.stdout).values()] == [2, 2, 4]
 
 
+def test_a_key_of_a_group_is_tuned_too(tmp_path):
+    key = 'optimizer.groups[1].learning_rate'
+    system = {'config': 'configs/speedrun/airbench94.py:mnist5k', 'tune': TUNE | {'settings': {key: [0.5, 1.5]}}}
+    study = read_study(str(written(tmp_path, seeds=[0], systems={'a': system})))
+    assert {each.name: each.settled['optimizer']['groups'][1]['learning_rate'] for each in study.fixed} == {
+        'a-optimizer.groups.1.learning_rate=0.5': 0.5,
+        'a-optimizer.groups.1.learning_rate=1.5': 1.5,
+    }
+
+
 def test_the_rule_takes_the_lowest_median_and_those_that_never_get_there_last():
     def runs(*finals, macs):
         return [make_record(accuracies=(0.1, final), macs_per_epoch=macs, target=0.8) for final in finals]

@@ -222,12 +222,17 @@ def _system(name: Any, own: Any, study: Mapping[str, Any], role: str) -> System 
         )
     candidates = []
     for setting in _combinations(tune.get('settings')):
-        candidate = f'{name}-{",".join(f"{key}={value}" for key, value in setting.items())}'
+        candidate = f'{name}-{",".join(f"{_of_folder(key)}={value}" for key, value in setting.items())}'
         if not _FOLDER.fullmatch(candidate):
             raise UserError(f'the name of its setting, {shown(candidate)}, cannot be that of a folder; {_LETTERS}')
         settled = _settled(own['config'], overrides | setting)
         candidates.append(System(candidate, own['config'], overrides | setting, tuning_seeds, 'tuning', settled))
     return Tuned(name, seeds, role, candidates, tune['rule'])
+
+
+def _of_folder(key: str) -> str:
+    """A key as the name of a folder has it: optimizer.groups[1].learning_rate without its brackets."""
+    return re.sub(r'\[(\d+)\]', r'.\1', key)
 
 
 def _check_keys(data: Any, known: Sequence[str], what: str) -> None:
