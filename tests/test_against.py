@@ -11,7 +11,7 @@ from efficiency.tasks.images.networks import list_models
 QUICK = ('alexnet', 'densenet121', 'googlenet', 'mobilenet_v1_x0_25', 'shufflenet_v2_x0_5')
 # Neither torchvision nor timm has these.
 ABSENT = {
-    'airbench94', 'inception_bn', 'lenet5', 'resnet50_fixup',
+    'airbench94', 'inception_bn', 'lenet5', 'resnet50_fixup', 'whitened_tiny',
     *(f'shufflenet_v1_{form}' for form in ('x0_25', 'x0_5', 'x1_0', 'x1_5', 'x2_0')),
     *(f'shufflenet_v1_g{groups}_x1_0' for groups in (1, 2, 4, 8)),
 }  # fmt: skip

@@ -15,6 +15,7 @@ from efficiency.tasks.images.networks import (  # noqa: F401
     shufflenet,
     shufflenet_v2,
     squeezenet,
+    tiny,
     vgg,
 )
 from efficiency.tasks.images.networks.registry import Entry, create_model, list_models, model_entry, register

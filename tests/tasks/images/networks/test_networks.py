@@ -57,14 +57,13 @@ SMALL_LIMITS = {
 LAST_MAPS = {
     'airbench94': (3, 3), 'alexnet': (2, 3), 'densenet': (3, 4), 'efficientnet': (2, 2), 'googlenet': (3, 4),
     'inception_bn': (2, 2), 'lenet5': (8, 10), 'mobilenet': (2, 2), 'resn': (2, 2), 'wide_resnet': (2, 2),
-    'shufflenet': (2, 2),
-    'squeezenet1_0': (2, 3), 'squeezenet1_1': (3, 3), 'vgg': (3, 4),
+    'shufflenet': (2, 2), 'squeezenet1_0': (2, 3), 'squeezenet1_1': (3, 3), 'vgg': (3, 4), 'whitened_tiny': (5, 6),
 }  # fmt: skip
 # One network of each family; what is shown of them is shown of the others by the slow tests.
 FAMILIES = (
     'alexnet', 'vgg11', 'googlenet', 'inception_bn', 'resnet18', 'resnet50_fixup', 'densenet121', 'squeezenet1_1',
     'mobilenet_v1', 'mobilenet_v2', 'shufflenet_v1_x1_0', 'shufflenet_v2_x1_0', 'efficientnet_b0', 'lenet5',
-    'airbench94',
+    'airbench94', 'whitened_tiny',
 )  # fmt: skip
 DEEP = ('densenet121', 'efficientnet_b0', 'googlenet', 'inception_bn')
 LARGE = ('b2', 'b3', 'b4', 'b5', 'b6', 'b7')
@@ -119,7 +118,7 @@ def test_networks_fit_small_images_and_end_in_a_map_of_two_pixels_or_more(name, 
     if size in (28, 32):
         family = next(family for family in LAST_MAPS if name.startswith(family))
         assert maps[-1] == LAST_MAPS[family][size == 32]
-    assert 2 <= maps[-1] <= (4 if size <= 32 else 8) * (4 if name == 'lenet5' else 1)
+    assert 2 <= maps[-1] <= (4 if size <= 32 else 8) * (4 if name in ('lenet5', 'whitened_tiny') else 1)
 
 
 # Those whose step takes longest to compile are left to the slow tests.
