@@ -135,6 +135,29 @@ def say(sentence: object) -> None:
     print('efficiency:', ' '.join(str(sentence).splitlines()), file=sys.stderr, flush=True)
 
 
+@contextlib.contextmanager
+def doing(seconds_between_lines: float = 10.0) -> Iterator[Callable[[str], None]]:
+    """Gives a function that shows what is being done: in place on a terminal, now and then a line elsewhere.
+
+    Args:
+        seconds_between_lines: the least between one and the next, and before the first, where there is no terminal.
+    """
+    from tqdm import tqdm
+
+    on_terminal = sys.stderr.isatty()
+    with tqdm(disable=not on_terminal, bar_format='{desc} ({elapsed})', leave=False) as bar:
+        shown_at = time.monotonic()
+
+        def show(text: str) -> None:
+            nonlocal shown_at
+            bar.set_description_str(text)
+            if not on_terminal and time.monotonic() - shown_at > seconds_between_lines:
+                shown_at = time.monotonic()
+                print(text, file=sys.stderr, flush=True)
+
+        yield show
+
+
 def command(main: Callable[..., int]) -> Callable[..., int]:
     """Has a command's main function say what ends it before its time, and return the exit code of that."""
 

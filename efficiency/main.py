@@ -58,13 +58,16 @@ def main(argv: list[str]) -> int:
     # Our own log goes to the run's folder; of the libraries' only what may matter to the user is shown.
     logging.set_verbosity(logging.WARNING)
     # Nothing heavy before the flags are known to be right.
-    from efficiency.records import is_finished
-    from efficiency.summary import summary
-    from efficiency.training.code import begin, changed_files, check_finished
-    from efficiency.training.evaluation_log import check_logs
-    from efficiency.training.identity import run_name
-    from efficiency.training.settings import check_config
-    from efficiency.training.workdir import existing_record
+    with console.doing() as show:
+        show('loading jax')
+        from efficiency.records import is_finished
+        from efficiency.summary import summary
+        from efficiency.training.code import begin, changed_files, check_finished
+        from efficiency.training.evaluation_log import check_logs
+        from efficiency.training.identity import run_name
+        from efficiency.training.loop import train
+        from efficiency.training.settings import check_config
+        from efficiency.training.workdir import existing_record
 
     config = check_config(config)
     check_logs(_LOG.value)
@@ -90,8 +93,6 @@ def main(argv: list[str]) -> int:
         check_finished(record, config, str(workdir), lambda: begin(config, None))
     if hosts.tell(lambda: not is_asked_for):
         backend.check_devices()
-        from efficiency.training.loop import train
-
         try:
             record = train(config, workdir, _DATA_DIR.value, _DATA_WORKERS.value, _CHANGED_CODE.value, _LOG.value)
         except Stopped as stopped:

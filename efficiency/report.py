@@ -9,15 +9,11 @@ which are listed; 2 a mistake in the command, as a file that is not there or can
 """
 
 import argparse
-import contextlib
 import os
 import pathlib
 import sys
-import time
 import urllib.parse
-from collections.abc import Callable, Iterator, Sequence
-
-from tqdm import tqdm
+from collections.abc import Sequence
 
 from efficiency import backend, console
 from efficiency.arguments import Parser
@@ -25,7 +21,6 @@ from efficiency.published.prices import PRICES_FILE
 from efficiency.tables import render
 
 TITLE = 'How much compute it takes to reach a known capability'
-_SECONDS_BETWEEN_LINES = 10
 
 
 @console.command
@@ -104,7 +99,7 @@ def _check(path: str, config_file: str | None, runs: str | None) -> int:
     from efficiency.training.settings import check_config
 
     config = None if config_file is None else check_config(read_config(config_file))
-    with _progress() as progress:
+    with console.doing() as progress:
         problems = check(path, progress, config)
     for problem in problems:
         console.say(problem)
@@ -125,27 +120,10 @@ def _report(options: argparse.Namespace) -> None:
     from efficiency.analysis.questions import Questions
 
     questions = Questions.parse(options.target, options.budget_macs, options.compare, options.runs is not None)
-    with _progress() as progress:
+    with console.doing() as progress:
         sections = contents(options.runs, options.out, options.base_url, options.prices, questions, progress)
         write_report(TITLE, sections, options.out, progress)
     print(f'{options.out / "index.html"}: {len(sections)} sections')
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Shows what was done last: in place on a terminal, plain lines elsewhere, not more than one in ten seconds."""
-    on_terminal = sys.stderr.isatty()
-    with tqdm(disable=not on_terminal, bar_format='{desc} ({elapsed})') as bar:
-        shown_at = time.monotonic()
-
-        def show(text: str) -> None:
-            nonlocal shown_at
-            bar.set_description_str(text)
-            if not on_terminal and time.monotonic() - shown_at > _SECONDS_BETWEEN_LINES:
-                shown_at = time.monotonic()
-                print(text, file=sys.stderr, flush=True)
-
-        yield show
 
 
 if __name__ == '__main__':

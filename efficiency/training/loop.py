@@ -5,13 +5,13 @@ import functools
 import logging
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from efficiency import records
+from efficiency import console, records
 from efficiency.data.pipeline import TrainStream, default_workers
 from efficiency.errors import RunError, UserError
 from efficiency.files import write_atomically
@@ -25,6 +25,7 @@ from efficiency.training.memory import give_back_free_memory
 from efficiency.training.parameter_groups import parameters_by_group
 from efficiency.training.peak import matmul_peak
 from efficiency.training.programs import compile_train_steps, multiplying
+from efficiency.training.progress import SECONDS_BETWEEN_LINES
 from efficiency.training.recipe import Recipe, opened
 from efficiency.training.run import Run, steps_of
 from efficiency.training.step import TrainState
@@ -71,26 +72,28 @@ def train(
     workdir = pathlib.Path(workdir)
     clock = Clock()
     use_compilation_cache()
-    recipe = opened(config, data_dir)
+    with _doing() as show:
+        show(f'opening {config.dataset}')
+        recipe = opened(config, data_dir)
     config, task, plan, devices = recipe.config, recipe.task, recipe.plan, recipe.devices
     batches = plan.batches(task, devices.host)
     recipe.agree('the initial state', recipe.start.named)
 
-    with _room_to_write(workdir), _folder(workdir, recipe) as earlier:
+    # What is shown until the run's own bar says how far it is.
+    waiting = contextlib.ExitStack()
+    with _room_to_write(workdir), _folder(workdir, recipe) as earlier, waiting:
+        show = waiting.enter_context(_doing())
         finished = bool(earlier and records.is_finished(earlier))
         if finished and not changed_code:
             code.check_finished(earlier, config, str(workdir), lambda: code.begin_on(recipe))
         if hosts.tell(lambda: finished):
             return earlier
-        _log.info('config:\n%s', config)
-        _log.info('parameters:\n%s', parameter_overview.get_parameter_overview(recipe.start.params))
-        if config.optimizer.get('groups'):
-            for group, paths in parameters_by_group(config.optimizer.to_dict(), recipe.start.params).items():
-                _log.info('optimizer, %s: %s', group, ', '.join(paths) or 'no parameters')
+        _log_recipe(config, recipe.start.params)
         for name, data in task.files.items() if hosts.leads() else ():
             write_atomically(workdir / name, data)
         checkpoints = Checkpoints(workdir) if hosts.leads() else None
         with clock.phase('compile'):
+            show('tracing')
             traced = recipe.trace()
         of_code = code.code_of(recipe, traced)
         hosts.agree(lambda: {'stage {}, form {}'.format(*at): step._asdict() for at, step in of_code.steps.items()})
@@ -106,17 +109,11 @@ def train(
         first = steps_of(restored[1]) if restored else 0
         with contextlib.closing(TrainStream(batches, first, plan.total_steps, data_workers)) as stream:
             with clock.phase('compile'):
+                show('compiling the evaluation')
                 evaluate = task.evaluator(devices)
                 with multiplying(config.precision):
                     evaluate.compile(recipe.state_in(plan.stages[0]).variables)
-                compiled = compile_train_steps(traced, cache_dir() / 'checked')
-                costs = {place: cost for place, (_, cost) in compiled.items()}
-                for what, kind in (('train step', 'step'), ('forward pass', 'forward')):
-                    if any(getattr(cost, kind).dense_macs == 0 for cost in costs.values()):
-                        raise UserError(
-                            f'the {what} of {config.model.name} multiplies no matrices and convolves nothing, so that '
-                            'there is no compute to count'
-                        )
+                steps, costs = _compiled(traced, config.model.name, show)
             state = recipe.put(restored[0] if restored else recipe.start)
             recipe.let_go()
             give_back_free_memory()
@@ -126,9 +123,38 @@ def train(
                 run.resume(restored[1], earlier)
             # Their first exchange waits for half a minute only, and one may compile for longer than another.
             hosts.meet()
+            waiting.close()
             writer = RunWriter(run, workdir, checkpoints, logs)
-            steps = {place: step for place, (step, _) in compiled.items()}
             return Trainer(recipe, run, writer, steps, evaluate, stream).run_to_end(state)
+
+
+def _log_recipe(config: ConfigDict, params: Any) -> None:
+    """Into the run's log: what is trained."""
+    _log.info('config:\n%s', config)
+    _log.info('parameters:\n%s', parameter_overview.get_parameter_overview(params))
+    if config.optimizer.get('groups'):
+        for group, paths in parameters_by_group(config.optimizer.to_dict(), params).items():
+            _log.info('optimizer, %s: %s', group, ', '.join(paths) or 'no parameters')
+
+
+def _doing() -> contextlib.AbstractContextManager[Callable[[str], None]]:
+    """What shows the steps before the first, on the host that leads."""
+    return console.doing(SECONDS_BETWEEN_LINES) if hosts.leads() else contextlib.nullcontext(lambda text: None)
+
+
+def _compiled(traced: Mapping, name: str, show: Callable[[str], None]) -> tuple[dict, dict]:
+    """The compiled train steps by place, and what each costs."""
+    compiled = compile_train_steps(
+        traced, cache_dir() / 'checked', lambda done, total: show(f'compiling train steps, {done} of {total} are done')
+    )
+    costs = {place: cost for place, (_, cost) in compiled.items()}
+    for what, kind in (('train step', 'step'), ('forward pass', 'forward')):
+        if any(getattr(cost, kind).dense_macs == 0 for cost in costs.values()):
+            raise UserError(
+                f'the {what} of {name} multiplies no matrices and convolves nothing, so that there is no compute to '
+                'count'
+            )
+    return {place: step for place, (step, _) in compiled.items()}, costs
 
 
 @contextlib.contextmanager

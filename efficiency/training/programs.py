@@ -147,7 +147,9 @@ def trace_forward(forward: Forward, variables: Any, precision: str) -> jax.stage
 
 
 def compile_train_steps(
-    traced: Mapping[Any, Traced], check_cache: str | os.PathLike
+    traced: Mapping[Any, Traced],
+    check_cache: str | os.PathLike,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[Any, tuple[Sequence[CompiledPart], Cost]]:
     """The train steps of several programs by name, compiled and counted; two programs at a time, each once.
 
@@ -156,10 +158,19 @@ def compile_train_steps(
     Args:
         traced: their traces, in which parts that several of them have are the same.
         check_cache: see `compile_train_step`.
+        progress: told how many of how many programs are compiled, first of none; from threads of its own.
     """
     programs = {id(part.traced): part.traced for each in traced.values() for part in each.parts}
+    done = itertools.count(1)
+
+    def compiled_one(each):
+        found = compile_train_step(each, check_cache)
+        progress(next(done), len(programs))
+        return found
+
+    progress(0, len(programs))
     with ThreadPoolExecutor(2) as pool:
-        found = pool.map(lambda each: compile_train_step(each, check_cache), programs.values())
+        found = pool.map(compiled_one, programs.values())
         compiled = dict(zip(programs, found, strict=True))
     return {
         name: (
