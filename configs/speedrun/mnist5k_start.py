@@ -1,4 +1,6 @@
-"""Where the search for the speed-run on mnist5k began; the rounds of `studies/speedrun_mnist5k.py` set its keys.
+"""Where the search for the speed-run on mnist5k began.
+
+The rounds of `studies/speedrun_mnist5k.py` set its keys.
 
 python -m efficiency.main --config=configs/speedrun/mnist5k_start.py
 """

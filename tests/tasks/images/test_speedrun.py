@@ -1,0 +1,109 @@
+"""The speed-run on mnist5k: its recipe and its parts, and the records that are kept of it, as its page tells them."""
+
+import json
+import re
+import statistics
+
+import pytest
+
+from configs.speedrun import mnist5k, mnist5k_parts
+from efficiency import records
+from efficiency.analysis.gains import by_parts, gains
+from efficiency.analysis.mean_test import mean_test
+from efficiency.analysis.runs import System, read_runs, seeds_of
+from efficiency.metrics import OF_CLASSES
+from efficiency.studies.definition import read_study
+from tests.conftest import ROOT
+
+PAGE = (ROOT / 'docs' / 'speedrun.md').read_text()
+LEVEL = 0.954
+
+
+def kept(study, system):
+    """The records of a system's seeds."""
+    paths = sorted((ROOT / 'results' / study / system).glob('seed*.json'))
+    return [records.read(path) for path in paths]
+
+
+def test_all_parts_together_are_the_recipe_but_for_its_length():
+    whole = mnist5k_parts.get_config('+'.join(mnist5k_parts.PARTS)).to_dict()
+    recipe = mnist5k.get_config().to_dict()
+    assert {key for key in recipe if whole[key] != recipe[key]} == {'num_epochs', 'eval_every'}
+
+
+def test_none_of_the_parts_is_the_recipe_of_all_networks():
+    plain = mnist5k_parts.get_config().to_dict()
+    assert plain['optimizer'].pop('groups') == ()
+    common = mnist5k_parts.common.paper_recipe('whitened_tiny', 'mnist5k', learning_rate=0.1).to_dict()
+    differing = {key for key in plain if plain[key] != common[key]}
+    assert differing == {'num_epochs', 'eval_every', 'stop_at_target', 'model'}
+    with pytest.raises(ValueError, match='muons'):
+        mnist5k_parts.get_config('muons')
+
+
+@pytest.mark.parametrize('name', ['speedrun_mnist5k', 'speedrun_mnist5k_ablations'])
+def test_every_record_is_of_its_study_and_none_is_missing(name, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    study = read_study(f'studies/{name}.py')
+    planned = {run.name: run for system in study.fixed for run in system.runs()}
+    for tuned in study.tuned:  # under the setting that was chosen
+        settled = [json.loads(json.dumps(each.settled)) for each in tuned.candidates]
+        for seed in tuned.seeds:
+            found = records.read(ROOT / 'results' / name / tuned.name / f'seed{seed}.json')
+            assert {key: found['config'][key] for key in found['config'] if key != 'seed'} in settled
+    found = {}
+    for path in (ROOT / 'results' / name).glob('*/*.json'):
+        found[f'{path.parent.name}/{path.stem}'] = record = records.read(path)
+        assert record['study']['name'] == name
+        assert records.is_finished(record)
+    names = {f'{tuned.name}/seed{seed}' for tuned in study.tuned for seed in tuned.seeds}
+    assert found.keys() == planned.keys() | names
+    for run, record in found.items():
+        if run in planned:
+            assert record['config'] == json.loads(json.dumps(planned[run].config)), run
+            assert record['study']['role'] == planned[run].system.role
+
+
+def test_the_page_says_what_the_records_say():
+    runs, lenet = kept('speedrun_mnist5k', 'speedrun'), kept('speedrun_mnist5k', 'lenet5')
+    finals = [run['final']['top1'] for run in runs]
+    found = mean_test(finals, OF_CLASSES['top1'], LEVEL)
+    assert found.n >= 5
+    assert found.p < 0.01
+    assert found.reached >= 0.8 * found.n
+    (macs,) = {run['final']['train_macs'] for run in runs}
+    assert macs == records.spent(runs[0])[0]
+    factor = statistics.median(run['first_crossing']['train_macs'] for run in lenet) / macs
+    assert factor > 5
+    said = (
+        f'{found.reached} of {found.n} seeds',
+        f'mean of {100 * found.mean:.2f} %',
+        f'p = {found.p:.1g}',
+        f'{macs:.3g}'.replace('e+0', 'e'),
+        f'{factor:.1f} times less',
+    )
+    for text in said:
+        assert text in PAGE, text
+    everything = [records.read(path) for path in (ROOT / 'results' / 'speedrun_mnist5k').rglob('*.json')]
+    tuning = [record for record in everything if record['study']['role'] == 'tuning']
+    spent = sum(records.spent(record)[0] for record in tuning)
+    assert f'{len(tuning)} tuning runs' in PAGE
+    assert f'{spent / macs:.0f} times' in PAGE
+    assert re.search(r'^    python -m efficiency.study --study=studies/speedrun_mnist5k.py$', PAGE, re.MULTILINE)
+
+
+def test_the_page_has_what_the_parts_are_worth():
+    runs, _ = read_runs(ROOT / 'results' / 'speedrun_mnist5k_ablations')
+    systems = {}
+    for run in runs:
+        systems.setdefault(run.system, []).append(run)
+    seeds = {
+        parts: seeds_of(System(name, '', systems[name]).crossings(runs[0].target, 'interpolated'))
+        for parts, name in by_parts(systems)['plain'].items()
+    }
+    found = gains('plain', seeds)
+    assert {part.name for part in found.parts} == set(mnist5k_parts.PARTS)
+    for part in found.parts:
+        assert f'| `{part.name}` | {part.alone} | {part.beside} |' in PAGE
+    assert f'| all together | {found.whole} | |' in PAGE
+    assert f'{found.whole.value / found.product("alone"):.1f} times the product' in PAGE
