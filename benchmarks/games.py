@@ -4,10 +4,12 @@
 
 times a chunk of self-play of each board system, and prints moves and evaluations a second and the share that these are
 of the evaluations a second of the same network's bare forward pass over as many positions; and frames a second of a
-whole step of each arcade system, its updates included.
+whole step of each arcade system, its updates included. Where others use the machine the share of the time that passes
+means little; that of the processor's time, which ours got, is beside it.
 """
 
 import argparse
+import os
 import time
 
 import jax
@@ -29,13 +31,13 @@ _ARCADE = {'dqn': dqn, 'ppo': ppo, 'pqn': pqn}
 
 
 def seconds_of(call):
-    """Of a call, the mean over as many as take five seconds, after one that is not timed."""
+    """Those that pass, and the processor's, in the mean of the calls of five seconds, after one that is not timed."""
     jax.block_until_ready(call())
-    before, calls = time.perf_counter(), 0
+    before, of_processor, calls = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - before < _SECONDS:
         jax.block_until_ready(call())
         calls += 1
-    return (time.perf_counter() - before) / calls
+    return (time.perf_counter() - before) / calls, (time.process_time() - of_processor) / calls
 
 
 def board_row(name, system, changes):
@@ -46,15 +48,20 @@ def board_row(name, system, changes):
     state, task = recipe.put(recipe.start), recipe.task
     play = jax.jit(recipe.forms[0, 0].parts[0].function)
     key = jax.random.key(0)
-    chunk = seconds_of(lambda: play(state.params, state.carried, key))
+    chunk, processor = seconds_of(lambda: play(state.params, state.carried, key))
     boards = jax.random.bernoulli(key, shape=(config.environments, *task.game.shape)).astype('float32')
     forward = jax.jit(lambda params, boards: task.network.apply({'params': params}, boards, train=False))
-    bare = config.environments / seconds_of(lambda: forward(state.params, boards))
-    evaluations = config.batch_size * (1 if config.get('learner') == 'ppo' else recipe.config.simulations + 1) / chunk
+    of_bare = seconds_of(lambda: forward(state.params, boards))
+    evaluations = config.batch_size * (1 if config.get('learner') == 'ppo' else recipe.config.simulations + 1)
+    # Of the bare network's time for as many evaluations.
+    share, of_processor = (
+        evaluations / config.environments * bare / took for bare, took in zip(of_bare, (chunk, processor), strict=True)
+    )
     return {
         'system': f'{config.model.name}, {name}', 'moves_per_second': round(config.batch_size / chunk),
-        'evaluations_per_second': round(evaluations), 'bare_evaluations_per_second': round(bare),
-        'share': f'{evaluations / bare:.2f}', 'frames_per_second': '',
+        'evaluations_per_second': round(evaluations / chunk),
+        'bare_evaluations_per_second': round(config.environments / of_bare[0]), 'share': f'{share:.2f}',
+        'share_of_processor_time': f'{of_processor:.2f}', 'frames_per_second': '', **_told(),
     }  # fmt: skip
 
 
@@ -73,7 +80,15 @@ def arcade_row(name, system):
 
     return {
         'system': name, 'moves_per_second': '', 'evaluations_per_second': '', 'bare_evaluations_per_second': '',
-        'share': '', 'frames_per_second': round(recipe.config.batch_size / seconds_of(step)),
+        'share': '', 'share_of_processor_time': '',
+        'frames_per_second': round(recipe.config.batch_size / seconds_of(step)[0]), **_told(),
+    }  # fmt: skip
+
+
+def _told():
+    return {
+        'load': f'{os.getloadavg()[0]:.1f}', 'hardware': machine.hardware(),
+        'versions': machine.versions('jax', 'pgx', 'mctx', 'gymnax'),
     }  # fmt: skip
 
 
