@@ -121,7 +121,7 @@ def test_of_runs_that_were_stopped_below_the_target_none_is_left_out(save):
     assert cell(found, 'systems-', 'b', 'train_macs_bound') == 'or more'
     assert cell(found, 'systems-', 'b', 'train_factor_text') == '1.00 or less [one seed: not known]'
     assert len(rows(found, 'runs-')) == 14
-    assert any('8 of the 14 runs were stopped' in text for text in found.text)
+    assert any('8 of the 14 runs were stopped' in text for text in found.methods)
     dated = next(chart for chart in found.charts if chart.name.startswith('compute-over-date'))
     assert [(s.name, s.hollow) for s in dated.series if 'b' in s.labels] == [('this much or more', True)]
 
@@ -156,7 +156,7 @@ def test_tests_against_the_baseline_are_corrected_and_the_page_says_so(save):
     found = section(
         save, *runs_of('alexnet', *[0.9] * 4), *runs_of('a', *[0.9] * 4, macs=10), *runs_of('b', *[0.9] * 4, macs=20)
     )
-    assert any("corrected for their number by Holm's method" in text for text in found.text)
+    assert any("corrected for their number by Holm's method" in text for text in found.methods)
     assert cell(found, 'systems-', 'a', 'against_baseline').endswith("after Holm's correction for 2 comparisons).")
     assert cell(found, 'systems-', 'alexnet', 'against_baseline') is None
 
