@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from configs.games import alphazero, gumbel_alphazero
 from efficiency.analysis.measured import measured_section
 from efficiency.analysis.runs import read_runs
@@ -9,6 +11,7 @@ from efficiency.training.loop import train
 from tests.tasks.games.test_board_task import small
 
 
+@pytest.mark.slow
 def test_runs_of_two_dates_have_a_trend_and_of_one_the_reason_why_there_is_none(tmp_path):
     target = {'metric': 'raw_accuracy', 'value': 0.02}  # which both have at their first evaluation
     train(small(alphazero, simulations=8, target=target), tmp_path / 'alphazero')
