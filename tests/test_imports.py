@@ -11,6 +11,7 @@ FLOORS = (
     ('values', 'tables', 'arguments', 'console'),
     ('metrics', 'files', 'registration', 'stages', 'backend', 'source'),
     ('schema',),
+    ('record_schema',),
     ('records',),
     ('published',),
     ('summary', 'flops', 'data'),

@@ -61,7 +61,7 @@ class MeasuredRun:
         forward_dense_macs: of the network, one example.
         matmul_peak_macs_per_second: of the machine that it ran on, None where it was not measured.
         spent_macs: dense, of all its train steps, and of all its evaluations.
-        study, system, role: what it was there for, see `efficiency.records.ROLES`; None where no study kept it.
+        study, system, role: what it was there for, see `efficiency.record_schema.ROLES`; None where no study kept it.
         num_eval: how many examples an evaluation has; None where the record does not say it.
         unit: what its examples are called where they have no end, as 'moves'; it has no epochs and no paper compute
             then, which are NaN in its curve.

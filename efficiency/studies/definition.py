@@ -47,7 +47,7 @@ class System:
         config: FILE[:PRESET].
         overrides: keys of the config that are set, and their values.
         seeds: one run each.
-        role: one of `efficiency.records.ROLES`.
+        role: one of `efficiency.record_schema.ROLES`.
         settled: the config that all this comes to, but for its seed.
     """
 

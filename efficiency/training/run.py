@@ -8,6 +8,7 @@ from typing import Any
 
 from efficiency import records
 from efficiency.flops import Count
+from efficiency.record_schema import SCHEMA_VERSION, UNPADDED
 from efficiency.records import Place
 from efficiency.source import git_state
 from efficiency.tasks import task_entry
@@ -82,7 +83,7 @@ class Run:
             'forward_dense_macs_per_example': cost.forward.dense_macs,
             'forward_real_macs_per_example': cost.forward.real_macs,
             'train_dense_macs_per_step': dense,
-            **({} if padding is None else {'padding_share': padding, records.UNPADDED: round(dense * (1 - padding))}),
+            **({} if padding is None else {'padding_share': padding, UNPADDED: round(dense * (1 - padding))}),
             'train_real_macs_per_step': cost.step.real_macs,
             'optimizer_dense_macs_per_step': cost.optimizer.dense_macs,
             'train_dense_macs_per_step_by_operation': {
@@ -233,7 +234,7 @@ class Run:
         examples_per_second = rate * self._sum('batch_size')
         macs_per_second = rate * self._sum('train_dense_macs_per_step')
         return {
-            'schema_version': records.SCHEMA_VERSION,
+            'schema_version': SCHEMA_VERSION,
             'status': status,
             'model': config.model.name,
             'published': self.task.published and self.task.published.isoformat(),
