@@ -48,7 +48,7 @@ def use_all_cores() -> None:
     import torch
 
     torch.manual_seed(0)
-    torch.set_num_threads(os.cpu_count())
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
 
 
 def of_torch(loss_of_batch: Callable[[], Any], optimizer: Any, before_update: Callable[[], Any] | None = None) -> Steps:

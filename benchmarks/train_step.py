@@ -9,7 +9,8 @@ needs `pip install -c constraints.txt ".[crosscheck]"`. Both train the same netw
 in a process of its own with a thread a core; rounds alternate between ours and torch in each form of its step (of
 images with its default layout and with channels_last), each after a step to warm up, and the fastest of torch's counts.
 Of a task is what `benchmarks/image_steps.py`, `benchmarks/translation_steps.py` and `benchmarks/language_steps.py` say.
-Medians over the rounds.
+Medians over the rounds. With --one_core each is on one core, and its seconds are those it had of it: what others do on
+the machine meanwhile takes little from that.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import contextlib
 import importlib
 import json
 import multiprocessing
+import os
 import statistics
 import sys
 import time
@@ -63,8 +65,11 @@ RIVALS: dict[str, Callable[[ModuleType], tuple[str, ...]]] = {
 }
 
 
-def _serve(pipe: Connection, task: str, contender: str, *args) -> None:
+def _serve(pipe: Connection, one_core: bool, task: str, contender: str, *args) -> None:
     """A contender's process: takes the steps asked for, answers seconds a step and the peak memory in MiB."""
+    if one_core:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # before a library counts them
+    clock = time.process_time if one_core else time.perf_counter
     steps = contenders(importlib.import_module(task))[contender](*args)
     steps(2)
     # From here on: what compiling took is not a step's.
@@ -73,17 +78,17 @@ def _serve(pipe: Connection, task: str, contender: str, *args) -> None:
     while count := pipe.recv():
         # What others did meanwhile has taken the caches.
         steps(1)
-        before = time.perf_counter()
+        before = clock()
         steps(count)
-        pipe.send(((time.perf_counter() - before) / count, machine.peak_memory()))
+        pipe.send(((clock() - before) / count, machine.peak_memory()))
 
 
 @contextlib.contextmanager
-def process(task: str, contender: str, *args) -> Iterator[Callable[[int], tuple[float, float]]]:
+def process(one_core: bool, task: str, contender: str, *args) -> Iterator[Callable[[int], tuple[float, float]]]:
     """A function that has the contender take some steps, and returns seconds a step and MiB."""
     context = multiprocessing.get_context('spawn')
     pipe, theirs = context.Pipe()
-    child = context.Process(target=_serve, args=(theirs, task, contender, *args), daemon=True)
+    child = context.Process(target=_serve, args=(theirs, one_core, task, contender, *args), daemon=True)
     if contender == 'ours':
         machine.start_with_large_pages(child)
     else:
@@ -117,7 +122,7 @@ def measure(name: str, task: ModuleType, size: int, arguments: argparse.Namespac
     seconds, memory = {key: [] for key in taking_part}, {}
     with contextlib.ExitStack() as stack:
         take = {
-            key: stack.enter_context(process(task.__name__, key, name, size, arguments.batch_size))
+            key: stack.enter_context(process(arguments.one_core, task.__name__, key, name, size, arguments.batch_size))
             for key in taking_part
         }
         counts = {key: max(1, round(arguments.seconds / take[key](2)[0])) for key in taking_part}
@@ -155,6 +160,7 @@ def main() -> None:
     parser.add_argument('--against', choices=RIVALS, default='torch')
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--seconds', type=float, default=1.0, help='that a contender works in a round, about')
+    parser.add_argument('--one_core', action='store_true', help='on one core each, by the seconds that it had of it')
     parser.add_argument('--format', choices=('table', 'json', 'markdown'), default='table')
     parser.add_argument('--write', action='store_true', help='keep the result under benchmarks/results')
     arguments = parser.parse_args()
@@ -176,7 +182,8 @@ def main() -> None:
         print(markdown(rows))
     if arguments.write:
         rounded = [{k: f'{v:.4g}' if isinstance(v, float) else v for k, v in row.items()} for row in rows]
-        print(machine.write_results(f'train_step-{arguments.against}-{size}{task.UNIT}', rounded), file=sys.stderr)
+        name = f'train_step-{arguments.against}-{size}{task.UNIT}{"-one-core" if arguments.one_core else ""}'
+        print(machine.write_results(name, rounded), file=sys.stderr)
 
 
 def _asked(parser: argparse.ArgumentParser, models: str | None) -> tuple[ModuleType, list[str]]:

@@ -47,6 +47,12 @@ def test_the_table_of_train_steps_is_the_measured_one():
     assert f'takes {min(ratios):.2f} to {max(ratios):.2f} times as long as torch' in README.read_text()
 
 
+def test_the_table_of_language_steps_is_the_measured_one():
+    (path,) = (ROOT / 'benchmarks' / 'results').glob('train_step-torch-256tokens-*.csv')
+    with open(path, newline='', encoding='utf-8') as file:
+        assert train_steps(csv.DictReader(file)) in (ROOT / 'docs' / 'speed.md').read_text()
+
+
 def test_the_first_run_that_readme_shows_is_the_committed_one_of_that_seed():
     path = ROOT / 'results' / 'mnist5k' / 'shufflenet_v1_x1_0' / 'seed0.json'
     lines = summary(records.read(path), pathlib.Path('runs')).splitlines()
