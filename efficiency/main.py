@@ -65,7 +65,6 @@ def main(argv: list[str]) -> int:
         from efficiency.training.code import begin, changed_files, check_finished
         from efficiency.training.evaluation_log import check_logs
         from efficiency.training.identity import run_name
-        from efficiency.training.loop import train
         from efficiency.training.settings import check_config
         from efficiency.training.workdir import existing_record
 
@@ -93,6 +92,8 @@ def main(argv: list[str]) -> int:
         check_finished(record, config, str(workdir), lambda: begin(config, None))
     if hosts.tell(lambda: not is_asked_for):
         backend.check_devices()
+        from efficiency.training.loop import train
+
         try:
             record = train(config, workdir, _DATA_DIR.value, _DATA_WORKERS.value, _CHANGED_CODE.value, _LOG.value)
         except Stopped as stopped:

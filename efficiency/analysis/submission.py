@@ -73,7 +73,7 @@ def files_of(path: str | os.PathLike) -> list[pathlib.Path]:
         UserError: if there is no such file or folder, there is no record in it, or it is neither records nor rows.
     """
     path = pathlib.Path(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         _check_file(path)
         return [path]
     found = sorted(pathlib.Path(file) for file in records.files_below(path))

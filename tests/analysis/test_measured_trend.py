@@ -17,7 +17,8 @@ def said(**macs):
     """What is said of systems of these seeds, the first of which is the baseline: the text, and rows by their name."""
     systems = [System(name, name, ()) for name in macs]
     seeds = {system: as_seeds(macs[system.name]) for system in systems}
-    text, table, _ = trend('t', systems, seeds, systems[0], DATES)
+    text, table, _, methods = trend('t', systems, seeds, systems[0], DATES)
+    text = [*methods, *text]
     return ' '.join(text), {row['what']: row for row in table.rows} if table else {}
 
 
