@@ -60,6 +60,13 @@ function figureOf(chart) {
   return figure;
 }
 
+/** The figure of a chart, which is given its height: a page does not move under its reader when charts are drawn. */
+function reserved(chart) {
+  const figure = figureOf(chart);
+  chart.style.height = `${figure.layout.height}px`;
+  return figure;
+}
+
 const POSITIONS = ["top center", "middle right", "bottom center", "middle left",
   "top right", "bottom right", "top left", "bottom left"];
 
@@ -111,8 +118,7 @@ async function placeLabels(Plotly, chart) {
 
 async function draw(chart) {
   const Plotly = await withPlotly();
-  const { data, layout } = figureOf(chart);
-  chart.style.height = `${layout.height}px`;
+  const { data, layout } = reserved(chart);
   await Plotly.react(chart, data, layout, {
     displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"],
   });
@@ -139,7 +145,10 @@ const seen = new IntersectionObserver((entries) => {
     }
   }
 }, { rootMargin: "600px" });
-charts.forEach((chart) => seen.observe(chart));
+for (const chart of charts) {
+  reserved(chart);
+  seen.observe(chart);
+}
 window.addEventListener("beforeprint", () => charts.filter((chart) => !chart.dataset.drawn).forEach(draw));
 dark.addEventListener("change", () => charts.filter((chart) => chart.dataset.drawn).forEach(draw));
 

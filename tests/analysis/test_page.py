@@ -95,6 +95,17 @@ def test_nothing_stands_in_anybodys_way_by_an_accessibility_checker(opened, sche
 
 
 @needs_browser
+def test_the_page_does_not_move_when_charts_are_drawn(opened):
+    page, _, _ = opened
+    before = page.evaluate('document.documentElement.scrollHeight')
+    for chart in page.locator('.chart').all():
+        chart.scroll_into_view_if_needed()
+        chart.locator('svg.main-svg .trace').first.wait_for(state='attached', timeout=20_000)
+    page.wait_for_timeout(300)
+    assert page.evaluate('document.documentElement.scrollHeight') == before
+
+
+@needs_browser
 def test_labels_do_not_collide(opened):
     page, _, _ = opened
     chart = page.locator('[id^="chart-compute-over-date-imagenet-top5-79"]')
