@@ -18,7 +18,8 @@ from tests.conftest import ROOT
 from tests.docs.pages import PAGES, programs
 from tests.main_process import start_main
 from tests.training.patches import SLOW_STEPS, with_patch
-from tests.training.test_run import wait_for_checkpoint, without_times
+from tests.training.stopping import without_times
+from tests.training.test_run import wait_for_checkpoint
 
 DOCS = ROOT / 'docs'
 

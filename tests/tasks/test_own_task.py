@@ -17,8 +17,7 @@ from efficiency.training.loop import train
 from efficiency.training.recipe import outlined
 from efficiency.training.settings import check_config
 from efficiency.values import whole
-from tests.training.stopping import train_until
-from tests.training.test_run import without_times
+from tests.training.stopping import train_until, without_times
 
 ERROR = Metric('error', '', rises=False, low=0)
 

@@ -28,15 +28,12 @@ from tests import small
 from tests.conftest import ROOT
 from tests.main_process import start_main
 from tests.training.patches import SLOW_STEPS, with_patch
+from tests.training.stopping import without_times
 from tests.training.test_evaluation_log import as_tensorboard_should, shown_by_tensorboard
 
 
 def workdir_of(args):
     return pathlib.Path(next(arg for arg in args if arg.startswith('--workdir=')).removeprefix('--workdir='))
-
-
-def without_times(curve):
-    return [{key: value for key, value in point.items() if not key.endswith('_seconds')} for point in curve]
 
 
 @pytest.fixture

@@ -19,8 +19,7 @@ from efficiency.tasks.images.networks import register, registry
 from efficiency.training.loop import train
 from efficiency.training.plan import Plan
 from efficiency.training.settings import check_config
-from tests.training.stopping import train_until
-from tests.training.test_run import without_times
+from tests.training.stopping import train_until, without_times
 
 _CHANNELS = 8
 # 4,000 images: an epoch is 40 steps of 100, and 20 of 200.

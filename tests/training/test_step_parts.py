@@ -25,8 +25,7 @@ from efficiency.training.loop import train
 from efficiency.training.recipe import opened, outlined
 from efficiency.training.settings import check_config
 from tests.conftest import ROOT
-from tests.training.stopping import train_until
-from tests.training.test_run import without_times
+from tests.training.stopping import train_until, without_times
 
 _SIZE, _UPDATES, _GATE_EVERY = 4, 3, 2
 

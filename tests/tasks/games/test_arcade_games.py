@@ -16,8 +16,7 @@ from efficiency.tasks.games.arcade.screen import arcade
 from efficiency.training.loop import train
 from efficiency.training.recipe import opened
 from efficiency.training.settings import check_config
-from tests.training.stopping import final_state, train_until
-from tests.training.test_run import without_times
+from tests.training.stopping import goes_on_bit_for_bit
 
 BREAKOUT = arcade('breakout', 0.1)
 _WIDTH, _ACTIONS, _CHANNELS = 8, 3, 4
@@ -73,22 +72,14 @@ def test_nothing_is_learned_before_the_replay_is_filled_and_a_run_goes_on_bit_fo
     assert by_form[0]['parts'][1]['dense_macs_per_call'] == update
     assert whole['curve'][-1]['train_macs'] == 6 * 16 * q + 4 * 2 * update
 
-    train_until(4, config, tmp_path / 'stopped')
-    record = train(config, tmp_path / 'stopped')
-    assert record['resumed_from_steps'] == [4]
-    assert without_times(record['curve']) == without_times(whole['curve'])
-    assert final_state(tmp_path / 'stopped') == final_state(tmp_path / 'whole')
+    goes_on_bit_for_bit(4, config, whole, tmp_path)
 
 
 @pytest.mark.parametrize('system', [ppo, pqn])
 def test_what_has_no_replay_goes_on_bit_for_bit(system, tmp_path):
     config = small(system)
     whole = train(config, tmp_path / 'whole')
-    train_until(4, config, tmp_path / 'stopped')
-    record = train(config, tmp_path / 'stopped')
-    assert record['resumed_from_steps'] == [4]
-    assert without_times(record['curve']) == without_times(whole['curve'])
-    assert final_state(tmp_path / 'stopped') == final_state(tmp_path / 'whole')
+    goes_on_bit_for_bit(4, config, whole, tmp_path)
 
 
 def test_returns_of_several_steps_stop_at_an_end_and_leave_out_what_was_cut():

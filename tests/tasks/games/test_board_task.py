@@ -20,8 +20,7 @@ from efficiency.training.loop import train
 from efficiency.training.mesh import DataParallel
 from efficiency.training.recipe import opened
 from efficiency.training.settings import check_config
-from tests.training.stopping import final_state, train_until
-from tests.training.test_run import without_times
+from tests.training.stopping import goes_on_bit_for_bit
 
 _WIDTH = 16
 
@@ -86,22 +85,14 @@ def test_a_step_bills_its_parts_and_goes_on_bit_for_bit(tmp_path):
     assert (whole['test']['gates'], whole['test']['gates_passed']) == (3, 3)
     assert 'gates  3 of 3 passed' in summary(whole, tmp_path)
 
-    train_until(4, config, tmp_path / 'stopped')
-    record = train(config, tmp_path / 'stopped')
-    assert record['resumed_from_steps'] == [4]
-    assert without_times(record['curve']) == without_times(whole['curve'])
+    record = goes_on_bit_for_bit(4, config, whole, tmp_path)
     assert record['test'] == whole['test']
-    assert final_state(tmp_path / 'stopped') == final_state(tmp_path / 'whole')
 
 
 def test_self_play_without_search_goes_on_bit_for_bit(tmp_path):
     config = small(ppo_self_play)
     whole = train(config, tmp_path / 'whole')
-    train_until(4, config, tmp_path / 'stopped')
-    record = train(config, tmp_path / 'stopped')
-    assert record['resumed_from_steps'] == [4]
-    assert without_times(record['curve']) == without_times(whole['curve'])
-    assert final_state(tmp_path / 'stopped') == final_state(tmp_path / 'whole')
+    goes_on_bit_for_bit(4, config, whole, tmp_path)
 
 
 def test_a_gate_that_is_not_passed_leaves_the_best_and_is_not_counted(tmp_path):

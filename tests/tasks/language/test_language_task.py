@@ -20,8 +20,7 @@ from efficiency.training.settings import check_config
 from tests.conftest import ROOT
 from tests.tasks.language.networks.test_language_macs import transformer
 from tests.tasks.language.texts import MODELS, config_of, write_documents
-from tests.training.stopping import train_until
-from tests.training.test_run import without_times
+from tests.training.stopping import train_until, without_times
 
 
 @pytest.fixture(scope='module', autouse=True)

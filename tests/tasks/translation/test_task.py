@@ -23,8 +23,7 @@ from efficiency.training.loop import train
 from efficiency.training.settings import check_config
 from tests.tasks.translation.networks.test_macs import transformer
 from tests.tasks.translation.synthetic import config_of, write_pairs
-from tests.training.stopping import train_until
-from tests.training.test_run import without_times
+from tests.training.stopping import train_until, without_times
 
 LENGTHS = (5, 7)  # of words and an end, so that a sentence of seven words is cut
 
