@@ -17,13 +17,9 @@ MUON, MUON_RATE = 'transformer_lm', 0.02
 
 def ours(name: str, length: int, batch_size: int) -> Steps:
     """Our train step."""
-    import jax
-
-    from efficiency.layers.initializers import drawn
     from efficiency.tasks.networks import alone
     from efficiency.training.parameter_groups import grouped_optimizer
     from efficiency.training.schedules import make_schedule
-    from efficiency.training.step import init_state, make_train_step
 
     _, found = alone(name, batch_size, length=length)
     section = {'name': 'adamw', 'momentum': BETAS[0], 'b2': BETAS[1]}
@@ -32,9 +28,7 @@ def ours(name: str, length: int, batch_size: int) -> Steps:
     optimizer = grouped_optimizer(
         section, lambda peak: make_schedule('cosine', peak, 10**6, 0), LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM
     )
-    variables, _ = drawn(found.network, jax.random.key(0), *found.forward.inputs)
-    state = init_state({'params': variables['params']}, optimizer, jax.random.key(0))
-    return steps.ours(make_train_step(found.loss, optimizer), state, _batch(found.network, length, batch_size))
+    return steps.of_network(found, optimizer, _batch(found.network, length, batch_size))
 
 
 def _of_torch(name: str, length: int, batch_size: int) -> Steps:

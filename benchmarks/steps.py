@@ -43,6 +43,18 @@ def ours(train_step: TrainStep, state: Any, batch: Mapping[str, Any]) -> Steps:
     return steps
 
 
+def of_network(found: Any, optimizer: Any, batch: Mapping[str, Any]) -> Steps:
+    """Our train step of a network by itself (`efficiency.tasks.networks.alone`), from weights drawn by seed 0."""
+    import jax
+
+    from efficiency.layers.initializers import drawn
+    from efficiency.training.step import init_state, make_train_step
+
+    variables, _ = drawn(found.network, jax.random.key(0), *found.forward.inputs)
+    state = init_state(variables, optimizer, jax.random.key(0))
+    return ours(make_train_step(found.loss, optimizer), state, batch)
+
+
 def use_all_cores() -> None:
     """Has torch begin with a seed and a thread a core."""
     import torch

@@ -15,20 +15,14 @@ LEARNING_RATE, BETAS, CLIP_NORM = 1e-3, (0.9, 0.98), 1.0
 
 def ours(name: str, length: int, batch_size: int) -> Steps:
     """Our train step."""
-    import jax
-
-    from efficiency.layers.initializers import drawn
     from efficiency.tasks.networks import alone
     from efficiency.training.optimizer import make_optimizer
     from efficiency.training.schedules import make_schedule
-    from efficiency.training.step import init_state, make_train_step
 
     _, found = alone(name, batch_size, length=length)
     schedule = make_schedule('cosine', LEARNING_RATE, 10**6, 0)
     optimizer = make_optimizer('adamw', schedule, 0.0, CLIP_NORM, momentum=BETAS[0], b2=BETAS[1])
-    variables, _ = drawn(found.network, jax.random.key(0), *found.forward.inputs)
-    state = init_state(variables, optimizer, jax.random.key(0))
-    return steps.ours(make_train_step(found.loss, optimizer), state, _batch(found.network, length, batch_size))
+    return steps.of_network(found, optimizer, _batch(found.network, length, batch_size))
 
 
 def _of_torch(name: str, length: int, batch_size: int) -> Steps:
