@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from efficiency.analysis.curves import Curve, LevelRow, sensitivity
+from efficiency.analysis.curves import LevelRow, sensitivity
 from efficiency.analysis.runs import System, Target
 from efficiency.errors import UserError
 from efficiency.metrics import Metric
@@ -39,6 +39,11 @@ def level(finals: Sequence[float], metric: Metric) -> float:
     return metric.gain(steps / 10**digits if digits > 0 else float(steps * 10**-digits))
 
 
+def standard_error(value: float, metric: Metric, num_eval: int | None) -> float | None:
+    """The binomial standard error of one evaluation of so many examples; None of what is no share, or not known."""
+    return math.sqrt(value * (1 - value) / num_eval) if metric.is_share and num_eval else None
+
+
 def level_interval(
     finals: Sequence[float], metric: Metric, num_eval: int | None, share: float = 0.95
 ) -> tuple[float, float]:
@@ -58,9 +63,8 @@ def level_interval(
     random = np.random.default_rng(0)
     values = np.array(finals, float)
     drawn = values[random.integers(len(values), size=(_DRAWS, len(values)))]
-    if metric.is_share and num_eval:
-        mean = float(values.mean())
-        drawn = drawn + random.normal(0, math.sqrt(mean * (1 - mean) / num_eval), (_DRAWS, 1))
+    if error := standard_error(float(values.mean()), metric, num_eval):
+        drawn = drawn + random.normal(0, error, (_DRAWS, 1))
         drawn = np.clip(drawn, 0.0, 1.0)
     levels = [level(row.tolist(), metric) for row in drawn]
     ends = np.quantile(levels, [(1 - share) / 2, (1 + share) / 2], method='nearest')
@@ -96,14 +100,7 @@ def baseline_level(target: Target, baseline: System, dated: dict[System, datetim
         return None
     num_eval = whole[0].num_eval
     low, high = level_interval(finals, metric, num_eval)
-    mean = sum(finals) / len(finals)
-    error = math.sqrt(mean * (1 - mean) / num_eval) if metric.is_share and num_eval else None
-    curves = {
-        system.name: (
-            date,
-            [Curve(run.curve[metric.name], run.curve['train_macs'], run.stopped) for run in system.runs],
-        )
-        for system, date in dated.items()
-    }
+    error = standard_error(sum(finals) / len(finals), metric, num_eval)
+    curves = {system.name: (date, system.curves(metric)) for system, date in dated.items()}
     rows = sensitivity(curves, metric, sorted((low, high), key=metric.gain), baseline.name)
     return BaselineLevel(low, high, error, tuple(rows))

@@ -5,7 +5,8 @@ import os
 import pathlib
 import urllib.parse
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from efficiency.analysis.answers import answers_section
 from efficiency.analysis.batch_section import batch_sections
@@ -58,7 +59,7 @@ def contents(
     if runs_folder is not None:
         all_runs, left_out = read_runs(runs_folder, progress)
         runs = [run for run in all_runs if not run.is_tuning]
-        dates, costs = network_dates(), prices(price_list)
+        dates, costs = network_dates(networks), prices(price_list)
         targets, others = _targets(runs, questions)
         for target in targets:
             progress(f'runs for {target}')
@@ -74,9 +75,9 @@ def contents(
     return [answers_section(found), *found]
 
 
-def network_dates() -> dict[tuple[str, str], datetime.date]:
+def network_dates(networks: Mapping[Any, published.Network]) -> dict[tuple[str, str], datetime.date]:
     """When networks of the ledger were published, by task and name."""
-    return {('images', network.model): network.published for network in published.networks().values()}
+    return {('images', network.model): network.published for network in networks.values()}
 
 
 def _targets(runs: Sequence[MeasuredRun], questions: Questions) -> tuple[list[Target], list[Target]]:

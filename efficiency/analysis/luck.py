@@ -8,7 +8,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-from efficiency.analysis.crossings import RULES
+from efficiency.analysis.baseline_level import standard_error
 from efficiency.analysis.decompose import Split
 from efficiency.analysis.document import Column, Table, cell_text
 from efficiency.analysis.factors import Factor, factors_over
@@ -34,7 +34,12 @@ _TEXT = (
 
 
 def luck_table(
-    name: str, target: Target, order: Sequence[System], baseline: System, splits: Mapping[System, Split]
+    name: str,
+    target: Target,
+    order: Sequence[System],
+    baseline: System,
+    splits: Mapping[System, Split],
+    by_rule: Mapping[str, Mapping[System, Factor]],
 ) -> Table:
     """Each system's factor over the baseline, and from where to where it goes by each cause.
 
@@ -42,13 +47,14 @@ def luck_table(
         name: of the target, for the table's.
         order: the systems, the baseline among them.
         splits: of each, as `over_baseline` finds it.
+        by_rule: the factors by each rule of what counts as reaching the target, see `factors_by_rule`.
     """
     others = [system for system in order if system is not baseline]
     levels = _levels(target, baseline)
     read = {
         'images': [_factors(order, baseline, dataclasses.replace(target, value=value)) for value in levels],
         'cadence': [_factors([_every_second(s, offset) for s in order], baseline, target) for offset in (0, 1)],
-        'rule': [_factors(order, baseline, target, rule) for rule in RULES],
+        'rule': [{system.name: factor for system, factor in found.items()} for found in by_rule.values()],
     }
     rows = []
     for system in others:
@@ -64,15 +70,14 @@ def luck_table(
 
 
 def _levels(target: Target, baseline: System) -> tuple[float, float]:
-    examples = baseline.runs[0].num_eval
-    if not (target.metric.is_share and examples):
+    error = standard_error(target.value, target.metric, baseline.runs[0].num_eval)
+    if error is None:
         return target.value, target.value
-    error = _Z * math.sqrt(target.value * (1 - target.value) / examples)
-    return max(target.value - error, 1e-9), min(target.value + error, 1.0)
+    return max(target.value - _Z * error, 1e-9), min(target.value + _Z * error, 1.0)
 
 
-def _factors(order: Sequence[System], baseline: System, target: Target, rule: str = 'first') -> dict[str, Factor]:
-    seeds = {system.name: seeds_of(system.crossings(target, rule)) for system in order}
+def _factors(order: Sequence[System], baseline: System, target: Target) -> dict[str, Factor]:
+    seeds = {system.name: seeds_of(system.crossings(target)) for system in order}
     return factors_over(seeds, baseline.name)
 
 

@@ -5,13 +5,14 @@ import math
 import re
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from efficiency.analysis import over_date, plots
 from efficiency.analysis.baseline_level import baseline_level
 from efficiency.analysis.cells import factor_cells, factor_column, parts, range_text
 from efficiency.analysis.cost_table import cost_table
 from efficiency.analysis.crossings import Crossing
-from efficiency.analysis.curves import Curve, LevelRow, sensitivity
+from efficiency.analysis.curves import LevelRow, sensitivity
 from efficiency.analysis.decompose import Split
 from efficiency.analysis.document import Column, Section, Table
 from efficiency.analysis.levels import levels_around
@@ -19,6 +20,7 @@ from efficiency.analysis.luck import luck_table
 from efficiency.analysis.measured_tables import (
     Found,
     Link,
+    factors_by_rule,
     middle_run,
     over_baseline,
     rules_table,
@@ -48,6 +50,44 @@ def slug(target: Target) -> str:
     )
 
 
+class Compared(NamedTuple):
+    """The systems that were tried on a target, side by side.
+
+    Attributes:
+        found: their runs and what each took, the cheapest first.
+        baseline: the system that the others are compared with.
+        dates: of publication, by the system's name; without those that are not known.
+        medians: of each system, over its seeds.
+        splits: of each system's factor over the baseline, see `over_baseline`.
+    """
+
+    found: Found
+    baseline: System
+    dates: Mapping[str, datetime.date]
+    medians: Mapping[System, Summary]
+    splits: Mapping[System, Split]
+
+
+def compared(
+    target: Target, runs: Sequence[MeasuredRun], published: Mapping[tuple[str, str], datetime.date]
+) -> Compared:
+    """All systems that were trained on a target's data and evaluated by its metric; see `measured_section`."""
+    mine = systems([run for run in runs if run.can_be_asked(target)])
+    # Of one network a recipe may be younger than another, by what it is made of.
+    days = {
+        system.name: next((run.published for run in system.runs if run.published), None)
+        or published.get((system.runs[0].task, system.model))
+        for system in mine
+    }
+    dates = {name: day for name, day in days.items() if day}
+    crossings = {system: system.crossings(target) for system in mine}
+    medians = {system: summary_over_seeds(seeds_of(each)) for system, each in crossings.items()}
+    order = sorted(crossings, key=lambda system: (medians[system].median, medians[system].is_bound, system.name))
+    found = {system: crossings[system] for system in order}
+    baseline = _baseline(target, order, dates)
+    return Compared(found, baseline, dates, medians, over_baseline(found, baseline))
+
+
 def measured_section(
     target: Target,
     runs: Sequence[MeasuredRun],
@@ -63,24 +103,12 @@ def measured_section(
             and in no trend.
         prices: of devices, by kind; None for no table of what time and money it takes.
     """
-    asked = [run for run in runs if run.can_be_asked(target)]
-    mine = systems(asked)
-    # Of one network a recipe may be younger than another, by what it is made of.
-    days = {
-        system.name: next((run.published for run in system.runs if run.published), None)
-        or published.get((system.runs[0].task, system.model))
-        for system in mine
-    }
-    dates = {name: day for name, day in days.items() if day}
-    crossings = {system: system.crossings(target) for system in mine}
-    medians = {system: summary_over_seeds(seeds_of(each)) for system, each in crossings.items()}
-    order = sorted(crossings, key=lambda system: (medians[system].median, medians[system].is_bound, system.name))
-    found = {system: crossings[system] for system in order}
-    baseline = _baseline(target, order, dates)
+    found, baseline, dates, medians, splits = compared(target, runs, published)
+    order = list(found)
     name, noun = slug(target), target.metric.noun
     heading = noun if noun == target.metric.name else noun.capitalize()
-    splits = over_baseline(found, baseline)
     by_system = {system: seeds_of(each) for system, each in found.items()}
+    factors = factors_by_rule(target, order, baseline)
     found_trend = trend(name, order, by_system, baseline, dates)
     level_table, level_chart = _sensitivity(name, target, order, baseline, dates)
     curves = {system.name: middle_run(found[system]).curve for system in _drawn(order, baseline)}
@@ -117,8 +145,8 @@ def measured_section(
         charts=[chart for chart in (*charts, level_chart) if chart and chart.series],
         tables=[
             systems_table(name, target, found, baseline, dates, splits, link),
-            rules_table(name, target, order, baseline),
-            *([luck_table(name, target, order, baseline, splits)] if len(order) <= _LUCK else []),
+            rules_table(name, target, order, baseline, factors),
+            *([luck_table(name, target, order, baseline, splits, factors)] if len(order) <= _LUCK else []),
             *([found_trend.table] if found_trend.table else []),
             *([level_table] if level_table else []),
             *([] if prices is None else [cost_table(name, found, prices)]),
@@ -284,13 +312,7 @@ def _sensitivity(name: str, target: Target, order: Sequence[System], baseline: S
     values = [run.curve[metric.name] for s in later for run in s.runs]
     best = metric.best_of(float(metric.best_of(each)) for each in values)
     levels = levels_around(metric, target.value, statistics.median(float(each[0]) for each in values), best, _LEVELS)
-    curves = {
-        s.name: (
-            dates[s.name],
-            [Curve(run.curve[metric.name], run.curve['train_macs'], run.stopped) for run in s.runs],
-        )
-        for s in later
-    }
+    curves = {s.name: (dates[s.name], s.curves(metric)) for s in later}
     rows = sensitivity(curves, metric, levels, baseline.name)
     columns = (
         Column('level', f'{metric.name} asked for'),

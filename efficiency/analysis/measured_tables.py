@@ -18,7 +18,7 @@ from efficiency.analysis.compare import compare_with_baseline
 from efficiency.analysis.crossings import RULES, Crossing
 from efficiency.analysis.decompose import Split, split_factor
 from efficiency.analysis.document import Column, Table
-from efficiency.analysis.factors import exact_factor, factors_over
+from efficiency.analysis.factors import Factor, exact_factor, factors_over
 from efficiency.analysis.mean_test import mean_test
 from efficiency.analysis.runs import MeasuredRun, System, Target, seeds_of
 from efficiency.analysis.survival import summary_over_seeds
@@ -159,16 +159,28 @@ def middle_run(crossings: Sequence[tuple[MeasuredRun, Crossing]]) -> MeasuredRun
     return crossings[(len(crossings) - 1) // 2][0]
 
 
-def rules_table(name: str, target: Target, order: Sequence[System], baseline: System) -> Table:
-    """The factors by each rule of what counts as reaching the target, side by side."""
+def factors_by_rule(target: Target, order: Sequence[System], baseline: System) -> dict[str, Mapping[System, Factor]]:
+    """Each system's factor over the baseline, by each rule of what counts as reaching the target."""
+    return {
+        rule: factors_over({system: seeds_of(system.crossings(target, rule)) for system in order}, baseline)
+        for rule in RULES
+    }
+
+
+def rules_table(
+    name: str,
+    target: Target,
+    order: Sequence[System],
+    baseline: System,
+    factors: Mapping[str, Mapping[System, Factor]],
+) -> Table:
+    """The factors by each rule of what counts as reaching the target, side by side; see `factors_by_rule`."""
     keys = {rule: rule.replace(' ', '_') for rule in RULES}
-    seeds = {rule: {system: seeds_of(system.crossings(target, rule)) for system in order} for rule in RULES}
-    factors = {rule: factors_over(each, baseline) for rule, each in seeds.items()}
     rows = []
     for system in order:
         row = {'system': system.name}
         for rule, key in keys.items():
-            macs = summary_over_seeds(seeds[rule][system])
+            macs = summary_over_seeds(seeds_of(system.crossings(target, rule)))
             row |= amount_cells(f'{key}_macs', macs)
             row |= factor_cells(f'{key}_factor', factors[rule][system])
             row[f'{key}_censored'] = macs.n_censored

@@ -111,16 +111,17 @@ def _cell(row: Row, column: Column, is_name: bool) -> markupsafe.Markup:
     """A cell of the page; a row's name, its first, is never cut."""
     value, address = row[column.key], row.get(column.link) if column.link else None
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    content = text = markupsafe.escape(column.shown(row))
+    text = markupsafe.escape(column.shown(row))
     is_long = not is_number and not is_name and len(text) > _LONG
+    link = ''
     if address:
-        shown = 'source' if is_long else content
+        shown = 'source' if is_long else text
         link = markupsafe.Markup('<a href="{}">{}</a>').format(_safe(address), shown)
-        content = link if not is_long else content
     if is_long:
         # One or two lines of it, and all where that is asked for.
-        opened = markupsafe.Markup('<details><summary>{}</summary></details>').format(content)
-        return markupsafe.Markup('<td class="text long">{}{}</td>').format(opened, link if address else '')
+        opened = markupsafe.Markup('<details><summary>{}</summary></details>').format(text)
+        return markupsafe.Markup('<td class="text long">{}{}</td>').format(opened, link)
+    content = link or text
     if not is_number:
         return markupsafe.Markup('<td class="text">{}</td>').format(content)
     order = value if math.isfinite(value) else math.copysign(1e308, value)

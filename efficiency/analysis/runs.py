@@ -12,6 +12,7 @@ import numpy as np
 
 from efficiency import records
 from efficiency.analysis.crossings import AMOUNTS, Crossing, find_crossing
+from efficiency.analysis.curves import Curve
 from efficiency.analysis.survival import Seeds
 from efficiency.errors import UserError
 from efficiency.metrics import Metric, of_record
@@ -243,6 +244,10 @@ class System:
     name: str
     model: str
     runs: Sequence[MeasuredRun]
+
+    def curves(self, metric: Metric) -> list[Curve]:
+        """Each run's values of a metric over training compute, as `efficiency.analysis.curves` reads them."""
+        return [Curve(run.curve[metric.name], run.curve['train_macs'], run.stopped) for run in self.runs]
 
     def crossings(self, target: Target, rule: str = 'first') -> list[tuple[MeasuredRun, Crossing]]:
         """What each run took to reach a level, those that never did last, by what they took; see `Run.crossing`."""

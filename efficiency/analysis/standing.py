@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 from efficiency import records
 from efficiency.analysis.contents import network_dates
-from efficiency.analysis.measured import measured_section
+from efficiency.analysis.measured import compared, slug
+from efficiency.analysis.measured_tables import systems_table
 from efficiency.analysis.runs import Target, as_run, read_runs, shared_targets
 from efficiency.errors import UserError
+from efficiency.published import points as published
 from efficiency.tables import Rows
 
 
@@ -37,10 +39,11 @@ def standing(paths: Sequence[str | os.PathLike], runs_folder: str) -> tuple[Targ
             'submission is, so that there is no table for it'
         )
     target = shared_targets(same)[0]
-    section = measured_section(target, [*same, *mine], network_dates(), str)
+    found, baseline, dates, _, splits = compared(target, [*same, *mine], network_dates(published.networks()))
+    table = systems_table(slug(target), target, found, baseline, dates, splits, str)
     submitted = {run.path for run in mine}
     rows = []
-    for place, row in enumerate(section.tables[0].rows, 1):
+    for place, row in enumerate(table.rows, 1):
         reached = row['train_macs_text'] != 'never' and not row['train_macs_bound']
         rows.append(
             {

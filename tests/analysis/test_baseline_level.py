@@ -9,6 +9,7 @@ from efficiency.analysis.baseline_level import level_interval
 from efficiency.analysis.contents import network_dates
 from efficiency.analysis.measured import measured_section
 from efficiency.analysis.runs import read_runs, shared_targets
+from efficiency.published.points import networks
 from tests.analysis.conftest import RETURN, TOP1, saver
 
 
@@ -42,7 +43,11 @@ def test_a_table_says_its_level_is_measured_where_it_is(tmp_path):
     runs, _ = read_runs(tmp_path)
 
     def told(target):
-        return [text for text in measured_section(target, runs, network_dates(), str).text if 'The level is' in text]
+        return [
+            text
+            for text in measured_section(target, runs, network_dates(networks()), str).text
+            if 'The level is' in text
+        ]
 
     (target,) = shared_targets(runs)
     (text,) = told(target)
