@@ -164,10 +164,10 @@ def _in_one_sentence(error: Exception, argv: list[str]) -> str:
         name = next((name for name in overrides if name.split('.')[-1] == key[1]), key[1])
         near = re.search(r'Did you mean "([^"]+)"', message)
         hint = (
-            f'; did you mean {near[1]}?'
-            if near
-            else '; give it one in its file, to set it here'
+            '; give it one in its file, to set it here'
             if wanted(name)
+            else f'; did you mean {near[1]}?'
+            if near
             else ''
         )
         return f'the config has no key {name}{hint}'

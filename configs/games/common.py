@@ -47,10 +47,10 @@ def board(game: str | None, **more) -> ConfigDict:
     }
     if game == 'tic_tac_toe':
         config |= {
-            'model': {'name': 'board_mlp', 'width': 64, 'layers': 1},
-            'target': {'metric': 'raw_accuracy', 'value': 1.0}, 'num_epochs': 0.5, 'eval_every': 0.01,
-            'environments': 64, 'batch_size': 512, 'opening_plies': 4, 'temperature_plies': 4, 'match_rollouts': 0,
-            'updates': 4,
+            'model': {'name': 'board_mlp', 'width': 128, 'layers': 2},
+            'target': {'metric': 'raw_accuracy', 'value': 1.0}, 'num_epochs': 0.4, 'eval_every': 0.01,
+            'environments': 128, 'batch_size': 1024, 'opening_plies': 4, 'temperature_plies': 4, 'match_rollouts': 0,
+            'updates': 8, 'replay_iterations': 32, 'schedule': 'cosine',
         }  # fmt: skip
     return ConfigDict(config | more)
 

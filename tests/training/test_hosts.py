@@ -1,8 +1,10 @@
 """A run over several hosts is the run of one host with as many devices; what is wrong with one is told by all."""
 
+import functools
 import json
 import time
 
+import jax
 import numpy as np
 import pytest
 
@@ -39,6 +41,11 @@ def assert_one_run(many, one):
     """Of hosts and of one host with as many devices: parameters, curve and record."""
     assert_same_run(many, one)
     assert without_hosts_and_times(records.read(many)) == without_hosts_and_times(records.read(one))
+
+
+def assert_near(ours, theirs, atol):
+    """Of trees of arrays."""
+    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=atol, rtol=0), ours, theirs)
 
 
 @pytest.fixture(scope='module')
@@ -103,6 +110,47 @@ def test_two_hosts_on_photographs_that_workers_decode(tfds_dir, tmp_path):
     assert_one_run(tmp_path / 'host0' / 'run', alone(tmp_path / 'alone', args, devices=2))
 
 
+GAMES = [
+    '--config=configs/games/alphago_zero.py:tic_tac_toe', '--config.model.width=16', '--config.model.layers=1',
+    '--config.environments=8', '--config.batch_size=48', '--config.updates=2', '--config.update_batch=32',
+    '--config.simulations=2', '--config.gate_every=2', '--config.num_epochs=0.000288', '--config.eval_every=0.000144',
+    '--config.stop_at_target=False',
+]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_hosts_play_the_games_of_one_host(tmp_path):
+    """What games carry is whole on each of several hosts, and split on one: executables differ, sums round apart."""
+    ended = run_hosts(tmp_path / 'two', 2, GAMES)
+    assert [host.code for host in ended] == [0, 0], ended
+    two, one = (
+        efficiency.load_run(workdir)
+        for workdir in (tmp_path / 'two' / 'host0' / 'run', alone(tmp_path / 'one', GAMES, devices=2))
+    )
+    assert two.record['test'] == one.record['test']
+    for ours, theirs in zip(two.record['curve'], one.record['curve'], strict=True):
+        assert [ours[key] for key in ('step', 'examples', 'train_macs')] == [
+            theirs[key] for key in ('step', 'examples', 'train_macs')
+        ]
+        assert ours['raw_accuracy'] == pytest.approx(theirs['raw_accuracy'], abs=0.002)
+    assert_near(two.variables['params'], one.variables['params'], atol=1e-5)
+
+
+LANGUAGE = [
+    '--config=configs/language/transformer.py', '--config.model.layers=1', '--config.model.width=32',
+    '--config.model.hidden=48', '--config.model.heads=2', '--config.num_epochs=0.002', '--config.eval_every=0.001',
+    '--config.stop_at_target=False',
+]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_hosts_read_the_text_of_one_host(tfds_dir, tmp_path):
+    args = [*LANGUAGE, f'--data_dir={tfds_dir}']
+    ended = run_hosts(tmp_path / 'two', 2, args)
+    assert [host.code for host in ended] == [0, 0], ended
+    assert_one_run(tmp_path / 'two' / 'host0' / 'run', alone(tmp_path / 'one', args, devices=2))
+
+
 @pytest.mark.slow
 def test_four_hosts_evaluate_alike_and_train_within_rounding(tmp_path):
     args = ['--config=configs/lenet5.py', '--config.num_epochs=0.4', '--config.eval_every=0.1']
@@ -115,9 +163,7 @@ def test_four_hosts_evaluate_alike_and_train_within_rounding(tmp_path):
     for ours, theirs in zip(four.record['curve'], one.record['curve'], strict=True):
         assert (ours['top1'], ours['top5']) == (theirs['top1'], theirs['top5'])
         assert ours['loss'] == pytest.approx(theirs['loss'], abs=1e-6)
-    for name, layer in four.variables['params'].items():
-        for key, leaf in layer.items():
-            np.testing.assert_allclose(leaf, one.variables['params'][name][key], atol=1e-6)
+    assert_near(four.variables['params'], one.variables['params'], atol=1e-6)
 
 
 @pytest.mark.slow
@@ -150,7 +196,6 @@ def test_a_run_goes_on_with_any_number_of_hosts_and_devices(tmp_path):
 
 
 def test_hosts_evaluate_weights_together(tmp_path):
-    import jax
     from safetensors.numpy import save_file
 
     from efficiency.tasks.images.networks import create_model

@@ -122,7 +122,7 @@ def test_random_moves_stay_at_the_random_anchor():
 def test_tic_tac_toe_is_learned_until_it_never_loses(tmp_path):
     """By either side, against an opponent that tries every move there is, whatever the game's first moves."""
     config = gumbel_alphazero.get_config('tic_tac_toe')
-    config.update({'stop_at_target': False, 'num_epochs': 0.75, 'eval_every': 0.75})  # one evaluation, at the end
+    config.update({'stop_at_target': False, 'eval_every': config.num_epochs})  # one evaluation, at the end
     train(config, tmp_path)
     run, rules = load_run(tmp_path), game('tic_tac_toe')
     reached = dict(positions._grown(TIC_TAC_TOE, {(0, 0): ()}))
