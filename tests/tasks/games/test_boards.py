@@ -62,6 +62,23 @@ def test_moves_into_full_columns_are_no_moves_inside_the_tree():
     assert float(found.weights[0, 0]) < 0.25
 
 
+@pytest.mark.parametrize('kind', ['puct', 'gumbel'])
+def test_no_move_is_tried_that_is_not_legal_where_all_others_lose(kind):
+    # The side that began wins whatever happens, so that to the other a draw would be welcome. Before five stones no
+    # game is over, but by a move onto a square that is taken.
+    over = []
+
+    def hopeless(params, state, key):
+        value = jnp.where(state._step_count % 2 == 0, 0.9, -0.9)
+        jax.debug.callback(over.append, state.terminated & (state._step_count < 5))
+        return jnp.zeros((len(value), 9)), value
+
+    jax.block_until_ready(searched(THREE, hopeless, kind, 200, (), after(THREE, []), jax.random.key(0)))
+    jax.effects_barrier()
+    assert len(over) == 201
+    assert not np.any(over)
+
+
 def test_full_columns_are_not_played():
     state = after(FOUR, [0, 0, 0, 0, 0, 0])
     for kind in ('puct', 'gumbel'):

@@ -111,5 +111,9 @@ def searched(
 
 
 def _shares_of_a_win(tree: Any, node: jax.Array) -> jax.Array:
-    """(actions,) what each move is worth from 0 to 1; one that was not tried is thought a draw, as in AlphaGo Zero."""
-    return jnp.where(tree.children_visits[node] > 0, (tree.qvalues(node) + 1) / 2, 0.5)
+    """(actions,) what each move is worth from 0 to 1; one that was not tried is thought a draw, as in AlphaGo Zero.
+
+    One that is not legal is worth less than any loss: thought a draw it would be tried wherever the others lose.
+    """
+    shares = jnp.where(tree.children_visits[node] > 0, (tree.qvalues(node) + 1) / 2, 0.5)
+    return jnp.where(tree.embeddings.legal_action_mask[node], shares, -1.0)
