@@ -157,6 +157,14 @@ def test_what_a_limit_of_frames_cut_is_not_learned(system):
     assert loss(3.0) == loss(1000.0)
 
 
+def test_the_mean_of_fewer_games_is_asked_something_else():
+    def fingerprint(**more):
+        return opened(check_config(small(pqn, **more)), None).task.description['fingerprint']
+
+    assert fingerprint() == fingerprint(epsilon=0.2)
+    assert len({fingerprint(), fingerprint(eval_episodes=1), fingerprint(sticky=0.2)}) == 3
+
+
 def test_screens_survive_their_packing():
     for name, channels in (('breakout', 4), ('asterix', 4), ('freeway', 7)):
         rules = arcade(name, 0.1)

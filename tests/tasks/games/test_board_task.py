@@ -118,6 +118,13 @@ def test_random_moves_stay_at_the_random_anchor():
     assert right / 2000 == pytest.approx(anchor, abs=4 * 0.0105)
 
 
+def test_who_searches_more_to_be_evaluated_is_asked_something_else():
+    def fingerprint(**more):
+        return opened(check_config(small(gumbel_alphazero, **more)), None).task.description['fingerprint']
+
+    assert fingerprint() == fingerprint(simulations=3) != fingerprint(eval_simulations=64)
+
+
 @pytest.mark.slow
 def test_tic_tac_toe_is_learned_until_it_never_loses(tmp_path):
     """By either side, against an opponent that tries every move there is, whatever the game's first moves."""

@@ -51,12 +51,14 @@ class ArcadeGame(GameTask):
 
     @property
     def description(self) -> dict[str, Any]:
-        rules = f'{version_of("gymnax")} {self.game.name}, sticky {self.config.sticky:g}'
+        # The mean of fewer games scatters more, and is sooner above a level by chance.
+        episodes = self.config.eval_episodes
+        rules = f'{version_of("gymnax")} {self.game.name}, sticky {self.config.sticky:g}, {episodes} games'
         return {
             'name': self.config.dataset,
             'version': version_of('gymnax'),
             'fingerprint': hashlib.sha256(rules.encode()).hexdigest(),
-            'num_eval': self.config.eval_episodes,
+            'num_eval': episodes,
         }
 
     def carried(self, variables: dict[str, Any], key: jax.Array) -> dict[str, Any]:

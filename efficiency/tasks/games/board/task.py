@@ -1,6 +1,7 @@
 """Board games as a task: what a step calls, what it hands on, and what strength is measured on."""
 
 import functools
+import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -61,11 +62,13 @@ class BoardGame(GameTask):
 
     @property
     def description(self) -> dict[str, Any]:
-        positions = self._positions
+        positions, simulations = self._positions, self.config.eval_simulations
+        # Who searches more finds more: another search is another question.
+        asked = f'{positions.digest} {simulations} simulations'
         return {
             'name': self.config.dataset,
             'version': version_of('pgx'),
-            'fingerprint': positions.digest,
+            'fingerprint': hashlib.sha256(asked.encode()).hexdigest(),
             'num_eval': len(positions.right),
             'random_accuracy': float((positions.right.sum(1) / self._legal).mean()),
         }
