@@ -82,6 +82,9 @@ class Language(Task):
             # What is hidden is part of the question, and another share of it another question.
             arrays = self._windows.split.arrays
             whole += ' ' + hashlib.sha256(b''.join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
+        elif self._windows.least_context > 1:
+            # Windows that overlap show more of what is before a token, which makes it likelier for nothing.
+            whole += f' {self._windows.least_context} of {self.config.context}'
         found = {
             'name': self.config.dataset,
             'version': data.version,

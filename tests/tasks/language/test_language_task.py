@@ -177,6 +177,15 @@ def test_other_documents_and_another_vocabulary_are_other_data(folder, whole, tm
     assert len(set(found)) == 5
 
 
+def test_windows_that_overlap_otherwise_are_asked_something_else(folder):
+    def fingerprint(**more):
+        return open_task(check_config(config_of(**more)), folder).description['fingerprint']
+
+    apart = fingerprint(eval_stride=None)
+    assert apart == fingerprint(eval_stride=16) == fingerprint(eval_stride=None, context=8)
+    assert len({apart, fingerprint(), fingerprint(eval_stride=1), fingerprint(eval_stride=8, context=24)}) == 4
+
+
 def test_a_run_is_no_older_than_what_its_loss_has():
     def day(**more):
         return Language(check_config(config_of(**more))).published.isoformat()
