@@ -9,7 +9,7 @@ About eight hours of two cores, by an estimate, in which AlphaGo Zero's way has 
 """
 
 _RATES = {'learning_rate': [0.0003, 0.001, 0.003]}
-# System: millions of moves, of a cost of 5e12 to 4e13 macs.
+# System: millions of moves, of a cost of 1.4e13 to 2.8e13 macs.
 _MOVES = {'ppo_self_play': 2.0, 'gumbel_alphazero': 0.4, 'alphazero': 0.4, 'alphago_zero': 0.4}
 
 

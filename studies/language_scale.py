@@ -1,8 +1,9 @@
 """Loss against compute of LSTMs and Transformers on sotu at four sizes: does the gain of the one depend on scale?
 
-From half a million to 7 million parameters a family, under a constant rate after the warm-up, so that every evaluation
-of a run is the end of a shorter one; half an epoch each, two seeds. The report fits a power law in parameters and
-tokens to each family ([studies](../docs/studies.md#scale)). About an hour and a half of two cores, the smallest first.
+From 0.4 to 6 million parameters of Transformers and 0.7 to 7 of LSTMs, under a constant rate after the warm-up, so
+that every evaluation of a run is the end of a shorter one; half an epoch each, two seeds. The report fits a power law
+in parameters and tokens to each family ([studies](../docs/studies.md#scale)). About an hour and a half of two cores,
+the smallest first.
 
     python -m efficiency.study --study=studies/language_scale.py
     python -m efficiency.report --runs=results/language_scale --target=bits_per_byte:1.8 --out=report
