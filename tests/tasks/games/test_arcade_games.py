@@ -14,6 +14,7 @@ from efficiency.tasks.games.arcade import q_learning, rollout
 from efficiency.tasks.games.arcade.evaluation import ReturnEvaluator
 from efficiency.tasks.games.arcade.q_learning import Replay
 from efficiency.tasks.games.arcade.screen import arcade
+from efficiency.tasks.games.passes import passes
 from efficiency.training.loop import train
 from efficiency.training.mesh import DataParallel
 from efficiency.training.recipe import opened
@@ -200,6 +201,16 @@ def test_a_run_that_learns_nothing_stays_where_random_actions_are(tmp_path):
     record = train(config, tmp_path)
     # Three standard errors of the difference between two means of 512 games, whose deviation is 0.65.
     assert record['final']['return'] == pytest.approx(random_return('breakout'), abs=0.12)
+
+
+def test_updates_go_over_a_chunk_in_another_order_each_time():
+    config = ConfigDict({'batch_size': 16, 'updates': 5, 'update_batch': 8})
+    order = np.asarray(passes(config, jax.random.key(0)))
+    first, second, rest = np.split(order.reshape(-1), [16, 32])
+    assert order.shape == (5, 8)
+    assert sorted(first) == sorted(second) == list(range(16))
+    assert list(first) != list(second)
+    assert len(set(rest)) == 8
 
 
 def test_exploring_goes_down_on_a_line():

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from efficiency.tasks.games.arcade.q_learning import epsilon_at, greedy_but
 from efficiency.tasks.games.arcade.screen import Arcade
 from efficiency.tasks.games.masked import mean_where
+from efficiency.tasks.games.passes import passes
 
 
 class Rollout(NamedTuple):
@@ -85,16 +86,8 @@ def rolled_out(
         goal = lambda_returns(value, reward, ended, cut, last, config.discount, config.gae_lambda)
         advantage = jnp.zeros_like(goal)
     flat = [jnp.swapaxes(leaf, 0, 1).reshape(-1, *leaf.shape[2:]) for leaf in (*kept, advantage, goal, ~cut)]
-    rollout = Rollout(*flat, _order(config, key_order))
+    rollout = Rollout(*flat, passes(config, key_order))
     return {**carried, 'games': games, 'frames': frames, 'rollout': rollout, 'done': jnp.zeros((), jnp.int32)}
-
-
-def _order(config: ConfigDict, key: jax.Array) -> jax.Array:
-    """Every frame once, then every frame once more, as often as the updates need."""
-    total = config.updates * config.update_batch
-    epochs = jax.random.split(key, -(-total // config.batch_size))
-    order = jax.vmap(lambda each: jax.random.permutation(each, config.batch_size))(epochs)
-    return order.reshape(-1)[:total].reshape(config.updates, config.update_batch).astype(jnp.int32)
 
 
 def advantages(

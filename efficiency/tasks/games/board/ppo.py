@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from efficiency.tasks.games.board.game import Game, State, reward_of, where
 from efficiency.tasks.games.board.search import Network
+from efficiency.tasks.games.passes import passes
 
 _ILLEGAL = -1e9
 
@@ -71,10 +72,7 @@ def rolled_out(
     goal = advantage + value
     spread = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
     flat = [jnp.swapaxes(leaf, 0, 1).reshape(-1, *leaf.shape[2:]) for leaf in (*kept, spread, goal)]
-    epochs = -(-config.updates * config.update_batch // config.batch_size)
-    order = jax.vmap(lambda k: jax.random.permutation(k, config.batch_size))(jax.random.split(key_order, epochs))
-    order = order.reshape(-1)[: config.updates * config.update_batch].reshape(config.updates, config.update_batch)
-    return state, Rollout(*flat, order.astype(jnp.int32))
+    return state, Rollout(*flat, passes(config, key_order))
 
 
 def advantages(value: jax.Array, reward: jax.Array, ended: jax.Array, last: jax.Array, gae_lambda: float) -> jax.Array:
