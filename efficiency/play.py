@@ -7,9 +7,10 @@ On a board X begins, the network; it searches. A move is typed as the number bel
 """
 
 import argparse
+import contextlib
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from efficiency import console
@@ -56,6 +57,9 @@ def _board(arguments: argparse.Namespace, network: Any, variables: Any, record: 
     from efficiency.tasks.games.board.game import game
     from efficiency.tasks.games.needs import needed
 
+    if arguments.svg:
+        with _written(arguments.svg):  # before a game is played, as a person's would be lost
+            open(arguments.svg, 'ab').close()
     rules, against = game(record['dataset']['name']), arguments.against or 'self'
     ours = jax.jit(show.searching(rules, network, variables['params'], arguments.simulations))
     if against == 'person':
@@ -69,10 +73,16 @@ def _board(arguments: argparse.Namespace, network: Any, variables: Any, record: 
     print(show.outcome(states[-1]))
     if arguments.svg:
         one = [jax.tree.map(lambda leaf: leaf[0], state) for state in states]
-        try:
+        with _written(arguments.svg):
             needed('pgx').save_svg_animation(one, arguments.svg, frame_duration_seconds=0.7)
-        except OSError as error:
-            raise UserError(f'--svg={arguments.svg} cannot be written: {error.strerror}') from error
+
+
+@contextlib.contextmanager
+def _written(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f'--svg={path} cannot be written: {error.strerror}') from error
 
 
 def _typed(question: str) -> str:

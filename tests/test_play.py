@@ -46,6 +46,13 @@ def test_a_game_that_is_left_is_said(run, capsys, monkeypatch):
     assert 'the game is not over, and nothing more is typed' in capsys.readouterr().err
 
 
+def test_a_picture_that_cannot_be_written_is_told_before_the_game(run, tmp_path, capsys):
+    assert play.main([f'--run={run}', '--simulations=4', f'--svg={tmp_path / "none" / "game.svg"}']) == 2
+    out, errors = capsys.readouterr()
+    assert out == ''
+    assert re.search(r'--svg=\S+game.svg cannot be written: No such file', errors)
+
+
 def test_what_is_no_run_of_a_game_is_one_sentence(tmp_path, capsys):
     assert play.main([f'--run={tmp_path}']) == 2
     assert re.search(r'--run=\S+: .*run.json', capsys.readouterr().err)

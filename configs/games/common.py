@@ -2,6 +2,12 @@
 
 from ml_collections import ConfigDict
 
+# What says nothing to a learner that does not search.
+OF_SEARCH = (
+    'search', 'simulations', 'puct', 'dirichlet_alpha', 'dirichlet_fraction', 'temperature_plies', 'full_every',
+    'fast_simulations', 'gate_every', 'mirror', 'replay_iterations',
+)  # fmt: skip
+
 
 def board(game: str | None, **more) -> ConfigDict:
     """Self-play on a board: AdamW at a constant rate, 256 games side by side, chunks of 32 plies, a replay of 8 chunks.

@@ -9,4 +9,7 @@ from configs.games import common
 
 
 def get_config(game=None):
-    return common.board(game, learner='ppo', learning_rate=0.0005, gradient_clip_norm=0.5)
+    config = common.board(game, learner='ppo', learning_rate=0.0005, gradient_clip_norm=0.5)
+    for key in common.OF_SEARCH:
+        del config[key]
+    return config

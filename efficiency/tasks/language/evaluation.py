@@ -16,7 +16,7 @@ from efficiency.tasks.evaluation import Evaluated
 from efficiency.tasks.language.data.rows import Windows
 from efficiency.tasks.language.loss import token_scores
 
-# (nats of all tokens that were asked for, tokens, how many of them were the likeliest) -> metrics by name.
+# (nats of all tokens that were asked for, tokens, how many of a text were the likeliest) -> metrics by name.
 Metrics = Callable[[float, int, int], Mapping[str, float]]
 
 
@@ -24,13 +24,21 @@ class WindowsEvaluator:
     """Evaluates a network on windows, once `compile` has been called."""
 
     def __init__(
-        self, network: nn.Module, windows: Windows, documents: int, batch_size: int, devices: Any, of: Metrics
+        self,
+        network: nn.Module,
+        windows: Windows,
+        text: range,
+        documents: int,
+        batch_size: int,
+        devices: Any,
+        of: Metrics,
     ):
         """`batch_size` is rounded up to a multiple of the devices, and down to what there is.
 
         Args:
             network: of the task.
             windows: what is evaluated on.
+            text: which tokens are of a text.
             documents: how many they are of, the examples of an evaluation.
             batch_size: windows that are evaluated together.
             devices: see `efficiency.training.mesh.DataParallel`.
@@ -41,7 +49,7 @@ class WindowsEvaluator:
         size = -(-min(batch_size, len(windows.split)) // count) * count
         self._batches = EvalBatches(windows.split, size, devices.host)
         # What comes out is whole on every host.
-        self._scores = jax.jit(functools.partial(token_scores, network), out_shardings=devices.replicated)
+        self._scores = jax.jit(functools.partial(token_scores, network, text), out_shardings=devices.replicated)
         self._compiled: Any = None
         self._macs = 0
 

@@ -39,12 +39,17 @@ def token_loss(
     return jnp.where(real, each, 0).sum() / real.sum() + sum(jax.tree.leaves(added)), extra
 
 
-def token_scores(network: nn.Module, variables: Any, batch: dict[str, jax.Array]) -> jax.Array:
-    """(n, 2) of each row, as in evaluation: the nats of the wanted tokens, and how many are the likeliest."""
+def token_scores(network: nn.Module, text: range, variables: Any, batch: dict[str, jax.Array]) -> jax.Array:
+    """(n, 2) of each row, as in evaluation: the nats of the wanted tokens, and how many of a text are the likeliest.
+
+    Args:
+        network, variables, batch: as of `token_loss`.
+        text: which tokens are of a text; what else is wanted, as an end, needs no word to be guessed.
+    """
     logits, wanted = network.apply(variables, *inputs_of(batch), train=False), batch['wanted']
     real = wanted != PADDING
     nats = jnp.where(real, -_likely(logits, wanted)[0], 0).sum(1)
-    right = (real & (logits.argmax(2) == wanted)).sum(1)
+    right = ((wanted >= text.start) & (wanted < text.stop) & (logits.argmax(2) == wanted)).sum(1)
     return jnp.stack([nats, right.astype(nats.dtype)], axis=1)
 
 

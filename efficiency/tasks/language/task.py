@@ -1,10 +1,11 @@
 """Language as a task: documents, a network, and what one is trained and evaluated by on the other."""
 
+import datetime
 import functools
 import hashlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -27,7 +28,7 @@ from efficiency.tasks.language.data.tokenizers import Tokenizer, joined, size_of
 from efficiency.tasks.language.evaluation import WindowsEvaluator
 from efficiency.tasks.language.loss import token_loss
 from efficiency.tasks.language.networks import create_model, model_entry
-from efficiency.tasks.language.networks.parts import Z_LOSS
+from efficiency.tasks.language.networks.parts import OPTIMIZERS, Z_LOSS
 from efficiency.tasks.task import Form, Forward, Loss, Task
 
 
@@ -56,9 +57,7 @@ class Language(Task):
         """`data` are None where only shapes are asked for, which the config says all of."""
         self.config, self._data = config, data
         self.network = network(config)
-        self.published = model_entry(config.model.name).published_with(config.model.to_dict())
-        if any(stage.z_loss for _, stage in stages_of(config)):
-            self.published = max(self.published, Z_LOSS.published)
+        self.published = max([model_entry(config.model.name).published_with(config.model.to_dict()), *_days(config)])
         self._objective = objective(config)
         if data is not None:
             self._train = rows.Packed(joined(data.train_tokens), self._objective)
@@ -132,14 +131,26 @@ class Language(Task):
 
     def evaluator(self, devices: Any) -> Evaluator:
         documents_, size = len(self._data.eval.texts), self.config.eval_batch_size
-        return WindowsEvaluator(self.network, self._windows, documents_, size, devices, self._metrics)
+        text = self._objective.text
+        return WindowsEvaluator(self.network, self._windows, text, documents_, size, devices, self._metrics)
 
     def _metrics(self, nats: float, tokens: int, right: int) -> dict[str, float]:
         loss = nats / tokens
         found = {'loss': loss, 'perplexity': perplexity(loss)}
         if self._objective.draws:
-            return found | {'accuracy': right / tokens}
+            wanted, text = self._windows.split.arrays['wanted'], self._objective.text
+            return found | {'accuracy': right / max(1, ((wanted >= text.start) & (wanted < text.stop)).sum())}
         return found | {'bits_per_byte': nats / math.log(2) / self._data.eval.bytes}
+
+
+def _days(config: ConfigDict) -> Iterator[datetime.date]:
+    """When what a config asks for beside its network was published."""
+    for _, stage in stages_of(config):
+        if stage.z_loss:
+            yield Z_LOSS.published
+        for section in (stage.optimizer, *stage.optimizer.get('groups', ())):
+            if found := OPTIMIZERS.get(section.get('name')):
+                yield found.published
 
 
 def perplexity(loss: float) -> float:

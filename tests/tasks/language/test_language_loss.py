@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from efficiency.data.tokens import PADDING
-from efficiency.tasks.language.data.objectives import Next
+from efficiency.tasks.language.data.objectives import Next, Spans
 from efficiency.tasks.language.data.rows import next_windows
 from efficiency.tasks.language.evaluation import WindowsEvaluator
 from efficiency.tasks.language.loss import token_loss, token_scores
@@ -50,11 +50,26 @@ def test_what_a_network_adds_is_in_the_loss_and_not_in_what_is_evaluated():
     batch = {'tokens': tokens, 'wanted': np.roll(tokens, -1, axis=1)}
     with jax.enable_x64(True):
         trained = float(token_loss(model, 0.0, variables['params'], {}, batch, jax.random.key(0))[0])
-        nats = np.asarray(token_scores(model, variables, batch))[:, 0].sum() / tokens.size
+        nats = np.asarray(token_scores(model, range(3, 20), variables, batch))[:, 0].sum() / tokens.size
         _, added = model.apply(variables, tokens, train=True, mutable=['losses'])
         added = [float(each) for each in jax.tree.leaves(added)]
     assert len(added) == 2
     assert trained == pytest.approx(nats + sum(added), rel=1e-12)
+
+
+@pytest.mark.parametrize(('knows_text', 'right'), [(False, 0), (True, 5)])
+def test_signs_and_ends_are_no_words_guessed(knows_text, right):
+    """Of 16 tokens 5 are taken out; what is written of them has their signs and an end, too."""
+    objective = Spans(16, 20, 0.3, 2.0)
+    rows = np.random.RandomState(0).randint(4, 20, (3, 16)).astype(np.int32)
+    batch = objective.batch(rows, [np.random.default_rng(i) for i in range(3)])
+
+    class Writes:
+        def apply(self, variables, source, tokens, train):
+            guess = np.where((batch['wanted'] >= 4) & (batch['wanted'] < 20) & (not knows_text), 0, batch['wanted'])
+            return jax.nn.one_hot(guess, objective.size)
+
+    assert token_scores(Writes(), objective.text, {}, batch)[:, 1].tolist() == [right] * 3
 
 
 def test_an_evaluation_adds_up_every_document_as_if_each_were_read_alone(network):
@@ -68,7 +83,7 @@ def test_an_evaluation_adds_up_every_document_as_if_each_were_read_alone(network
         found.update(nats=nats, tokens=tokens, right=right)
         return {'loss': nats / tokens}
 
-    evaluator = WindowsEvaluator(model, windows, 5, 4, DataParallel(4, jax.devices()[:1]), metrics)
+    evaluator = WindowsEvaluator(model, windows, range(3, 20), 5, 4, DataParallel(4, jax.devices()[:1]), metrics)
     with jax.enable_x64(True):
         evaluator.compile(variables)
         evaluated = evaluator(variables)

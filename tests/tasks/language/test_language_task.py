@@ -186,12 +186,15 @@ def test_windows_that_overlap_otherwise_are_asked_something_else(folder):
     assert len({apart, fingerprint(), fingerprint(eval_stride=1), fingerprint(eval_stride=8, context=24)}) == 4
 
 
-def test_a_run_is_no_older_than_what_its_loss_has():
+def test_a_run_is_no_older_than_what_its_loss_and_its_optimizer_have():
     def day(**more):
         return Language(check_config(config_of(**more))).published.isoformat()
 
     assert day() < '2022'
     assert day(z_loss=1e-4) == day(stages=((3.0, {'z_loss': 1e-4}),)) == '2022-04-05'
+    muon = {'name': 'adamw', 'groups': ({'params': 'blocks_.*kernel', 'name': 'muon'},)}
+    assert day(optimizer=muon) == day(stages=((3.0, {'optimizer': muon}),)) == '2024-10-04'
+    assert day(optimizer={'name': 'lion'}, z_loss=1e-4) == '2023-02-13'
 
 
 def test_what_is_hidden_is_part_of_what_is_asked(folder):

@@ -67,7 +67,9 @@ def read(dataset: str, feature: str, splits: Sequence[str], data_dir: str | os.P
             raise UserError(f'config.text is {feature!r}, and the files of {folder} have no features; leave it empty')
         paths = {split: _files(folder, split) for split in splits}
         _check_apart(paths)
-        corpus = Corpus('1', {split: Documents([_text_of(path) for path in found]) for split, found in paths.items()})
+        texts = {split: {path: _text_of(path) for path in found} for split, found in paths.items()}
+        _check_no_copies(texts)
+        corpus = Corpus('1', {split: Documents(list(found.values())) for split, found in texts.items()})
     else:
         version, found = read_texts(dataset, splits, folder, lambda *have: [_chosen(dataset, feature, *have)])
         corpus = Corpus(version, {split: Documents([text for (text,) in rows]) for split, rows in found.items()})
@@ -104,6 +106,15 @@ def _check_apart(paths: Mapping[str, Sequence[pathlib.Path]]) -> None:
     for split in others:
         if shared := next((path for path in paths[split] if path.resolve() in of_first), None):
             raise UserError(f'{shared} is in {first} and in {split}; what is evaluated on must be held out')
+
+
+def _check_no_copies(texts: Mapping[str, Mapping[pathlib.Path, str]]) -> None:
+    first, *others = texts
+    where = {text: path for path, text in texts[first].items() if text.strip()}
+    for split in others:
+        for path, text in texts[split].items():
+            if text in where:
+                raise UserError(f'{path} has the text of {where[text]}; what is evaluated on must be held out')
 
 
 def _text_of(path: pathlib.Path) -> str:

@@ -47,6 +47,13 @@ _ONE_EXPERT = _part('arXiv:2101.03961', '2021-01-11')  # Switch: to one
 # Of the loss, and so of no network's options (PaLM, section 5).
 Z_LOSS = _part('arXiv:2204.02311', '2022-04-05')
 
+# Optimizers that came after what all of these networks are trained by where nothing else is said, which is Adam.
+OPTIMIZERS = {
+    'radam': _part('arXiv:1908.03265', '2019-08-08'),
+    'lion': _part('arXiv:2302.06675', '2023-02-13'),
+    'muon': _part('https://kellerjordan.github.io/posts/muon', '2024-10-04'),
+}
+
 
 def _kv_heads(options: Mapping[str, Any]) -> Part | None:
     shared = options['kv_heads']

@@ -105,12 +105,12 @@ def create_model(
     """
     entry = model_entry(name)
     sizes = {}
-    for what, size, own, least in (
-        ('vocabulary', vocabulary, entry.vocabulary, UNKNOWN + 1),
-        ('context', context, entry.context, 1),
+    for what, says, size, own, least in (
+        ('vocabulary', 'there are', vocabulary, entry.vocabulary, UNKNOWN + 1),
+        ('context', 'a row has', context, entry.context, 1),
     ):
         if size is None and own is None:
-            raise UserError(f'{name} is of no published {what}; {what} must say how many tokens there are')
+            raise UserError(f'{name} is of no published {what}; {what} must say how many tokens {says}')
         sizes[what] = own if size is None else size
         if not is_whole(sizes[what]) or sizes[what] < least:
             raise UserError(f'{what} is {shown(size)}; it must be a whole number, {least} or more')
