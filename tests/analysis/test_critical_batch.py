@@ -8,6 +8,7 @@ from efficiency.analysis.critical_batch import bootstrap_batches, fit_batches
 from efficiency.analysis.runs import read_runs, shared_targets
 from efficiency.errors import UserError
 from tests.analysis.conftest import saver
+from tests.conftest import ROOT
 
 BATCHES = (8, 16, 32, 64, 128, 256)
 
@@ -71,3 +72,10 @@ def test_a_report_has_it_for_each_study_over_batches(tmp_path, monkeypatch):
     assert [rows[batch]['seeds'] for batch in (10, 20, 50, 100)] == [2] * 4
     assert section.text[0].startswith('The critical batch is ')
     assert {series.name for series in section.charts[0].series} == {'fit', 'least examples', 'fewest steps', 'seeds'}
+
+
+def test_the_results_page_says_what_the_kept_runs_do():
+    runs, _ = read_runs(ROOT / 'results' / 'batch_mnist5k')
+    (target,) = shared_targets(runs)
+    (section,) = batch_sections('kept', target, runs)
+    assert section.text[0] in ' '.join((ROOT / 'docs' / 'results.md').read_text().split())
