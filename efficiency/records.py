@@ -25,7 +25,7 @@ from efficiency.files import write_atomically
 from efficiency.metrics import Metric
 from efficiency.metrics import of_record as metrics_of
 from efficiency.record_schema import CROSSING, SCHEMA, UNPADDED
-from efficiency.schema import problems
+from efficiency.schema import compiled, problems
 
 Record = dict[str, Any]
 
@@ -56,6 +56,7 @@ class RecordError(Exception):
     """A run record that is not one; the message says where and what is wrong."""
 
 
+_FITS = compiled(SCHEMA)
 # A point of the curve takes 300 bytes: a million evaluations.
 _MOST_BYTES = 2**28
 # A program of a run: the numbers of its stage, and of its batches' form in that.
@@ -72,8 +73,9 @@ def validate(record: Any, known_points: int = 0) -> None:
     Raises:
         RecordError: says what is wrong first, and where.
     """
-    for problem in problems(record, SCHEMA, '', {'curve': known_points}):
-        raise RecordError(problem)
+    if known_points or not _FITS(record):
+        for problem in problems(record, SCHEMA, '', {'curve': known_points}):
+            raise RecordError(problem)
     steps = [point['step'] for point in record['curve'][max(0, known_points - 1) :]]
     if steps != sorted(set(steps)):
         raise RecordError('curve is not in the order of its steps')

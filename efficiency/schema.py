@@ -4,7 +4,7 @@ A schema is a `Number`, an `Optional`, a type, a tuple of the values that can be
 dict of keys with their schemas, beside which others may stand, or the very value.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from efficiency.errors import shown
@@ -31,6 +31,40 @@ class Optional:
 
     def __init__(self, schema: Any, may_lack: bool = False):
         self.schema, self.may_lack = schema, may_lack
+
+
+def compiled(schema: Any) -> Callable[[Any], bool]:
+    """A function that says whether a value has no `problems`, in a fraction of the time that they take to look for."""
+    if isinstance(schema, Optional):
+        inner = compiled(schema.schema)
+        return lambda value: value is None or inner(value)
+    if isinstance(schema, Number):
+        kinds, low = ((int,) if schema.kind is int else (int, float)), schema.low
+        # A truth is an int, too, and no number.
+        return lambda value: type(value) in kinds and low <= value <= LARGEST
+    if isinstance(schema, dict):
+        keys = [(key, compiled(inner), not getattr(inner, 'may_lack', False)) for key, inner in schema.items()]
+
+        def has_keys(value):
+            if not isinstance(value, dict):
+                return False
+            for key, right, needed in keys:
+                if key in value:
+                    if not right(value[key]):
+                        return False
+                elif needed:
+                    return False
+            return True
+
+        return has_keys
+    if isinstance(schema, list):
+        right = compiled(schema[0])
+        return lambda value: isinstance(value, list) and all(map(right, value))
+    if isinstance(schema, type):
+        return lambda value: isinstance(value, schema)
+    if isinstance(schema, tuple):
+        return lambda value: value in schema
+    return lambda value: type(value) is type(schema) and value == schema
 
 
 def problems(value: Any, schema: Any, path: str, known: Mapping[str, int] | None = None) -> Iterator[str]:

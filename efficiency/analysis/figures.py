@@ -92,7 +92,7 @@ def draw(chart: Chart, folder: pathlib.Path) -> list[str]:
         elif len(named) > 1:
             axes.legend(loc='best' if sum(len(series.x) for series in named) < _MANY_POINTS else 'upper right')
         figure.draw_without_rendering()
-        figure.set_layout_engine('none')  # found once for all that follows
+        figure.set_layout_engine(None)  # found once: with an engine each file would be laid out by a draw of its own
         if labels:
             points = [label.get_position() for label in labels]
             adjust_text(labels, *zip(*points, strict=True), ax=axes, **_LABELS)

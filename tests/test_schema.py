@@ -1,0 +1,55 @@
+"""A schema's quick answer is that of its search for problems, whatever is wrong."""
+
+import copy
+import json
+import math
+
+import pytest
+
+from efficiency.record_schema import SCHEMA
+from efficiency.schema import Number, Optional, compiled, problems
+from tests.conftest import ROOT
+
+RECORD = ROOT / 'results' / 'mnist5k' / 'lenet5' / 'seed0.json'
+WRONG = (None, True, -1, 1.5, math.nan, math.inf, 10**400, '', 'reached', [], [None], {}, {'step': 1})
+
+
+def places(value, path=()):
+    """Where values are, at every depth; of a list its first item alone."""
+    yield path
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from places(inner, (*path, key))
+    elif isinstance(value, list) and value:
+        yield from places(value[0], (*path, 0))
+
+
+def changed(record, path, value):
+    record = copy.deepcopy(record)
+    *before, last = path
+    inner = record
+    for key in before:
+        inner = inner[key]
+    if value is KeyError:
+        del inner[last]
+    else:
+        inner[last] = value
+    return record
+
+
+def test_every_value_of_a_record_replaced_or_left_out_is_told_alike():
+    record, fits, wrong = json.loads(RECORD.read_text()), compiled(SCHEMA), 0
+    record['curve'] = record['curve'][:2]
+    assert fits(record)
+    for path in places(record):
+        for value in (*WRONG, KeyError) if path else ():
+            found = changed(record, path, value)
+            assert fits(found) == (not list(problems(found, SCHEMA, ''))), (path, value)
+            wrong += not fits(found)
+    assert wrong > 500
+
+
+@pytest.mark.parametrize('value', [*WRONG, 0, 1, 'a', ('a',)])
+@pytest.mark.parametrize('schema', [Number(int, low=1), Number(), Optional(str), ('a', 'b'), [str], bool, 1, 'a', {}])
+def test_each_kind_of_schema_answers_alike(schema, value):
+    assert compiled(schema)(value) == (not list(problems(value, schema, 'it')))
