@@ -1,5 +1,7 @@
 """Documents: where they come from, that they come back to the letter, and what cannot be read is one sentence."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -115,6 +117,26 @@ def test_what_files_have_not_is_one_sentence(tmp_path):
     (folder / 'test' / '03.txt').write_bytes(b'caf\xe9 au lait')
     with pytest.raises(UserError, match=r'test/03.txt is no UTF-8: its byte 3 is 0xe9'):
         read('train', 'test')
+
+
+def test_no_document_is_left_out_unsaid(tmp_path):
+    folder = write_documents(tmp_path / 'data')
+    (folder / 'train' / '.#03.txt').symlink_to('an-editor@its-host')
+    (tmp_path / 'more').mkdir()
+    (tmp_path / 'more' / 'a.txt').write_text('ba de')
+    (folder / 'train' / 'deep').mkdir()
+    (folder / 'train' / 'deep' / 'b.txt').symlink_to(tmp_path / 'more' / 'a.txt')
+    assert 'ba de' in documents.read('any', '', ['train'], folder).splits['train'].texts
+    for name, make, words in (
+        ('gone.txt', lambda path: path.symlink_to(tmp_path / 'none'), 'gone.txt is a link that leads nowhere'),
+        ('pipe.txt', os.mkfifo, 'pipe.txt is named as a document and is no regular file'),
+        ('more', lambda path: path.symlink_to(tmp_path / 'more'), 'deep/more is a link to a folder, which no split'),
+    ):
+        path = folder / 'train' / 'deep' / name
+        make(path)
+        with pytest.raises(UserError, match=words):
+            documents.read('any', '', ['train'], folder)
+        path.unlink()
 
 
 def test_bytes_of_a_record_that_are_no_utf8_are_told():

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from efficiency.data.prepared_text import decoded, read_texts, split_base
@@ -55,7 +55,7 @@ def read(dataset: str, feature: str, splits: Sequence[str], data_dir: str | os.P
 
     Raises:
         UserError: if there is no such data set, split or feature, a split has no text, or a document that the first
-            has, too, or one is no UTF-8.
+            has, too, or one is no UTF-8, or a folder has what cannot be read as a document, or a link to a folder.
     """
     folder = pathlib.Path(data_dir).expanduser() if data_dir else None
     with sentences():
@@ -89,7 +89,7 @@ def _chosen(dataset: str, feature: str, texts: list[str], features: list[str]) -
 
 def _files(folder: pathlib.Path, split: str) -> list[pathlib.Path]:
     with sentences():
-        paths = sorted(path for path in (folder / split).rglob('*.txt') if path.is_file())
+        paths = sorted(_text_files(folder / split)) if (folder / split).is_dir() else []
         if not paths:
             raise UserError(
                 f'there is no file {folder / split}/*.txt; a split of files is a folder of its name, whole, in which '
@@ -98,6 +98,25 @@ def _files(folder: pathlib.Path, split: str) -> list[pathlib.Path]:
         for path in paths:
             check_file(path)
         return paths
+
+
+def _text_files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Those at any depth; what might be one, or hold some, and is not read is told, and not left out."""
+
+    def fail(error):
+        raise error
+
+    for place, folders, names in os.walk(folder, onerror=fail):
+        for path in (pathlib.Path(place, name) for name in folders):
+            if path.is_symlink():
+                raise UserError(f'{path} is a link to a folder, which no split looks into; put the folder in its place')
+        for path in (pathlib.Path(place, name) for name in names if name.endswith('.txt')):
+            if path.is_file():
+                yield path
+            elif path.exists():
+                raise UserError(f'{path} is named as a document and is no regular file; move it away')
+            elif not path.name.startswith('.'):  # an editor's lock is hidden, and leads nowhere
+                raise UserError(f'{path} is a link that leads nowhere; mend it, or remove it')
 
 
 def _check_apart(paths: Mapping[str, Sequence[pathlib.Path]]) -> None:
