@@ -40,6 +40,14 @@ def test_a_person_is_asked_until_the_move_is_one(run, capsys, monkeypatch):
     assert re.search(r'(X wins|O wins|drawn)\n$', out)
 
 
+def test_a_move_of_thousands_of_digits_is_no_move(run, capsys, monkeypatch):
+    monkeypatch.setattr('sys.stdin', io.StringIO('9' * 5000 + '\n'))
+    assert play.main([f'--run={run}', '--against=person', '--simulations=2']) == 2
+    said = capsys.readouterr()
+    assert "9' is no move here; there are" in said.out
+    assert 'nothing more is typed' in said.err
+
+
 def test_a_game_that_is_left_is_said(run, capsys, monkeypatch):
     monkeypatch.setattr(sys, 'stdin', io.StringIO(''))
     assert play.main([f'--run={run}', '--against=person', '--simulations=4']) == 2

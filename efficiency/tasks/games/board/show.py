@@ -56,7 +56,7 @@ def asked(game: Game, ask: Callable[[str], str], say: Callable[[str], None]) -> 
         legal = np.flatnonzero(np.asarray(state.legal_action_mask[0]))
         while True:
             typed = ask('your move: ').strip()
-            if typed.isdecimal() and int(typed) in legal:
+            if typed in map(str, legal):  # as text: of what is typed, any number of digits may come
                 return jnp.array([int(typed)], jnp.int32)
             say(f'{typed!r} is no move here; there are {", ".join(map(str, legal))}')
 
