@@ -48,6 +48,12 @@ def test_a_move_of_thousands_of_digits_is_no_move(run, capsys, monkeypatch):
     assert 'nothing more is typed' in said.err
 
 
+@pytest.mark.parametrize('seed', [-1, 2**70])
+def test_a_seed_that_is_none_is_one_sentence(seed, run, capsys):
+    assert play.main([f'--run={run}', f'--seed={seed}']) == 2
+    assert f'--seed is {seed}; it must be a whole number from 0 to 2147483647' in capsys.readouterr().err
+
+
 def test_a_game_that_is_left_is_said(run, capsys, monkeypatch):
     monkeypatch.setattr(sys, 'stdin', io.StringIO(''))
     assert play.main([f'--run={run}', '--against=person', '--simulations=4']) == 2
