@@ -43,7 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         network, variables, record = load_run(arguments.run)
-    except (FileNotFoundError, RecordError) as error:
+    except FileNotFoundError as error:
+        why = f'there is no {error.filename}' if error.filename else error
+        raise UserError(f'--run={arguments.run}: {why}') from error
+    except RecordError as error:
         raise UserError(f'--run={arguments.run}: {error}') from error
     shows = {'board_games': _board, 'arcade_games': _arcade}.get(task_of(record))
     if shows is None:

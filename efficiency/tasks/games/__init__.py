@@ -180,10 +180,13 @@ def _check_arcade(config: ConfigDict) -> None:
 
 def _check_arcade_names(config: ConfigDict) -> None:
     from efficiency.tasks.games.arcade.task import network
+    from efficiency.tasks.games.networks import list_models
 
     makes = 'arcade_actor_critic' if config.learner == 'ppo' else 'arcade_q'
-    if network(config) and config.model.name != makes:
+    # Before its options, which are another network's.
+    if config.model.name != makes and config.model.name in list_models():
         raise UserError(f'config.model.name is {config.model.name}, and {config.learner} learns {makes}')
+    network(config)
 
 
 @register_task(

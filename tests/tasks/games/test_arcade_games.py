@@ -229,6 +229,7 @@ def test_exploring_goes_down_on_a_line():
         (ppo, {'update_batch': 32}, 'update_batch is 32, and a step has 16 frames; it must be no more'),
         (ppo, {'warm_up': 5}, 'warm_up is 5, and ppo has no replay to fill: leave it 0'),
         (ppo, {'model': {'name': 'arcade_q'}}, 'model.name is arcade_q, and ppo learns arcade_actor_critic'),
+        (dqn, {'model': {'name': 'arcade_actor_critic'}}, 'model.name is arcade_actor_critic, and dqn learns arcade_q'),
         (pqn, {'sticky': 1.5}, 'sticky is 1.5; it must be a number from 0 to 1'),
     ],
 )

@@ -107,9 +107,11 @@ def test_what_files_have_not_is_one_sentence(tmp_path):
         with pytest.raises(UserError, match=r'txt is in \S+ and in \S+; what is evaluated on must be held out'):
             read(*splits)
     (folder / 'copied').mkdir()
-    (folder / 'copied' / 'b.txt').write_bytes((folder / 'train' / '03.txt').read_bytes())
-    with pytest.raises(UserError, match=r'copied/b.txt has the text of \S+train/03.txt; what is evaluated on must be'):
-        read('train', 'copied')
+    text = (folder / 'train' / '03.txt').read_bytes()
+    for copy in (text, text + b'\n', b'\xef\xbb\xbf' + text, text.replace(b' ', b'\r\n')):
+        (folder / 'copied' / 'b.txt').write_bytes(copy)
+        with pytest.raises(UserError, match=r'copied/b.txt has the text of \S+train/03.txt; what is evaluated on must'):
+            read('train', 'copied')
     (folder / 'empty').mkdir()
     (folder / 'empty' / 'a.txt').write_text('')
     with pytest.raises(UserError, match=r'empty of .*data has no text'):

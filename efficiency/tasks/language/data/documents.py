@@ -128,12 +128,15 @@ def _check_apart(paths: Mapping[str, Sequence[pathlib.Path]]) -> None:
 
 
 def _check_no_copies(texts: Mapping[str, Mapping[pathlib.Path, str]]) -> None:
+    def words(text):  # the same whatever an editor made of line ends and the beginning
+        return ' '.join(text.removeprefix('\ufeff').split())
+
     first, *others = texts
-    where = {text: path for path, text in texts[first].items() if text.strip()}
+    where = {words(text): path for path, text in texts[first].items()}
     for split in others:
         for path, text in texts[split].items():
-            if text in where:
-                raise UserError(f'{path} has the text of {where[text]}; what is evaluated on must be held out')
+            if other := words(text) and where.get(words(text)):
+                raise UserError(f'{path} has the text of {other}; what is evaluated on must be held out')
 
 
 def _text_of(path: pathlib.Path) -> str:
