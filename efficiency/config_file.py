@@ -97,8 +97,12 @@ def _check_target(flag_values: flags.FlagValues) -> None:
     overrides = flag_values['config'].override_values
     if 'target.metric' not in overrides or 'target.value' in overrides:
         return
+    from efficiency.tasks import known_tasks
+
     before, value = flag_values['config.target.metric'].default, flag_values.config.target.get('value')
-    if overrides['target.metric'] != before and value is not None:
+    known = {metric for entry in known_tasks() for metric in entry.metrics}
+    # One that is none of any task's is told as such, later.
+    if overrides['target.metric'] != before and value is not None and overrides['target.metric'] in known:
         raise UserError(
             f'config.target.metric is {shown(overrides["target.metric"])}, and config.target.value, {shown(value)}, '
             f'is of {before}; pass --config.target.value, too'

@@ -41,6 +41,13 @@ class Stopped(EndOfCommand):
         self.exit_code = 128 + signal_number
 
 
+def out_of_memory(error: BaseException) -> str | None:
+    """What jax says of memory that is exhausted, in a sentence with what would be right; None of any other error."""
+    if 'RESOURCE_EXHAUSTED' not in str(error):
+        return None
+    return f'it does not fit into memory: {str(error).splitlines()[0].rstrip(".")}; take a smaller batch, or smaller examples'
+
+
 def shown(value: object) -> str:
     """A value in a message: on one line, and cut where it is long."""
     text = ' '.join(repr(value).split())

@@ -21,7 +21,7 @@ from absl import app, flags, logging
 
 from efficiency import backend, console
 from efficiency.config_file import define_config, no_such_config, parse_flags
-from efficiency.errors import EndOfCommand, Stopped, UserError
+from efficiency.errors import EndOfCommand, Stopped, UserError, out_of_memory
 from efficiency.training import hosts
 from efficiency.training.memory import restart_with_large_pages
 
@@ -60,6 +60,7 @@ def main(argv: list[str]) -> int:
     # Nothing heavy before the flags are known to be right.
     with console.doing() as show:
         show('loading jax')
+        from efficiency.data.readable import OF_FILES
         from efficiency.records import is_finished
         from efficiency.summary import summary
         from efficiency.training.code import begin, changed_files, check_finished
@@ -83,8 +84,9 @@ def main(argv: list[str]) -> int:
     workdir = pathlib.Path(_WORKDIR.value or pathlib.Path('runs', run_name(config))).expanduser()
     record = existing_record(workdir, config) if hosts.leads() else None
     finished = record is not None and is_finished(record)
-    # With a --data_dir, whether the record is of those very images is found out when they are opened.
-    is_asked_for = finished and not _DATA_DIR.value
+    # With a --data_dir, and of texts that were in one, whether the record is of those very examples is found out when
+    # they are opened.
+    is_asked_for = finished and not _DATA_DIR.value and record['dataset']['version'] != OF_FILES
     # What is traced anew looks at the devices of all hosts.
     if hosts.tell(lambda: is_asked_for and not _CHANGED_CODE.value and bool(changed_files(record))):
         backend.check_devices()
@@ -134,6 +136,8 @@ def run() -> None:
     except KeyboardInterrupt:
         complain('stopped; the same command goes on from what was saved', EXIT_INTERRUPTED)
     except Exception as error:
+        if sentence := out_of_memory(error):
+            complain(sentence, UserError.exit_code)
         if hosts.count() > 1:
             traceback.print_exc()
             hosts.leave(EXIT_FAILED, f'{type(error).__name__}: {error}'.splitlines()[0])

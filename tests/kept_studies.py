@@ -18,7 +18,12 @@ def kept(name: str) -> dict:
 
 
 def shortest(
-    folder: pathlib.Path, name: str, systems: Sequence[str], short: Mapping[str, Any], level: Mapping[str, Any] | None
+    folder: pathlib.Path,
+    name: str,
+    systems: Sequence[str],
+    short: Mapping[str, Any],
+    level: Mapping[str, Any] | None = None,
+    data_set: str = '',
 ) -> pathlib.Path:
     """A study's file of some of the systems.
 
@@ -28,11 +33,13 @@ def shortest(
         systems: the first of them is the baseline.
         short: overrides of every system.
         level: the study's only one, but for whose it is, the baseline's; None for none.
+        data_set: what their configs are asked for in place of their own.
     """
     data = kept(name)
     found = {}
     for each in systems:
         found[each] = data['systems'][each] | {'seeds': [1]}
+        found[each]['config'] += data_set and f':{data_set}'
         found[each]['overrides'] = found[each].get('overrides', {}) | short
         if tune := found[each].get('tune'):
             ((key, values),) = tune['settings'].items()

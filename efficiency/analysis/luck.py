@@ -1,7 +1,7 @@
-"""How much of each factor could be luck: what it would be with other seeds, other images, and other moments of looking.
+"""How much of each factor could be luck: what it would be with other seeds, other examples and other moments to look.
 
-Each cause is taken alone, the others as they were. None of them is in another: seeds differ in training, images in
-evaluation, and cadence and rule in what is read from the same curves.
+Each cause is taken alone, the others as they were. None of them is in another: seeds differ in training, examples
+in evaluation, and cadence and rule in what is read from the same curves.
 """
 
 import dataclasses
@@ -17,16 +17,16 @@ from efficiency.analysis.runs import MeasuredRun, System, Target, seeds_of
 _Z = 1.96
 _CAUSES = {
     'seeds': 'other seeds',
-    'images': 'as many other images',
+    'examples': 'as many other examples',
     'cadence': 'every second evaluation',
     'rule': 'what counts as reaching it',
 }
 
 
 _TEXT = (
-    'The least and the greatest factor by each cause alone. Other seeds: the 95 % interval. As many other images: '
+    'The least and the greatest factor by each cause alone. Other seeds: the 95 % interval. As many other examples: '
     'the level moved by 1.96 binomial standard errors of an evaluation either way, as all runs are judged by the '
-    'same images; of a metric that is no share, or of an unknown number of examples, not at all. Every second '
+    'same ones; of a metric that is no share, or of an unknown number of examples, not at all. Every second '
     'evaluation: the odd ones alone, and the even ones. What counts as reaching it: the rules of the table above. '
     '0 is a system that is not there in the median, and "unbounded" a baseline that is not; an end is not known '
     'where runs were stopped.'
@@ -52,7 +52,7 @@ def luck_table(
     others = [system for system in order if system is not baseline]
     levels = _levels(target, baseline)
     read = {
-        'images': [_factors(order, baseline, dataclasses.replace(target, value=value)) for value in levels],
+        'examples': [_factors(order, baseline, dataclasses.replace(target, value=value)) for value in levels],
         'cadence': [_factors([_every_second(s, offset) for s in order], baseline, target) for offset in (0, 1)],
         'rule': [{system.name: factor for system, factor in found.items()} for found in by_rule.values()],
     }

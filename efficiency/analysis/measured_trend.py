@@ -68,7 +68,8 @@ def trend(
     draws = min(_MOST_DRAWS, max(_LEAST_DRAWS, _DRAWN // len(later)))
     found = evidence(days, of_points, None, draws)
     frontier = [later[i].name for i in trends.frontier_indices(days, macs)]
-    months = trends.months_text(trends.frontier_doubling_months(days, macs))
+    found_months = trends.frontier_doubling_months(days, macs)
+    months, speed = trends.months_text(found_months), trends.speed_text(found_months)
     text = [
         f'Frontier since {baseline.name}: {", ".join(frontier)}. Doubling time along it, least squares: {months}.',
         found.frontier_text if found else 'Any two points make a trend: no progress is not excluded.',
@@ -82,11 +83,7 @@ def trend(
         *(_without_rows(days, macs, later, frontier) if len(later) <= _LEFT_OUT else []),
         *(_without_first_row(days, macs, later, baseline) if found else []),
     ]
-    short = (
-        found.short
-        if found
-        else f'doubling every {months} between the two points of the frontier, which no test can judge'
-    )
+    short = found.short if found else f'{speed} between the two points of the frontier, which no test can judge'
     table = Table(f'trend-{name}', 'Doubling time', _COLUMNS, [_EMPTY | row for row in rows])
     return MeasuredTrend([' '.join(filter(None, text))], table, short, methods)
 

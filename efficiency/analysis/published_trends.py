@@ -129,7 +129,7 @@ def _answer(trend: Trend, row: Mapping) -> str:
     doubling = (
         trend.evidence.short
         if trend.evidence
-        else f'doubling every {trends.months_text(row["least_squares"])} between these two, which no test can judge'
+        else f'{trends.speed_text(row["least_squares"])} between these two, which no test can judge'
     )
     return (
         f'Published, {target.domain.replace("-", " ")}: {row["factor"]:.3g} x less compute to {target.description} '

@@ -7,7 +7,7 @@ from efficiency.analysis.compare import holm
 from efficiency.analysis.survival import Seeds
 from efficiency.analysis.trend_intervals import Interval, known_medians
 from efficiency.analysis.trend_tests import Regression, ShuffledDates, bootstrap_joint, regression, shuffled_dates
-from efficiency.analysis.trends import months_text
+from efficiency.analysis.trends import months_text, speed_text
 
 POINTS_NEEDED = 3
 _ALPHA = 0.05
@@ -59,7 +59,7 @@ class Evidence:
         """The line through all points and what it is worth, in a clause."""
         line = self.regression
         return (
-            f'doubling every {months_text(line.months)} [{line.interval}] by regression over all {line.points} '
+            f'{speed_text(line.months)} [{line.interval}] by regression over all {line.points} '
             f'(p = {self.p:.2g} after correction: {self.verdict})'
         )
 

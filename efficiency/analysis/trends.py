@@ -48,6 +48,7 @@ __all__ = [
     'frontier_indices',
     'leave_one_out',
     'months_text',
+    'speed_text',
 ]
 
 
@@ -56,6 +57,11 @@ def months_text(months: float | None) -> str:
     if months is None or math.isnan(months):
         return 'no trend: fewer than two dates'
     return 'does not double' if math.isinf(months) else f'{months:.1f} months'
+
+
+def speed_text(months: float | None) -> str:
+    """A doubling time as what efficiency does, as 'doubling every 15.8 months'."""
+    return 'not doubling' if months is not None and math.isinf(months) else f'doubling every {months_text(months)}'
 
 
 def as_date(date: Any) -> datetime.date:

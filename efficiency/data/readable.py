@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 from efficiency.errors import UserError
 
+# In place of the version of a data set: texts that --data_dir has as files.
+OF_FILES = 'files'
+
 
 @contextlib.contextmanager
 def sentences(path: str = 'a file of it') -> Iterator[None]:

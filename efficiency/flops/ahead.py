@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from jax.experimental import topologies
 
-from efficiency.errors import UserError
+from efficiency.errors import UserError, out_of_memory
 from efficiency.flops.xla import flops_when_compiled
 
 # Slices of chips that can be had, by generation (cloud.google.com/tpu/docs, the page of each).
@@ -88,9 +88,9 @@ def compile_ahead(
     try:
         compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
-        if 'RESOURCE_EXHAUSTED' not in str(error):
-            raise
-        raise UserError(f'it does not fit: {str(error).splitlines()[0]}; take a smaller batch') from error
+        if sentence := out_of_memory(error):
+            raise UserError(sentence) from error
+        raise
     seconds = time.perf_counter() - before
     devices = len(replicated.device_set)
     memory = compiled.memory_analysis()

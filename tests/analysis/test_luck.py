@@ -46,10 +46,10 @@ def test_other_rules_move_it_as_well(row):
 
 
 def test_fewer_images_leave_the_level_less_sure(row):
-    assert row(None)['images'] == '3.00 to 3.00'
-    assert row(10**8)['images'] == '3.00 to 3.00'
+    assert row(None)['examples'] == '3.00 to 3.00'
+    assert row(10**8)['examples'] == '3.00 to 3.00'
     # Of 100 images a standard error is 0.04: at 0.8784 it is 8 over 4, at 0.7216 5 over 2.
-    assert row(100)['images'] == '2.00 to 3.00'
+    assert row(100)['examples'] == '2.00 to 3.00'
 
 
 def test_seeds_that_agree_leave_no_doubt(row):

@@ -39,7 +39,7 @@ def test_every_system_of_connect_four_is_trained_by_the_command(tmp_path, monkey
 )  # fmt: skip
 def test_every_system_of_minatar_is_trained_by_the_command(tmp_path, monkeypatch, systems, steps, short):
     monkeypatch.chdir(ROOT)
-    path = shortest(tmp_path, 'minatar', systems, short | {'eval_episodes': 8, 'target.value': 0.1}, None)
+    path = shortest(tmp_path, 'minatar', systems, short | {'eval_episodes': 8, 'target.value': 0.1})
     found = run_study(path, tmp_path)
     assert len(found) == len(systems)
     assert {record['final']['step'] for record in found} == {steps}

@@ -98,6 +98,10 @@ def test_what_files_have_not_is_one_sentence(tmp_path):
         read('train', feature='en')
     with pytest.raises(UserError, match=r'there is no folder .*none, which --data_dir names'):
         documents.read('any', '', ['train'], tmp_path / 'none')
+    (tmp_path / 'flat').mkdir()
+    (tmp_path / 'flat' / 'a.txt').write_text('a')
+    with pytest.raises(UserError, match=r'flat has .txt files and no folder train; a split of files is a folder'):
+        documents.read('any', '', ['train', 'test'], tmp_path / 'flat')
     (folder / 'none').mkdir()
     with pytest.raises(UserError, match=r'there is no file .*/none/.*txt; a split of files is a folder'):
         read('none', 'test')

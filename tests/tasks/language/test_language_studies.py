@@ -16,7 +16,7 @@ _RATE = 40e9  # multiply-adds a second on two cores
 # In their shortest form: six steps of their own networks on a hundred words.
 STEPS = 6
 SHORT = {
-    'dataset': 'circle', 'vocabulary': 'bytes', 'context': 32, 'batch_size': 4, 'eval_batch_size': 4,
+    'vocabulary': 'bytes', 'context': 32, 'batch_size': 4, 'eval_batch_size': 4,
     'stop_at_target': False, 'warmup_epochs': 0.0,
 }  # fmt: skip
 
@@ -105,9 +105,8 @@ def test_each_system_is_trained_by_the_command(tmp_path, monkeypatch, name, syst
     data = write_documents(tmp_path / 'data', train=20)
     rows = -(-(sum(len(path.read_bytes()) + 1 for path in (data / 'train').iterdir()) - 33) // 32) + 1
     lengths = {'num_epochs': STEPS * 4 / rows, 'eval_every': STEPS * 2 / rows}
-    found = run_study(
-        shortest(tmp_path, name, systems, SHORT | lengths, None), tmp_path, '--jobs=2', f'--data_dir={data}'
-    )
+    path = shortest(tmp_path, name, systems, SHORT | lengths, data_set='circle')
+    found = run_study(path, tmp_path, '--jobs=2', f'--data_dir={data}')
     tuned = [each for each in systems if 'tune' in kept(name)['systems'][each]]
     assert len(found) == len(systems) + len(tuned)
     for record in found:

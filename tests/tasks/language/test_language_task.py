@@ -134,6 +134,21 @@ def test_every_network_is_trained_and_falls_well_below_a_guess(name, folder, tmp
     assert records.read(tmp_path)['published'] == record['published']
 
 
+def test_a_finished_run_of_files_is_not_that_of_a_command_without_them(folder, tmp_path, run_main):
+    args = [
+        f'--config={ROOT / "configs" / "language" / "lstm.py"}:circle', '--config.vocabulary=bytes',
+        '--config.context=16', '--config.model.width=8', '--config.num_epochs=0.5', '--config.eval_every=0.5', f'--workdir={tmp_path / "run"}',
+    ]  # fmt: skip
+    for said in ('lstm on circle', 'finished before; nothing was trained'):
+        done = run_main(*args, f'--data_dir={folder}', cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout + done.stderr
+    done = run_main(*args, cwd=tmp_path)
+    assert done.returncode == 2
+    assert 'finished before' not in done.stderr
+    assert "there is no data set 'circle'" in done.stderr
+
+
 def test_experts_and_z_loss_are_trained_too(folder, tmp_path):
     model = MODELS['transformer_lm'] | {'name': 'transformer_lm', 'experts': 2, 'chosen': 2}
     record = train(config_of(model=model, z_loss=1e-3, num_epochs=4.0, eval_every=4.0), tmp_path, folder)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from efficiency.data.prepared_text import decoded, read_texts, split_base
-from efficiency.data.readable import check_file, sentences
+from efficiency.data.readable import OF_FILES, check_file, sentences
 from efficiency.errors import UserError
 
 
@@ -62,6 +62,11 @@ def read(dataset: str, feature: str, splits: Sequence[str], data_dir: str | os.P
         if folder and not folder.is_dir():
             raise UserError(f'there is no folder {folder}, which --data_dir names')
         of_files = folder is not None and (folder / split_base(splits[0])).is_dir()
+        if folder and not of_files and any(folder.glob('*.txt')):
+            raise UserError(
+                f'{folder} has .txt files and no folder {split_base(splits[0])}; a split of files is a folder of its '
+                'name, in which every .txt file is a document'
+            )
     if of_files:
         if feature:
             raise UserError(f'config.text is {feature!r}, and the files of {folder} have no features; leave it empty')
@@ -69,7 +74,7 @@ def read(dataset: str, feature: str, splits: Sequence[str], data_dir: str | os.P
         _check_apart(paths)
         texts = {split: {path: _text_of(path) for path in found} for split, found in paths.items()}
         _check_no_copies(texts)
-        corpus = Corpus('1', {split: Documents(list(found.values())) for split, found in texts.items()})
+        corpus = Corpus(OF_FILES, {split: Documents(list(found.values())) for split, found in texts.items()})
     else:
         version, found = read_texts(dataset, splits, folder, lambda *have: [_chosen(dataset, feature, *have)])
         corpus = Corpus(version, {split: Documents([text for (text,) in rows]) for split, rows in found.items()})

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from efficiency.data.prepared_text import read_texts, split_base
-from efficiency.data.readable import check_file, sentences
+from efficiency.data.readable import OF_FILES, check_file, sentences
 from efficiency.errors import UserError
 
 _FORM = 'NAME-SOURCE-TARGET, as multi30k-en-de'
@@ -89,7 +89,7 @@ def read(dataset: str, splits: Sequence[str], data_dir: str | os.PathLike | None
                     f'there is no file {folder / first}.{language}, which {dataset} asks for; there are '
                     f'{", ".join(found)}'
                 )
-        return Corpus('1', {split: _of_files(folder, split, source, target) for split in splits})
+        return Corpus(OF_FILES, {split: _of_files(folder, split, source, target) for split in splits})
     return _prepared(name, (source, target), splits, folder)
 
 
