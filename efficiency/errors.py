@@ -45,7 +45,8 @@ def out_of_memory(error: BaseException) -> str | None:
     """What jax says of memory that is exhausted, in a sentence with what would be right; None of any other error."""
     if 'RESOURCE_EXHAUSTED' not in str(error):
         return None
-    return f'it does not fit into memory: {str(error).splitlines()[0].rstrip(".")}; take a smaller batch, or smaller examples'
+    said = str(error).splitlines()[0].rstrip('.')
+    return f'it does not fit into memory: {said}; take a smaller batch, or smaller examples'
 
 
 def shown(value: object) -> str:
