@@ -137,7 +137,8 @@ def test_every_network_is_trained_and_falls_well_below_a_guess(name, folder, tmp
 def test_a_finished_run_of_files_is_not_that_of_a_command_without_them(folder, tmp_path, run_main):
     args = [
         f'--config={ROOT / "configs" / "language" / "lstm.py"}:circle', '--config.vocabulary=bytes',
-        '--config.context=16', '--config.model.width=8', '--config.num_epochs=0.5', '--config.eval_every=0.5', f'--workdir={tmp_path / "run"}',
+        '--config.context=16', '--config.model.width=8', '--config.num_epochs=0.5', '--config.eval_every=0.5',
+        f'--workdir={tmp_path / "run"}',
     ]  # fmt: skip
     for said in ('lstm on circle', 'finished before; nothing was trained'):
         done = run_main(*args, f'--data_dir={folder}', cwd=tmp_path)
