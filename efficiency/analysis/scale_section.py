@@ -53,6 +53,8 @@ class _Family(NamedTuple):
 def scale_sections(name: str, target: Target, runs: Sequence[MeasuredRun]) -> list[Section]:
     """A section for each study with a family of four sizes or more, where the target's metric falls.
 
+    Of a study whose families by name have fewer, each at two or more, it says that no law is fitted.
+
     Args:
         name: of the target, for files.
         target: of the metric and the data.
@@ -68,6 +70,9 @@ def scale_sections(name: str, target: Target, runs: Sequence[MeasuredRun]) -> li
     for study, asked in sorted(by_study.items()):
         if families := _families(asked, target.metric.name):
             sections.append(_section(f'{study}-{name}', study, target, families))
+        elif few := _few(asked):
+            title = f'Scale: {study}, {target.metric.name} on {target.dataset}'
+            sections.append(Section(f'scale-{study}-{name}', title, [few]))
     return sections
 
 
@@ -84,6 +89,19 @@ def _families(runs: Sequence[MeasuredRun], metric: str) -> list[_Family]:
             # With a seed of its own, as families vary apart.
             found.append(_Family(name, points, *bootstrap_fits(points, _DRAWS, seed=len(found))))
     return found
+
+
+def _few(runs: Sequence[MeasuredRun]) -> str:
+    """Which families by name are at several sizes, and at how many; '' where none is."""
+    sizes = defaultdict(set)
+    for run in runs:
+        if not run.is_tuning and '-' in (run.system or ''):
+            sizes[_family_of(run)].add(run.forward_dense_macs)
+    told = ', '.join(f'{name} at {len(each)}' for name, each in sorted(sizes.items()) if len(each) > 1)
+    return told and (
+        f'No power law is fitted: it takes {LEAST_SIZES} sizes of a family and 6 evaluations that end a run, and there '
+        f'are {told}.'
+    )
 
 
 def _family_of(run: MeasuredRun) -> str:

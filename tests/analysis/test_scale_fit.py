@@ -157,8 +157,16 @@ def test_a_report_has_the_families_of_a_study(save):
                 assert (loss is None) == (inside == ('extrapolated' in series.name))
     assert all(csv_text(table) for table in section.tables)
     assert 'Scale: scale' in markdown('title', [section])
-    # Of three sizes nothing is said, nor of runs without a study.
-    assert scale_sections('t', target, [run for run in runs if run.forward_dense_macs > SIZES[0]]) == []
+    # Of fewer than four sizes of a family by its name it is said that there is no law, and of others nothing.
+    fewer = [run for run in runs if run.forward_dense_macs in SIZES[:3]]
+    assert scale_sections('t', target, fewer) == []
+    named = [dataclasses.replace(run, system=f'{run.model}-{run.forward_dense_macs:g}') for run in fewer]
+    (few,) = scale_sections('t', target, named)
+    assert (few.charts, few.tables) == ((), ())
+    assert few.text == [
+        'No power law is fitted: it takes 4 sizes of a family and 6 evaluations that end a run, and there are lstm at '
+        '3, transformer at 3.'
+    ]
     assert scale_sections('t', target, [dataclasses.replace(run, study=None) for run in runs]) == []
 
 
