@@ -54,7 +54,7 @@ def test_a_data_sets_own_name_may_have_hyphens(tmp_path):
     assert text.names_of('my-own-set-en-de') == ('my-own-set', 'en', 'de')
     folder = written(tmp_path, train_en=b'a\n', train_de=b'b\n', test_en=b'c\n', test_de=b'd\n')
     corpus = text.read('my-own-set-en-de', ['train', 'test'], str(folder))
-    assert corpus == ('1', {'train': (['a'], ['b']), 'test': (['c'], ['d'])})
+    assert corpus == ('files', {'train': (['a'], ['b']), 'test': (['c'], ['d'])})
 
 
 @pytest.mark.parametrize(
