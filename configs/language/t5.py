@@ -1,7 +1,7 @@
 """T5 (Raffel et al., 2019, arXiv:1910.10683), small: 3 + 3 layers of width 256, which write the spans taken out.
 
 Published 2019-10-23. AdamW, warm-up, linear to zero, 16 rows of 256 tokens a step. The level: 30 % of
-what is written, of which 27 % are signs of spans and the end.
+the tokens that were taken out.
 
     python -m efficiency.main --config=configs/language/t5.py
     python -m efficiency.count --config=configs/language/t5.py
