@@ -36,11 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     if not 1 <= arguments.simulations <= 4096:
         raise UserError(f'--simulations is {arguments.simulations}; it must be a whole number from 1 to 4096')
-    if not 0 <= arguments.seed < 2**31:
-        raise UserError(f'--seed is {arguments.seed}; it must be a whole number from 0 to {2**31 - 1}')
     from efficiency.records import RecordError, task_of
     from efficiency.training.restore import load_run
+    from efficiency.training.settings import check_value
 
+    check_value('seed', arguments.seed, '--seed')
     try:
         network, variables, record = load_run(arguments.run)
     except FileNotFoundError as error:

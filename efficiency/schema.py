@@ -16,14 +16,20 @@ class Number:
 
     def __init__(self, kind: type = float, low: float = 0):
         self.kind, self.low = kind, low
+        self._kinds = int if kind is int else (int, float)
+
+    def fits(self, value: Any) -> bool:
+        return self._is_one(value) and self.low <= value <= LARGEST  # which is not so of NaN either
 
     def problem(self, value: Any) -> str | None:
-        kinds = int if self.kind is int else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds):
+        if self.fits(value):
+            return None
+        if not self._is_one(value):
             return f'is {shown(value)}, not {"a whole number" if self.kind is int else "a number"}'
-        if not self.low <= value <= LARGEST:  # which is not so of NaN either
-            return f'is {shown(value)}, not finite and at least {self.low}'
-        return None
+        return f'is {shown(value)}, not finite and at least {self.low}'
+
+    def _is_one(self, value: Any) -> bool:
+        return isinstance(value, self._kinds) and not isinstance(value, bool)
 
 
 class Optional:
@@ -39,9 +45,7 @@ def compiled(schema: Any) -> Callable[[Any], bool]:
         inner = compiled(schema.schema)
         return lambda value: value is None or inner(value)
     if isinstance(schema, Number):
-        kinds, low = ((int,) if schema.kind is int else (int, float)), schema.low
-        # A truth is an int, too, and no number.
-        return lambda value: type(value) in kinds and low <= value <= LARGEST
+        return schema.fits
     if isinstance(schema, dict):
         keys = [(key, compiled(inner), not getattr(inner, 'may_lack', False)) for key, inner in schema.items()]
 

@@ -1,6 +1,5 @@
 """A schema's quick answer is that of its search for problems, whatever is wrong."""
 
-import copy
 import json
 import math
 
@@ -9,6 +8,7 @@ import pytest
 from efficiency.record_schema import SCHEMA
 from efficiency.schema import Number, Optional, compiled, problems
 from tests.conftest import ROOT
+from tests.test_records import broken
 
 RECORD = ROOT / 'results' / 'mnist5k' / 'lenet5' / 'seed0.json'
 WRONG = (None, True, -1, 1.5, math.nan, math.inf, 10**400, '', 'reached', [], [None], {}, {'step': 1})
@@ -24,26 +24,13 @@ def places(value, path=()):
         yield from places(value[0], (*path, 0))
 
 
-def changed(record, path, value):
-    record = copy.deepcopy(record)
-    *before, last = path
-    inner = record
-    for key in before:
-        inner = inner[key]
-    if value is KeyError:
-        del inner[last]
-    else:
-        inner[last] = value
-    return record
-
-
 def test_every_value_of_a_record_replaced_or_left_out_is_told_alike():
     record, fits, wrong = json.loads(RECORD.read_text()), compiled(SCHEMA), 0
     record['curve'] = record['curve'][:2]
     assert fits(record)
     for path in places(record):
         for value in (*WRONG, KeyError) if path else ():
-            found = changed(record, path, value)
+            found = broken(record, path, value)
             assert fits(found) == (not list(problems(found, SCHEMA, ''))), (path, value)
             wrong += not fits(found)
     assert wrong > 500

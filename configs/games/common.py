@@ -3,10 +3,19 @@
 from ml_collections import ConfigDict
 
 # What says nothing to a learner that does not search.
-OF_SEARCH = (
-    'search', 'simulations', 'puct', 'dirichlet_alpha', 'dirichlet_fraction', 'temperature_plies', 'full_every',
-    'fast_simulations', 'gate_every', 'mirror', 'replay_iterations',
-)  # fmt: skip
+_SEARCH = {
+    'search': 'gumbel',
+    'simulations': 16,
+    'puct': 1.25,
+    'dirichlet_alpha': 1.0,
+    'dirichlet_fraction': 0.25,
+    'temperature_plies': 12,
+    'full_every': 1,  # every so many plies the whole search, and this one between
+    'fast_simulations': 8,
+    'gate_every': 0,  # steps; 0 for none
+    'mirror': True,
+    'replay_iterations': 8,
+}
 
 
 def board(game: str | None, **more) -> ConfigDict:
@@ -30,18 +39,8 @@ def board(game: str | None, **more) -> ConfigDict:
         'eval_every': 0.05,
         'match_rollouts': 100,
         'learner': 'search',
-        'search': 'gumbel',
-        'simulations': 16,
-        'puct': 1.25,
-        'dirichlet_alpha': 1.0,
-        'dirichlet_fraction': 0.25,
+        **_SEARCH,
         'opening_plies': 10,  # of random moves at most
-        'temperature_plies': 12,
-        'full_every': 1,  # every so many plies the whole search, and this one between
-        'fast_simulations': 8,
-        'gate_every': 0,  # steps; 0 for none
-        'mirror': True,
-        'replay_iterations': 8,
         'update_batch': 256,
         'updates': 64,  # two samples for each move
         'optimizer': {'name': 'adamw'},
@@ -58,6 +57,8 @@ def board(game: str | None, **more) -> ConfigDict:
             'environments': 128, 'batch_size': 1024, 'opening_plies': 4, 'temperature_plies': 4, 'match_rollouts': 0,
             'updates': 8, 'replay_iterations': 32, 'schedule': 'cosine',
         }  # fmt: skip
+    if more.get('learner') == 'ppo':
+        config = {key: value for key, value in config.items() if key not in _SEARCH}
     return ConfigDict(config | more)
 
 

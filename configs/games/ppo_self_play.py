@@ -9,7 +9,4 @@ from configs.games import common
 
 
 def get_config(game=None):
-    config = common.board(game, learner='ppo', learning_rate=0.0005, gradient_clip_norm=0.5)
-    for key in common.OF_SEARCH:
-        del config[key]
-    return config
+    return common.board(game, learner='ppo', learning_rate=0.0005, gradient_clip_norm=0.5)

@@ -47,7 +47,7 @@ def luck_table(
         name: of the target, for the table's.
         order: the systems, the baseline among them.
         splits: of each, as `over_baseline` finds it.
-        by_rule: the factors by each rule of what counts as reaching the target, see `factors_by_rule`.
+        by_rule: the factors by each rule of what counts as reaching the target, see `seeds_by_rule`.
     """
     others = [system for system in order if system is not baseline]
     levels = _levels(target, baseline)

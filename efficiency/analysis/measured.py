@@ -15,16 +15,17 @@ from efficiency.analysis.crossings import Crossing
 from efficiency.analysis.curves import LevelRow, sensitivity
 from efficiency.analysis.decompose import Split
 from efficiency.analysis.document import Column, Section, Table
+from efficiency.analysis.factors import factors_over
 from efficiency.analysis.levels import levels_around
 from efficiency.analysis.luck import luck_table
 from efficiency.analysis.measured_tables import (
     Found,
     Link,
-    factors_by_rule,
     middle_run,
     over_baseline,
     rules_table,
     runs_table,
+    seeds_by_rule,
     systems_table,
     unit_of,
 )
@@ -108,7 +109,8 @@ def measured_section(
     name, noun = slug(target), target.metric.noun
     heading = noun if noun == target.metric.name else noun.capitalize()
     by_system = {system: seeds_of(each) for system, each in found.items()}
-    factors = factors_by_rule(target, order, baseline)
+    by_rule = seeds_by_rule(target, order)
+    factors = {rule: factors_over(seeds, baseline) for rule, seeds in by_rule.items()}
     found_trend = trend(name, order, by_system, baseline, dates)
     level_table, level_chart = _sensitivity(name, target, order, baseline, dates)
     curves = {system.name: middle_run(found[system]).curve for system in _drawn(order, baseline)}
@@ -145,7 +147,7 @@ def measured_section(
         charts=[chart for chart in (*charts, level_chart) if chart and chart.series],
         tables=[
             systems_table(name, target, found, baseline, dates, splits, link),
-            rules_table(name, target, order, baseline, factors),
+            rules_table(name, target, order, baseline, by_rule, factors),
             *([luck_table(name, target, order, baseline, splits, factors)] if len(order) <= _LUCK else []),
             *([found_trend.table] if found_trend.table else []),
             *([level_table] if level_table else []),

@@ -21,7 +21,7 @@ from efficiency.analysis.document import Column, Table
 from efficiency.analysis.factors import Factor, exact_factor, factors_over
 from efficiency.analysis.mean_test import mean_test
 from efficiency.analysis.runs import MeasuredRun, System, Target, seeds_of
-from efficiency.analysis.survival import summary_over_seeds
+from efficiency.analysis.survival import Seeds, summary_over_seeds
 
 _OF_MEAN = (
     Column('final_reached', 'end at the target'),
@@ -159,12 +159,9 @@ def middle_run(crossings: Sequence[tuple[MeasuredRun, Crossing]]) -> MeasuredRun
     return crossings[(len(crossings) - 1) // 2][0]
 
 
-def factors_by_rule(target: Target, order: Sequence[System], baseline: System) -> dict[str, Mapping[System, Factor]]:
-    """Each system's factor over the baseline, by each rule of what counts as reaching the target."""
-    return {
-        rule: factors_over({system: seeds_of(system.crossings(target, rule)) for system in order}, baseline)
-        for rule in RULES
-    }
+def seeds_by_rule(target: Target, order: Sequence[System]) -> dict[str, dict[System, Seeds]]:
+    """What each system's seeds took, by each rule of what counts as reaching the target."""
+    return {rule: {system: seeds_of(system.crossings(target, rule)) for system in order} for rule in RULES}
 
 
 def rules_table(
@@ -172,15 +169,16 @@ def rules_table(
     target: Target,
     order: Sequence[System],
     baseline: System,
+    seeds: Mapping[str, Mapping[System, Seeds]],
     factors: Mapping[str, Mapping[System, Factor]],
 ) -> Table:
-    """The factors by each rule of what counts as reaching the target, side by side; see `factors_by_rule`."""
+    """The factors by each rule of what counts as reaching the target, side by side; see `seeds_by_rule`."""
     keys = {rule: rule.replace(' ', '_') for rule in RULES}
     rows = []
     for system in order:
         row = {'system': system.name}
         for rule, key in keys.items():
-            macs = summary_over_seeds(seeds_of(system.crossings(target, rule)))
+            macs = summary_over_seeds(seeds[rule][system])
             row |= amount_cells(f'{key}_macs', macs)
             row |= factor_cells(f'{key}_factor', factors[rule][system])
             row[f'{key}_censored'] = macs.n_censored

@@ -71,9 +71,12 @@ def scale_sections(name: str, target: Target, runs: Sequence[MeasuredRun]) -> li
         if families := _families(asked, target.metric.name):
             sections.append(_section(f'{study}-{name}', study, target, families))
         elif few := _few(asked):
-            title = f'Scale: {study}, {target.metric.name} on {target.dataset}'
-            sections.append(Section(f'scale-{study}-{name}', title, [few]))
+            sections.append(Section(f'scale-{study}-{name}', _title(study, target), [few]))
     return sections
+
+
+def _title(study: str, target: Target) -> str:
+    return f'Scale: {study}, {target.metric.name} on {target.dataset}'
 
 
 def _families(runs: Sequence[MeasuredRun], metric: str) -> list[_Family]:
@@ -137,7 +140,7 @@ def _section(name: str, study: str, target: Target, families: Sequence[_Family])
         charts.append(_factor_chart(f'scale-factor-{family.name}-{name}', label, rows))
         text.append(_told(base, family))
     tables.append(Table(f'scale-found-{name}', 'What others found', _OTHERS, _found()))
-    return Section(f'scale-{name}', f'Scale: {study}, {target.metric.name} on {target.dataset}', text, charts, tables)
+    return Section(f'scale-{name}', _title(study, target), text, charts, tables)
 
 
 def _row(family: _Family) -> dict:

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
+from efficiency.analysis.factors import factors_over
 from efficiency.analysis.luck import luck_table
-from efficiency.analysis.measured_tables import factors_by_rule, over_baseline
+from efficiency.analysis.measured_tables import over_baseline, seeds_by_rule
 from efficiency.analysis.runs import read_runs, shared_targets, systems
 from tests.analysis.conftest import saver
 
@@ -25,9 +26,8 @@ def row(tmp_path):
         order = systems(some)
         baseline = next(system for system in order if system.name == 'alexnet')
         found = {system: system.crossings(target) for system in order}
-        table = luck_table(
-            't', target, order, baseline, over_baseline(found, baseline), factors_by_rule(target, order, baseline)
-        )
+        factors = {rule: factors_over(seeds, baseline) for rule, seeds in seeds_by_rule(target, order).items()}
+        table = luck_table('t', target, order, baseline, over_baseline(found, baseline), factors)
         assert [each['system'] for each in table.rows] == ['lenet5']
         return table.rows[0]
 

@@ -49,8 +49,13 @@ def token_scores(network: nn.Module, text: range, variables: Any, batch: dict[st
     logits, wanted = network.apply(variables, *inputs_of(batch), train=False), batch['wanted']
     real = wanted != PADDING
     nats = jnp.where(real, -_likely(logits, wanted)[0], 0).sum(1)
-    right = ((wanted >= text.start) & (wanted < text.stop) & (logits.argmax(2) == wanted)).sum(1)
+    right = (of_text(wanted, text) & (logits.argmax(2) == wanted)).sum(1)
     return jnp.stack([nats, right.astype(nats.dtype)], axis=1)
+
+
+def of_text(wanted: Any, text: range) -> Any:
+    """Which of the wanted tokens are of a text, an array of truths."""
+    return (wanted >= text.start) & (wanted < text.stop)
 
 
 def _likely(logits: jax.Array, wanted: jax.Array) -> tuple[jax.Array, jax.Array]:

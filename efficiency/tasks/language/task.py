@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from efficiency import console
 from efficiency.data import vocabulary
 from efficiency.data.batches import Host, TrainBatches, shapes_of_batch
+from efficiency.data.tokens import UNKNOWN
 from efficiency.errors import UserError
 from efficiency.layers.initializers import drawn
 from efficiency.stages import stages_of
@@ -26,7 +27,7 @@ from efficiency.tasks.language.data.documents import Documents
 from efficiency.tasks.language.data.objectives import INPUTS, OBJECTIVES, Objective
 from efficiency.tasks.language.data.tokenizers import Tokenizer, joined, size_of, tokenizer
 from efficiency.tasks.language.evaluation import WindowsEvaluator
-from efficiency.tasks.language.loss import token_loss
+from efficiency.tasks.language.loss import of_text, token_loss
 from efficiency.tasks.language.networks import create_model, model_entry
 from efficiency.tasks.language.networks.parts import OPTIMIZERS, Z_LOSS
 from efficiency.tasks.task import Form, Forward, Loss, Task
@@ -72,6 +73,16 @@ class Language(Task):
             return rows.drawn_windows(self._data.eval_tokens, self._objective)
         stride = self.config.eval_stride or self.config.context
         return rows.next_windows(self._data.eval_tokens, self._objective, stride)
+
+    @property
+    def _text(self) -> range:
+        """The tokens of a text; an end, or a sign that is the objective's own, needs no word guessed."""
+        return range(UNKNOWN, self._data.tokenizer.size)
+
+    @functools.cached_property
+    def _words(self) -> int:
+        """How many of a text are asked for, one at least."""
+        return max(1, int(of_text(self._windows.split.arrays['wanted'], self._text).sum()))
 
     @functools.cached_property
     def description(self) -> dict[str, Any]:  # asked for at each save
@@ -131,15 +142,13 @@ class Language(Task):
 
     def evaluator(self, devices: Any) -> Evaluator:
         documents_, size = len(self._data.eval.texts), self.config.eval_batch_size
-        text = self._objective.text
-        return WindowsEvaluator(self.network, self._windows, text, documents_, size, devices, self._metrics)
+        return WindowsEvaluator(self.network, self._windows, self._text, documents_, size, devices, self._metrics)
 
     def _metrics(self, nats: float, tokens: int, right: int) -> dict[str, float]:
         loss = nats / tokens
         found = {'loss': loss, 'perplexity': perplexity(loss)}
         if self._objective.draws:
-            wanted, text = self._windows.split.arrays['wanted'], self._objective.text
-            return found | {'accuracy': right / max(1, ((wanted >= text.start) & (wanted < text.stop)).sum())}
+            return found | {'accuracy': right / self._words}
         return found | {'bits_per_byte': nats / math.log(2) / self._data.eval.bytes}
 
 

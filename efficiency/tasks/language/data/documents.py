@@ -140,8 +140,9 @@ def _check_no_copies(texts: Mapping[str, Mapping[pathlib.Path, str]]) -> None:
     where = {words(text): path for path, text in texts[first].items()}
     for split in others:
         for path, text in texts[split].items():
-            if other := words(text) and where.get(words(text)):
-                raise UserError(f'{path} has the text of {other}; what is evaluated on must be held out')
+            found = words(text)
+            if found and found in where:
+                raise UserError(f'{path} has the text of {where[found]}; what is evaluated on must be held out')
 
 
 def _text_of(path: pathlib.Path) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from efficiency.data.batches import Batch, Shapes
-from efficiency.data.tokens import BEGIN, END, PADDING, UNKNOWN
+from efficiency.data.tokens import BEGIN, END, PADDING
 
 # Of the arrays of a batch those that a network is given, in its order.
 INPUTS = ('source', 'tokens')
@@ -24,7 +24,6 @@ class Objective(Protocol):
         length: tokens of a row.
         step: how far behind a row the next begins.
         size: how many tokens a network must know.
-        text: those of them that are of a text, and no sign of the objective's own or end.
         draws: whether something is drawn, so that rows are asked otherwise each time.
         shapes: of one example's arrays.
     """
@@ -32,7 +31,6 @@ class Objective(Protocol):
     length: int
     step: int
     size: int
-    text: range
     draws: bool
     shapes: Shapes
 
@@ -47,7 +45,7 @@ class Next:
     draws = False
 
     def __init__(self, context: int, size: int):
-        self.length, self.step, self.size, self.text = context + 1, context, size, range(UNKNOWN, size)
+        self.length, self.step, self.size = context + 1, context, size
         self.shapes = {name: ((context,), np.dtype(np.int32)) for name in ('tokens', 'wanted')}
 
     def batch(self, rows: np.ndarray, draws: Any = None) -> Batch:
@@ -65,7 +63,7 @@ class Hidden:
 
     def __init__(self, context: int, size: int, share: float):
         self.length = self.step = context
-        self.size, self._tokens, self._share, self.text = size + 1, size, share, range(UNKNOWN, size)
+        self.size, self._tokens, self._share = size + 1, size, share
         self.shapes = {name: ((context,), np.dtype(np.int32)) for name in ('tokens', 'wanted')}
 
     def batch(self, rows: np.ndarray, draws: Sequence[np.random.Generator]) -> Batch:
@@ -96,7 +94,7 @@ class Spans:
         self._out = min(max(round(context * share), 1), context - 1)
         self._spans = min(max(round(self._out / span), 1), context - self._out, self._out)
         self._share, self._span = share, span
-        self.size, self._sign, self.text = size + self._spans, size, range(UNKNOWN, size)
+        self.size, self._sign = size + self._spans, size
         read, written = context - self._out + self._spans + 1, self._out + self._spans + 1
         self.shapes = {
             name: ((length,), np.dtype(np.int32))
