@@ -37,6 +37,7 @@ def imagenet2012() -> ConfigDict:
             'target': {'metric': 'top5', 'value': 0.791},
             'stop_at_target': True,
             'batch_size': 256,
+            'microbatches': 1,  # parts of a batch, gradients one after the other; of more the noise is measured
             'batch_norm_group': 0,  # examples that batch norm takes together; 0: the whole batch
             'eval_batch_size': 256,
             'num_epochs': 90.0,

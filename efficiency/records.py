@@ -42,6 +42,7 @@ LATER_CONFIG_KEYS = {
     'batch_norm_group': 0,
     'eval_views': 'one',
     'label_smoothing': 0.0,
+    'microbatches': 1,
     'schedule_epochs': None,
     'stages': [],
     'task': 'images',

@@ -109,7 +109,7 @@ def test_a_network_that_does_not_exist_at_a_size_keeps_its_row(rows, run):
         (['--models=lenet5', '--topology='], "there is no TPU topology ''"),
         (['--config='], 'Pass one with --config'),
         (['--config.seed=1'], 'there is no option --config.seed=1'),
-        (['--config=configs/alexnet.py', '--config.precision', 'float16'], 'config.precision'),
+        (['--config=configs/alexnet.py', '--config.precision', 'float8'], 'config.precision'),
         (['--config=configs/alexnet.py', '--depth=3'], "'depth'"),
         (['--models=lenet5', '--topology=gpu'], "there is no TPU topology 'gpu'; there are v2:2x2 to "),
     ],

@@ -30,6 +30,7 @@ def sotu(model: str, dataset: str | None, learning_rate: float) -> ConfigDict:
             'target': {'metric': 'bits_per_byte', 'value': 1.8},
             'stop_at_target': True,
             'batch_size': 16,
+            'microbatches': 1,
             'num_epochs': 2.0,
             'eval_every': 0.25,
             'eval_batch_size': 32,

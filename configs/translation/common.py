@@ -28,6 +28,7 @@ def multi30k(model: str, dataset: str | None, learning_rate: float) -> ConfigDic
             'target': {'metric': 'bleu', 'value': 25.0},
             'stop_at_target': True,
             'batch_size': 64,
+            'microbatches': 1,
             'num_epochs': 10.0,
             'eval_every': 0.25,
             'eval_batch_size': 128,

@@ -14,6 +14,8 @@ from efficiency.analysis.bill import bill_section
 from efficiency.analysis.document import Column, Section, Table
 from efficiency.analysis.gains_section import gains_sections
 from efficiency.analysis.measured import measured_section, slug
+from efficiency.analysis.noise_section import noise_sections
+from efficiency.analysis.precision_section import precision_sections
 from efficiency.analysis.published_sections import published_sections
 from efficiency.analysis.questions import Questions
 from efficiency.analysis.reached import profile_section
@@ -21,7 +23,7 @@ from efficiency.analysis.runs import LeftOut, MeasuredRun, Target, read_runs, sh
 from efficiency.analysis.scale_section import scale_sections
 from efficiency.metrics import exact
 from efficiency.published import points as published
-from efficiency.published.prices import prices
+from efficiency.published.prices import peaks, prices
 
 _TARGETS = 4
 
@@ -67,6 +69,8 @@ def contents(
             measured += gains_sections(slug(target), target, runs)
             measured += scale_sections(slug(target), target, runs)
             measured += batch_sections(slug(target), target, runs)
+            measured += noise_sections(slug(target), target, runs)
+            measured += precision_sections(slug(target), target, runs, peaks())
         if over_all := profile_section(targets, runs):
             measured.append(over_all)
         measured.append(bill_section(all_runs, link))

@@ -53,6 +53,11 @@ class Factor:
         value = 'infinite' if math.isinf(self.value) else cell_text(float(self.value)) if self.value else '0'
         return ' '.join(filter(None, [value, self.bound, self.interval]))
 
+    def times(self, number: float) -> 'Factor':
+        """The factor if the first side took so many times as much."""
+        ends = {key: getattr(self, key) for key in ('value', 'low', 'high')}
+        return dataclasses.replace(self, **{key: None if end is None else end * number for key, end in ends.items()})
+
     @property
     def inverse(self) -> 'Factor':
         """The factor with the sides exchanged."""

@@ -16,6 +16,7 @@ from efficiency.analysis.curves import Curve
 from efficiency.analysis.survival import Seeds
 from efficiency.errors import UserError
 from efficiency.metrics import Metric, of_record
+from efficiency.record_schema import NOISE
 
 # What may differ between runs of one recipe: none of it changes a step before the target is met.
 _NOT_THE_RECIPE = ('seed', 'target', 'stop_at_target', 'eval_batch_size')
@@ -56,7 +57,7 @@ class MeasuredRun:
         published: the day on which the network was; None where the record does not say it.
         recipe: its config without seed, target and what cannot change a step, as a hash.
         curve: by name, one array over the evaluations: `epochs`, `examples`, `paper_macs`, `train_macs`,
-            `train_seconds`, `loss`, and each of the metrics.
+            `train_seconds`, `loss`, each of the metrics and, where batches were taken in parts, `NOISE`.
         metrics: what it was evaluated by, by name.
         also: targets of shorter runs of the same recipe and seed, which it stands for, too.
         forward_dense_macs: of the network, one example.
@@ -210,7 +211,10 @@ def as_run(record: records.Record, path: str) -> MeasuredRun:
         status=record['status'],
         config=config,
         recipe=_recipe(config),
-        curve={key: np.array([point[key] for point in curve], float) for key in (*AMOUNTS, 'loss', *metrics)},
+        curve={
+            **{key: np.array([point[key] for point in curve], float) for key in (*AMOUNTS, 'loss', *metrics)},
+            **{key: np.array([point[key] for point in curve], float) for key in NOISE if curve and key in curve[-1]},
+        },
         metrics=metrics,
         forward_dense_macs=record['macs_per_example']['forward_dense'],
         precision=record['precision'],

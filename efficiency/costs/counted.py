@@ -16,6 +16,7 @@ from efficiency.layers import ops
 from efficiency.stages import stages_of
 from efficiency.tasks.networks import alone
 from efficiency.tasks.task import Form, Forward, Task
+from efficiency.training.gradients import gradients_of
 from efficiency.training.plan import averaging_of, optimizer_of
 from efficiency.training.recipe import outlined
 from efficiency.training.step import make_part_step, make_train_step, state_shapes, whole_step
@@ -139,17 +140,17 @@ def counted_evaluation(task: Task) -> Count:
 def _of_form(
     task: Task, from_epoch: float, config: ConfigDict, form: Form, variables: Shapes, evaluation: Any
 ) -> Counted:
-    optimizer, averaging = optimizer_of(config), averaging_of(config, 1)
+    optimizer, averaging, gradients = optimizer_of(config), averaging_of(config, 1), gradients_of(config)
     stage = {'from_epoch': from_epoch, 'batch_size': config.batch_size} if config.stages else {}
     carried = jax.eval_shape(task.carried, variables, jax.random.key(0))
     if form.parts:
         batch = {}
-        step = whole_step([(make_part_step(part, optimizer, averaging), part.calls) for part in form.parts])
+        step = whole_step([(make_part_step(part, optimizer, averaging, gradients), part.calls) for part in form.parts])
     else:
         batch = {name: jax.ShapeDtypeStruct(*each) for name, each in form.batch.items()}
-        step = make_train_step(task.loss(config), optimizer, averaging)
+        step = make_train_step(task.loss(config), optimizer, averaging, gradients)
     return Counted(
         task.config.task, task.network, variables, form.forward, None if stage else evaluation,
-        step, state_shapes(variables, optimizer, averaging, carried), batch,
+        step, state_shapes(variables, optimizer, averaging, carried, gradients), batch,
         config.batch_size, form.settings, task.config.precision, trains=True, stage=stage, share=form.share,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from efficiency import console
 from efficiency.errors import RunError, UserError
 from efficiency.training import hosts
 from efficiency.training.cache import use_compilation_cache
-from efficiency.training.programs import multiplying
+from efficiency.training.programs import evaluating
 from efficiency.training.recipe import opened
 
 
@@ -31,7 +31,7 @@ def evaluate(config: ConfigDict, data_dir: str | os.PathLike | None = None) -> d
     recipe.agree('the weights', weights)
     variables = recipe.devices.put_state(weights)
     evaluator = recipe.task.evaluator(recipe.devices)
-    with multiplying(recipe.config.precision):
+    with evaluating(recipe.config.precision):
         evaluator.compile(variables)
     hosts.meet()
     with console.hushed():  # of images that do not decode

@@ -24,7 +24,7 @@ from efficiency.training.identity import check_identity
 from efficiency.training.memory import give_back_free_memory
 from efficiency.training.parameter_groups import parameters_by_group
 from efficiency.training.peak import matmul_peak
-from efficiency.training.programs import compile_train_steps, multiplying
+from efficiency.training.programs import compile_train_steps, evaluating
 from efficiency.training.progress import SECONDS_BETWEEN_LINES
 from efficiency.training.recipe import Recipe, opened
 from efficiency.training.run import Run, steps_of
@@ -111,7 +111,7 @@ def train(
             with clock.phase('compile'):
                 show('compiling the evaluation')
                 evaluate = task.evaluator(devices)
-                with multiplying(config.precision):
+                with evaluating(config.precision):
                     evaluate.compile(recipe.state_in(plan.stages[0]).variables)
                 steps, costs = _compiled(traced, config.model.name, show)
             state = recipe.put(restored[0] if restored else recipe.start)

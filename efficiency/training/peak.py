@@ -6,6 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from efficiency.layers.precision import dtype_of
 from efficiency.training.programs import multiplying
 
 _TRIES = 3
@@ -24,7 +25,7 @@ def large_product(precision: str) -> Callable[[], None]:
         precision: the dtype of the matrices, as in `config.precision`.
     """
     rows = rows_of_large_product()
-    a = jnp.ones((rows, rows), jnp.dtype(precision))
+    a = jnp.ones((rows, rows), dtype_of(precision))
     with multiplying(precision):
         multiply = jax.jit(jnp.matmul).lower(a, a).compile()
     return lambda: multiply(a, a).block_until_ready()

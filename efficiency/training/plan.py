@@ -11,6 +11,7 @@ from efficiency.errors import UserError
 from efficiency.stages import Timetable
 from efficiency.tasks.task import Task
 from efficiency.training.averaging import Averaging, make_averaging
+from efficiency.training.gradients import Gradients, gradients_of
 from efficiency.training.parameter_groups import grouped_optimizer
 from efficiency.training.schedules import make_schedule
 
@@ -24,6 +25,7 @@ class Stage:
         from_epoch, config, first_step, first_example, steps: see `efficiency.stages.Span`.
         optimizer: of all steps' schedule.
         averaging: of the weights.
+        gradients: how steps take them.
         renews_optimizer: whether it begins with an optimizer of its own, whose state is new.
     """
 
@@ -35,6 +37,7 @@ class Stage:
     steps: int
     optimizer: optax.GradientTransformation
     averaging: Averaging
+    gradients: Gradients
     renews_optimizer: bool
 
 
@@ -74,7 +77,7 @@ class Plan(Timetable):
                 span.config, *(steps * updates for steps in (schedule_steps, warmup_steps, began))
             )  # fmt: skip
             averaging = averaging_of(span.config, epoch_examples)
-            self.stages.append(Stage(number, *span, optimizer, averaging, renews))
+            self.stages.append(Stage(number, *span, optimizer, averaging, gradients_of(span.config), renews))
 
     def stage_at(self, step: int) -> Stage:
         """The stage of the step that follows so many; of the last step, once there is none."""

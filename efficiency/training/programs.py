@@ -1,10 +1,11 @@
 """The compiled programs of a run and what they cost: each compiled once, counted once, checked once."""
 
 import collections
+import contextlib
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ import jax
 
 from efficiency.flops import Count, Operation, check_against_xla, count_jaxpr, tracing
 from efficiency.flops.xla import flops_when_compiled, flops_when_lowered
+from efficiency.layers.fixed_point import rounding_layers
+from efficiency.layers.precision import FIXED
 from efficiency.tasks.task import Forward
 
 # The scope under which an optimizer's own multiplications are counted.
@@ -124,6 +127,18 @@ def multiplying(precision: str) -> AbstractContextManager:
         precision: as in `config.precision`.
     """
     return jax.default_matmul_precision('highest' if precision == 'float32' else None)
+
+
+@contextlib.contextmanager
+def evaluating(precision: str) -> Iterator[None]:
+    """Within this, evaluations are traced as a config's precision asks: in fixed point they round to nearest.
+
+    Args:
+        precision: as in `config.precision`.
+    """
+    fixed = rounding_layers(None) if precision in FIXED else contextlib.nullcontext()
+    with multiplying(precision), fixed:
+        yield
 
 
 def trace_train_step(train_step: Callable, state: Any, batch: Any, precision: str) -> jax.stages.Traced:

@@ -18,6 +18,7 @@ from efficiency.tasks import open_task, outline_task, task_entry
 from efficiency.tasks.task import Form, Task
 from efficiency.training import hosts
 from efficiency.training.checkpoint import digest
+from efficiency.training.gradients import gradients_of
 from efficiency.training.mesh import DataParallel
 from efficiency.training.plan import Plan, Stage, averaging_of, optimizer_of
 from efficiency.training.programs import Traced, TracedPart, trace_forward, trace_train_step
@@ -45,7 +46,8 @@ class Recipe:
         init_key, step_key = jax.random.split(jax.random.key(self.config.seed))
         variables, first = self.task.init(init_key), self.plan.stages[0]
         _check_names(variables, self.config.task)
-        return init_state(variables, first.optimizer, step_key, first.averaging, self._carried(variables))
+        carried = self._carried(variables)
+        return init_state(variables, first.optimizer, step_key, first.averaging, carried, first.gradients)
 
     def _carried(self, variables: dict[str, Any]) -> Any:
         """What the first step is handed."""
@@ -80,7 +82,9 @@ class Recipe:
 
     def state_in(self, stage: Stage) -> TrainState:
         """The shapes of a stage's state, on the devices."""
-        state = self.devices.like(state_shapes(self.drawn.variables, stage.optimizer, stage.averaging))
+        state = self.devices.like(
+            state_shapes(self.drawn.variables, stage.optimizer, stage.averaging, (), stage.gradients)
+        )
         return state.replace(carried=self.devices.like(self.drawn.carried, carried=True))
 
     def put(self, state: TrainState) -> TrainState:
@@ -124,7 +128,7 @@ class Recipe:
             return Traced([TracedPart('', 1, True, self._traced_loss(stage, form))], forward)
         for part in form.parts:
             if (stage.number, part.name) not in parts:
-                step = make_part_step(part, stage.optimizer, stage.averaging)
+                step = make_part_step(part, stage.optimizer, stage.averaging, stage.gradients)
                 parts[stage.number, part.name] = trace_train_step(
                     step, self.state_in(stage), {}, self.config.precision
                 )  # fmt: skip
@@ -137,8 +141,9 @@ class Recipe:
         state, precision = self.state_in(stage), self.config.precision
         batch = self.devices.shapes(form.batch)
         loss = self.task.loss(stage.config)
+        step = make_train_step(loss, stage.optimizer, stage.averaging, stage.gradients)
         try:
-            step = trace_train_step(make_train_step(loss, stage.optimizer, stage.averaging), state, batch, precision)
+            step = trace_train_step(step, state, batch, precision)
         except (TypeError, ValueError):  # of which jax says much where the loss gives something else than it must
             self._check_loss(jax.eval_shape(loss, state.params, state.extra, batch, jax.random.key(0)), state)
             raise
@@ -252,6 +257,7 @@ def _checked(config: ConfigDict) -> ConfigDict:
             check_names(stage)
             optimizer_of(stage)
             averaging_of(stage, 1)
+            gradients_of(stage)
         except UserError as error:
             if not config.stages:
                 raise

@@ -128,8 +128,8 @@ class Run:
         for place in places:
             self._use(place)['steps'] -= 1
 
-    def add_evaluation(self, found: Evaluated) -> dict[str, Any]:
-        """Adds a point to the curve: where the run is, and what the evaluation found."""
+    def add_evaluation(self, found: Evaluated, noise: Mapping[str, float]) -> dict[str, Any]:
+        """Adds a point to the curve: where the run is, what the evaluation found, and the noise of gradients."""
         examples, ends = self._sum('batch_size'), self.task.unit is None
         paper_macs = 3 * sum(p['steps'] * p['batch_size'] * p[_FORWARD] for p in self.programs)
         point = {
@@ -141,6 +141,7 @@ class Run:
             'compiled_flops': self._sum('compiled_flops_per_step'),
             'train_seconds': self.clock.seconds['train'],
             **found.metrics,
+            **noise,
         }
         self.curve.append(point)
         if not self.reached_target:

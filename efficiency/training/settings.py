@@ -8,6 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from efficiency.errors import UserError, shown
+from efficiency.layers.precision import FLOATING
 from efficiency.metrics import Metric
 from efficiency.records import LATER_CONFIG_KEYS, later_config_keys
 from efficiency.stages import check_stages, stages_of
@@ -29,7 +30,6 @@ from efficiency.values import (
 
 # Far above what any machine trains at once.
 _MOST_EXAMPLES = 2**20
-_PRECISIONS = ('float32', 'bfloat16')
 # Keys that a config may leave out, and what they are then.
 _DEFAULTS = {
     'gradient_clip_norm': 0.0,
@@ -70,12 +70,13 @@ _RULES: dict[str, Rule] = {
     'gradient_clip_norm': AT_LEAST_ZERO,
     'init_from': Rule(lambda v: isinstance(v, str), 'the path of a safetensors file, or nothing'),
     'learning_rate': ABOVE_ZERO,
+    'microbatches': whole(1, 4096),
     'model': SECTION,
     'model.name': NAME,
     'num_epochs': number(1e-9, 1e9),
     'optimizer': SECTION,
     'optimizer.name': NAME,
-    'precision': one_of(_PRECISIONS),
+    'precision': one_of(FLOATING),
     'schedule': NAME,
     'schedule_epochs': or_none(number(1e-9, 1e9), "the run's own"),
     'seed': whole(0, 2**31 - 1),

@@ -11,13 +11,15 @@ import optax
 
 from efficiency.tasks.task import Loss, Part
 from efficiency.training.averaging import NO_AVERAGING, Averaging
+from efficiency.training.gradients import Gradients, LossOfStep
 from efficiency.training.programs import OPTIMIZER_SCOPE
 
 Batch = dict[str, jax.Array]
 
 
 # What a state has beside other collections of variables.
-NAMES = ('step', 'key', 'params', 'opt_state', 'average', 'carried')
+NAMES = ('step', 'key', 'params', 'opt_state', 'average', 'carried', 'gradients')
+_WHOLE = Gradients()  # of the whole batch at once, in float32
 
 
 @flax.struct.dataclass
@@ -32,6 +34,7 @@ class TrainState:
         opt_state: the optimizer's.
         average: of the weights (`efficiency.training.averaging`), without arrays where there is none.
         carried: what parts of steps hand on (`efficiency.tasks.task.Task.carried`), without arrays for most tasks.
+        gradients: what taking them hands on (`efficiency.training.gradients`), without arrays in most runs.
     """
 
     step: jax.Array
@@ -41,6 +44,7 @@ class TrainState:
     opt_state: optax.OptState
     average: Any = ()
     carried: Any = ()
+    gradients: Any = ()
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -50,7 +54,7 @@ class TrainState:
     @property
     def named(self) -> dict[str, Any]:
         """All of it by the names that checkpoints have: other collections stand beside the parameters."""
-        rest = {'opt_state': self.opt_state, 'average': self.average, 'carried': self.carried}
+        rest = {name: getattr(self, name) for name in ('opt_state', 'average', 'carried', 'gradients')}
         return {'step': self.step, 'key': self.key, **self.variables, **rest}
 
     def renewed(self, named: dict[str, Any]) -> 'TrainState':
@@ -65,6 +69,7 @@ def init_state(
     key: jax.Array,
     averaging: Averaging = NO_AVERAGING,
     carried: Any = (),
+    gradients: Gradients = _WHOLE,
 ) -> TrainState:
     """The state before the first step, on the host.
 
@@ -74,6 +79,7 @@ def init_state(
         key: a jax key, which every step's randomness comes from.
         averaging: of the weights.
         carried: what parts of steps hand on, numpy arrays.
+        gradients: how steps take them.
     """
     extra = dict(variables)
     params = extra.pop('params')
@@ -85,6 +91,7 @@ def init_state(
         opt_state=jax.jit(optimizer.init)(params),
         average=averaging.init(variables),
         carried=carried,
+        gradients=gradients.init(),
     )
 
 
@@ -93,17 +100,21 @@ def state_shapes(
     optimizer: optax.GradientTransformation,
     averaging: Averaging = NO_AVERAGING,
     carried: Any = (),
+    gradients: Gradients = _WHOLE,
 ) -> TrainState:
     """The state of variables, and of what is carried, that are shapes, as shapes."""
     extra = dict(variables)
     params = extra.pop('params')
     step, key = jax.ShapeDtypeStruct((), np.int32), jax.ShapeDtypeStruct((2,), np.uint32)
     opt_state, average = jax.eval_shape(optimizer.init, params), jax.eval_shape(averaging.init, variables)
-    return TrainState(step, key, params, extra, opt_state, average, carried)
+    return TrainState(step, key, params, extra, opt_state, average, carried, jax.eval_shape(gradients.init))
 
 
 def make_train_step(
-    loss: Loss, optimizer: optax.GradientTransformation, averaging: Averaging = NO_AVERAGING
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    averaging: Averaging = NO_AVERAGING,
+    gradients: Gradients = _WHOLE,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, jax.Array]]:
     """One optimizer step, to be jitted: (state, batch) -> (state, loss of the batch before the step).
 
@@ -111,37 +122,45 @@ def make_train_step(
         loss: see `efficiency.tasks.task.Loss`.
         optimizer: makes updates of gradients; what it multiplies is counted under its own scope.
         averaging: of the weights that it leaves.
+        gradients: how they are taken.
     """
 
+    def loss_fn(params, extra, batch, key):
+        found, extra = loss(params, extra, batch, key)
+        return found, {'extra': extra}
+
     def train_step(state, batch):
-        key = _key_of(state)
-
-        def loss_fn(params):
-            found, extra = loss(params, state.extra, batch, key)
-            return found, {'extra': extra}
-
-        return _optimized(state, loss_fn, optimizer, averaging)
+        return _optimized(state, loss_fn, batch, optimizer, averaging, gradients)
 
     return train_step
 
 
 def _optimized(
     state: TrainState,
-    loss_fn: Callable[[Any], tuple[jax.Array, dict[str, Any]]],
+    loss: LossOfStep,
+    batch: Batch,
     optimizer: optax.GradientTransformation,
     averaging: Averaging,
+    gradients: Gradients,
 ) -> tuple[TrainState, jax.Array]:
-    """The state after an optimizer step on (params) -> (loss, what else of the state is new), and the loss."""
-    (found, new), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+    """The state after an optimizer step on a loss, and the loss."""
+    key = _key_of(state)
+    found = gradients.of(loss, state, batch, key)
     with jax.named_scope(OPTIMIZER_SCOPE):
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    state = state.replace(step=state.step + 1, params=params, opt_state=opt_state, **new)
-    return state.replace(average=averaging.update(state.average, state.variables)), found
+        updates, opt_state = optimizer.update(found.gradients, state.opt_state, state.params)
+    params = gradients.kept(optax.apply_updates(state.params, updates), key)
+    after = state.replace(params=params, opt_state=opt_state, **found.new)
+    after = after.replace(average=averaging.update(state.average, after.variables))
+    if found.finite is not None:  # or else the step changes nothing but its own number
+        after = jax.tree.map(lambda new, old: jnp.where(found.finite, new, old), after, state)
+    return after.replace(step=state.step + 1, gradients=found.state), found.loss
 
 
 def make_part_step(
-    part: Part, optimizer: optax.GradientTransformation, averaging: Averaging = NO_AVERAGING
+    part: Part,
+    optimizer: optax.GradientTransformation,
+    averaging: Averaging = NO_AVERAGING,
+    gradients: Gradients = _WHOLE,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, jax.Array]]:
     """One call of a part, to be jitted, in the form of a train step whose batch is empty.
 
@@ -156,13 +175,11 @@ def make_part_step(
         return call
 
     def train(state, batch):
-        key = _key_of(state)
-
-        def loss_fn(params):
+        def loss_fn(params, extra, batch, key):
             found, carried = part.function(params, state.carried, key)
             return found, {'carried': carried}
 
-        return _optimized(state, loss_fn, optimizer, averaging)
+        return _optimized(state, loss_fn, batch, optimizer, averaging, gradients)
 
     return train
 

@@ -16,8 +16,9 @@ from efficiency.records import Place
 from efficiency.tasks.evaluation import Evaluated, Evaluator
 from efficiency.training import hosts
 from efficiency.training.averaging import NO_AVERAGING
+from efficiency.training.gradients import noise_found
 from efficiency.training.plan import Stage
-from efficiency.training.programs import CompiledPart, multiplying
+from efficiency.training.programs import CompiledPart, evaluating
 from efficiency.training.recipe import Recipe
 from efficiency.training.run import Run
 from efficiency.training.step import TrainState
@@ -216,12 +217,12 @@ class Trainer:
                 self._fail('an evaluation gave nothing, and nobody had asked it to stop')
             return
         self._check_found(found)
-        self.writer.evaluation(self.run.add_evaluation(found))
+        self.writer.evaluation(self.run.add_evaluation(found, noise_found(state.gradients)))
         self._save(state)
 
     def _test(self, state: TrainState) -> None:
         """What is measured of a finished run but once."""
-        with self.clock.phase('evaluation'), multiplying(self.run.config.precision):
+        with self.clock.phase('evaluation'), evaluating(self.run.config.precision):
             weights = self._weights(state.average, state.variables)
             self.run.test = self.task.at_end(weights, self.devices, state.carried)
         self.signals.expect_step()

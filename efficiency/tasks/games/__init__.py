@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from efficiency.errors import UserError
 from efficiency.metrics import SHARE, Metric
 from efficiency.tasks import register_task
-from efficiency.values import ABOVE_ZERO, TRUTH, number, one_of, whole
+from efficiency.values import ABOVE_ZERO, TRUTH, Rule, is_whole, number, one_of, whole
 
 if TYPE_CHECKING:
     from efficiency.tasks.games.arcade.task import ArcadeGame
@@ -18,6 +18,7 @@ _BOARD_METRICS = tuple(
     Metric(name, SHARE, True, 0, 1) for name in ('raw_accuracy', 'puct_accuracy', 'gumbel_accuracy')
 )  # fmt: skip
 _MOST = 2**20
+_ALL_AT_ONCE = Rule(lambda v: is_whole(v) and v == 1, '1: an update of a game takes its examples at once')
 _BOARD_SETTINGS = {
     'clip': number(0, 1),
     'dirichlet_alpha': ABOVE_ZERO,
@@ -33,6 +34,7 @@ _BOARD_SETTINGS = {
     'gate_share': number(0, 1),
     'learner': one_of(('search', 'ppo')),
     'match_rollouts': whole(0, 4096),
+    'microbatches': _ALL_AT_ONCE,
     'mirror': TRUTH,
     'opening_plies': whole(0, 40),
     'puct': ABOVE_ZERO,
@@ -78,6 +80,7 @@ _ARCADE_SETTINGS = {
     'eval_episodes': whole(1, _MOST),
     'gae_lambda': number(0, 1),
     'learner': one_of(('dqn', 'ppo', 'pqn')),
+    'microbatches': _ALL_AT_ONCE,
     'n_step': whole(1, 100),
     'replay_frames': whole(1, 2**24),
     'sticky': number(0, 1),

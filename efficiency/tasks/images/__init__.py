@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ml_collections import ConfigDict
 
 from efficiency.errors import UserError
+from efficiency.layers.precision import FIXED, FLOATING
 from efficiency.metrics import OF_CLASSES
 from efficiency.tasks import register_task
 from efficiency.values import NAME, SHARE_BELOW_1, Rule, is_whole, one_of, or_none, whole
@@ -30,6 +31,7 @@ _SETTINGS = {
     'eval_split': or_none(NAME, 'the first there is of validation, val and test'),
     'image_size': or_none(whole(1, _LARGEST_IMAGE), "the images' own"),
     'label_smoothing': SHARE_BELOW_1,
+    'precision': one_of((*FLOATING, *FIXED)),
     'train_split': NAME,
 }
 

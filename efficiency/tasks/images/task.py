@@ -16,6 +16,7 @@ from efficiency import console
 from efficiency.data.batches import Host, Split, TrainBatches, shapes_of_batch
 from efficiency.errors import UserError
 from efficiency.layers.modules import NormInGroups
+from efficiency.layers.precision import dtype_of
 from efficiency.stages import stages_of
 from efficiency.tasks.images.data import datasets
 from efficiency.tasks.images.data.alternating import AlternatingBatches
@@ -153,7 +154,7 @@ def forward_pass(model: nn.Module) -> Any:
 def network(config: ConfigDict, num_classes: int) -> nn.Module:
     """The network of a config, which normalises as the config says."""
     name, options = _name_and_options(config)
-    model = create_model(name, num_classes, config.image_size, jnp.dtype(config.precision), options)
+    model = create_model(name, num_classes, config.image_size, dtype_of(config.precision), options)
     return NormInGroups(model, config.batch_norm_group) if config.batch_norm_group else model
 
 

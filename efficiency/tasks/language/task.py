@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
@@ -20,6 +19,7 @@ from efficiency.data.batches import Host, TrainBatches, shapes_of_batch
 from efficiency.data.tokens import UNKNOWN
 from efficiency.errors import UserError
 from efficiency.layers.initializers import drawn
+from efficiency.layers.precision import dtype_of
 from efficiency.stages import stages_of
 from efficiency.tasks.evaluation import Evaluator
 from efficiency.tasks.language.data import documents, rows
@@ -184,7 +184,7 @@ def network(config: ConfigDict) -> nn.Module:
     task = 'language' if model_entry(name).objective == 'next' else 'cloze'
     if config.task != task:
         raise UserError(f'config.task is {config.task!r}, and {name} is a network of the task {task!r}')
-    return create_model(name, objective(config).size, config.context, jnp.dtype(config.precision), options)
+    return create_model(name, objective(config).size, config.context, dtype_of(config.precision), options)
 
 
 def opened(config: ConfigDict, data_dir: str | os.PathLike | None) -> Language:

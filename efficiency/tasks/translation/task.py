@@ -17,6 +17,7 @@ from efficiency.data import vocabulary
 from efficiency.data.batches import Host
 from efficiency.data.vocabulary import Vocabulary
 from efficiency.layers.initializers import drawn
+from efficiency.layers.precision import dtype_of
 from efficiency.tasks.evaluation import Evaluator
 from efficiency.tasks.task import Form, Forward, Loss, Task
 from efficiency.tasks.translation.data import text
@@ -153,7 +154,7 @@ def network(config: ConfigDict) -> nn.Module:
     """The network of a config."""
     options = config.model.to_dict()
     name, size = options.pop('name'), config.vocabulary
-    return create_model(name, size, size, jnp.dtype(config.precision), options)
+    return create_model(name, size, size, dtype_of(config.precision), options)
 
 
 def opened(config: ConfigDict, data_dir: str | os.PathLike | None) -> Translation:

@@ -12,6 +12,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from efficiency.data.batches import Batch, Host
+from efficiency.layers.precision import dtype_of
 from efficiency.tasks.evaluation import Evaluator
 from efficiency.tasks.games.arcade import q_learning, rollout
 from efficiency.tasks.games.arcade.evaluation import ReturnEvaluator
@@ -112,4 +113,4 @@ def network(config: ConfigDict) -> nn.Module:
     """
     options = config.model.to_dict()
     name = options.pop('name')
-    return create_model(name, TASK, arcade(config.dataset, config.sticky).actions, jnp.dtype(config.precision), options)
+    return create_model(name, TASK, arcade(config.dataset, config.sticky).actions, dtype_of(config.precision), options)

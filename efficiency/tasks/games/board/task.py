@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from efficiency.data.batches import Batch, Host
 from efficiency.flops import count_jaxpr, tracing
+from efficiency.layers.precision import dtype_of
 from efficiency.tasks.evaluation import Evaluator
 from efficiency.tasks.games.board import learning, ppo
 from efficiency.tasks.games.board.evaluation import PositionsEvaluator
@@ -166,4 +167,4 @@ def network(config: ConfigDict) -> nn.Module:
     """The network of a config."""
     options = config.model.to_dict()
     name = options.pop('name')
-    return create_model(name, TASK, game(config.dataset).actions, jnp.dtype(config.precision), options)
+    return create_model(name, TASK, game(config.dataset).actions, dtype_of(config.precision), options)
