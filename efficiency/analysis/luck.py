@@ -8,13 +8,17 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from efficiency.analysis.baseline_level import standard_error
+from efficiency.analysis.charts import GRAY, Chart, Series, style, with_undrawn
 from efficiency.analysis.decompose import Split
 from efficiency.analysis.document import Column, Table, cell_text
 from efficiency.analysis.factors import Factor, factors_over
 from efficiency.analysis.runs import MeasuredRun, System, Target, seeds_of
 
 _Z = 1.96
+_PLACES = 41
 _CAUSES = {
     'seeds': 'other seeds',
     'examples': 'as many other examples',
@@ -33,19 +37,21 @@ _TEXT = (
 )
 
 
-def luck_table(
+def luck(
     name: str,
     target: Target,
     order: Sequence[System],
     baseline: System,
     splits: Mapping[System, Split],
     by_rule: Mapping[str, Mapping[System, Factor]],
-) -> Table:
+) -> tuple[Table, Chart]:
     """Each system's factor over the baseline, and from where to where it goes by each cause.
 
     Args:
         name: of the target, for the table's.
+        target: of the metric and the data.
         order: the systems, the baseline among them.
+        baseline: of them.
         splits: of each, as `over_baseline` finds it.
         by_rule: the factors by each rule of what counts as reaching the target, see `seeds_by_rule`.
     """
@@ -56,17 +62,64 @@ def luck_table(
         'cadence': [_factors([_every_second(s, offset) for s in order], baseline, target) for offset in (0, 1)],
         'rule': [{system.name: factor for system, factor in found.items()} for found in by_rule.values()],
     }
-    rows = []
+    rows, by_system = [], {}
     for system in others:
         factor = splits[system].train_macs
-        row = {'system': system.name, 'factor': factor.value, 'factor_text': cell_text(factor.value)}
-        row['seeds'] = _range(factor.low, factor.high) if factor.low is not None else None
+        ranges = {'seeds': _Range(factor.low, factor.high) if factor.low is not None else None}
         for cause, found in read.items():
-            row[cause] = _read(factor, [each[system.name] for each in found])
-        rows.append(row)
+            ranges[cause] = _read(factor, [each[system.name] for each in found])
+        told = {cause: each and str(each) for cause, each in ranges.items()}
+        rows.append({'system': system.name, 'factor': factor.value, 'factor_text': cell_text(factor.value), **told})
+        by_system[system.name] = factor, ranges
     columns = [Column('system', 'system'), Column('factor', 'efficiency factor', text='factor_text')]
     columns += [Column(cause, label) for cause, label in _CAUSES.items()]
-    return Table(f'luck-{name}', 'How much of a factor could be luck', columns, rows, _TEXT)
+    table = Table(f'luck-{name}', 'How much of a factor could be luck', columns, rows, _TEXT)
+    return table, _chart(name, target, by_system)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Range:
+    """From where to where a factor goes; `open` where an end is not known."""
+
+    low: float
+    high: float
+    open: bool = False
+
+    def __str__(self):
+        high = 'unbounded' if math.isinf(self.high) else cell_text(self.high)
+        return f'{cell_text(self.low)} to {high}' + (', one end not known' if self.open else '')
+
+
+def _chart(name: str, target: Target, found: Mapping[str, tuple[Factor, Mapping[str, _Range | None]]]) -> Chart:
+    """The share of a factor that the worst of each cause leaves, and the share at which none is left."""
+    known = {
+        system: (factor.value, ranges)
+        for system, (factor, ranges) in found.items()
+        if factor.value and math.isfinite(factor.value)
+    }
+    series, largest = [], 1.0
+    for i, (cause, label) in enumerate(_CAUSES.items()):
+        points = [
+            (value, ranges[cause].low / value, f'{system}\n{label}: {ranges[cause]}')
+            for system, (value, ranges) in known.items()
+            if ranges[cause]
+        ]
+        if points:
+            x, y, hover = zip(*points, strict=True)
+            largest = max(largest, *x)
+            series.append(Series(label, x, y, hover=hover, **style(i) | {'dash': ''}))
+    if series:
+        x = np.geomspace(1, largest, _PLACES)
+        series.append(Series('no factor left', x.tolist(), (1 / x).tolist(), GRAY, marker='', dash='dot'))
+    text = with_undrawn(
+        'For each system the least that its factor would be by one cause alone, as far as that is known, over it. '
+        'Seeds have a point where both sides have two or more.',
+        [system for system in found if system not in known], 'as it has no factor',
+    )  # fmt: skip
+    return Chart(
+        f'luck-{name}', f'What bad luck would leave of a factor, {target}', 'factor', 'share of it that is left',
+        series, text, log_x=True, percent_y=True,
+    )  # fmt: skip
 
 
 def _levels(target: Target, baseline: System) -> tuple[float, float]:
@@ -92,14 +145,7 @@ def _thinned(run: MeasuredRun, offset: int) -> MeasuredRun:
     return dataclasses.replace(run, curve={key: values[kept] for key, values in run.curve.items()})
 
 
-def _read(factor: Factor, found: Sequence[Factor]) -> str | None:
+def _read(factor: Factor, found: Sequence[Factor]) -> _Range | None:
     """From where to where a factor goes, itself among what it is compared with."""
     values = [each.value for each in (factor, *found) if each.value is not None and not each.bound]
-    if not values:
-        return None
-    unknown = ', one end not known' if len(values) <= len(found) else ''
-    return _range(min(values), max(values)) + unknown
-
-
-def _range(low: float, high: float) -> str:
-    return f'{cell_text(low)} to {"unbounded" if math.isinf(high) else cell_text(high)}'
+    return _Range(min(values), max(values), len(values) <= len(found)) if values else None

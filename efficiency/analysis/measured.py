@@ -17,7 +17,7 @@ from efficiency.analysis.decompose import Split
 from efficiency.analysis.document import Column, Section, Table
 from efficiency.analysis.factors import factors_over
 from efficiency.analysis.levels import levels_around
-from efficiency.analysis.luck import luck_table
+from efficiency.analysis.luck import luck
 from efficiency.analysis.measured_tables import (
     Found,
     Link,
@@ -112,6 +112,7 @@ def measured_section(
     by_rule = seeds_by_rule(target, order)
     factors = {rule: factors_over(seeds, baseline) for rule, seeds in by_rule.items()}
     found_trend = trend(name, order, by_system, baseline, dates)
+    by_luck = luck(name, target, order, baseline, splits, factors) if len(order) <= _LUCK else None
     level_table, level_chart = _sensitivity(name, target, order, baseline, dates)
     curves = {system.name: middle_run(found[system]).curve for system in _drawn(order, baseline)}
     points = [_dated(system, found[system], dates) for system in order if system.name in dates]
@@ -144,11 +145,11 @@ def measured_section(
         name=f'measured-{name}',
         title=f'Measured: {target}',
         text=[_counted(target, found), *found_trend.text, *_level_text(target, baseline, order, dates)],
-        charts=[chart for chart in (*charts, level_chart) if chart and chart.series],
+        charts=[chart for chart in (*charts, level_chart, by_luck and by_luck[1]) if chart and chart.series],
         tables=[
             systems_table(name, target, found, baseline, dates, splits, link),
             rules_table(name, target, order, baseline, by_rule, factors),
-            *([luck_table(name, target, order, baseline, splits, factors)] if len(order) <= _LUCK else []),
+            *(by_luck[:1] if by_luck else ()),
             *([found_trend.table] if found_trend.table else []),
             *([level_table] if level_table else []),
             *([] if prices is None else [cost_table(name, found, prices)]),
