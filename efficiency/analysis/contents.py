@@ -1,5 +1,6 @@
 """All that a report says, in the order in which a reader wants it."""
 
+import dataclasses
 import datetime
 import os
 import pathlib
@@ -63,14 +64,18 @@ def contents(
         runs = [run for run in all_runs if not run.is_tuning]
         dates, costs = network_dates(networks), prices(price_list)
         targets, others = _targets(runs, questions)
+        told = Counter(map(str, targets))
         for target in targets:
             progress(f'runs for {target}')
-            measured.append(measured_section(target, runs, dates, link, costs))
-            measured += gains_sections(slug(target), target, runs)
-            measured += scale_sections(slug(target), target, runs)
-            measured += batch_sections(slug(target), target, runs)
-            measured += noise_sections(slug(target), target, runs)
-            measured += precision_sections(slug(target), target, runs, peaks())
+            of_target = [
+                measured_section(target, runs, dates, link, costs),
+                *gains_sections(slug(target), target, runs),
+                *scale_sections(slug(target), target, runs),
+                *batch_sections(slug(target), target, runs),
+                *noise_sections(slug(target), target, runs),
+                *precision_sections(slug(target), target, runs, peaks()),
+            ]
+            measured += of_target if told[str(target)] == 1 else [_of_data(each, target) for each in of_target]
         if over_all := profile_section(targets, runs):
             measured.append(over_all)
         measured.append(bill_section(all_runs, link))
@@ -82,6 +87,13 @@ def contents(
 def network_dates(networks: Mapping[Any, published.Network]) -> dict[tuple[str, str], datetime.date]:
     """When networks of the ledger were published, by task and name."""
     return {('images', network.model): network.published for network in networks.values()}
+
+
+def _of_data(section: Section, target: Target) -> Section:
+    """A section that says which of several data of one name it is of."""
+    which = f'data {target.fingerprint[:6]}'
+    answers = [f'On the {which} of this name: {answer}' for answer in section.answers]
+    return dataclasses.replace(section, title=f'{section.title}, {which}', answers=answers)
 
 
 def _targets(runs: Sequence[MeasuredRun], questions: Questions) -> tuple[list[Target], list[Target]]:

@@ -84,11 +84,15 @@ def find_crossing(
         metric, level: what to reach.
         rule: see `met_at`.
         stopped: whether the run ended because it had met a target of its own, so that a level which it has not reached
-            by its last evaluation takes that much or more; else such a level is never reached.
+            by its last evaluation takes that much or more; else such a level is never reached, but for one that takes
+            two evaluations of which the last was the first.
     """
-    found = met_at(curve[metric.name], metric, level, rule)
+    values = curve[metric.name]
+    found = met_at(values, metric, level, rule)
     if found is None:
-        if not stopped or not len(curve[metric.name]):
+        # A run whose last evaluation alone is at the level would have had to be looked at once more.
+        waits = rule == 'two in a row' and len(values) and metric.meets(values[-1], level)
+        if not (stopped or waits) or not len(values):
             return NEVER
         return Crossing(**{name: float(curve[name][-1]) for name in AMOUNTS}, censored=True)
     at, share = found

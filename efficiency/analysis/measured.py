@@ -176,10 +176,15 @@ def _answer(
     def dated(system: System) -> str:
         return f'{system.name} ({dates[system.name].year})' if system.name in dates else system.name
 
-    factor = splits[best].train_macs.value
+    factor, days = splits[best].train_macs.value, {dates.get(system.name) for system in later}
     counted = f'{_number(len(order), "system")}, {_number(seeds, "run")}'
     if not factor:
         said = f'of {counted} none is known to reach {target} in the median.'
+    elif len(order) > 1 and len(days) == 1 and None not in days:
+        said = (
+            f'{best.name} takes the least compute to {target}, {_over_dearest(later, medians)}; all are of one '
+            f'date, which says nothing of progress; {counted}.'
+        )
     elif best is baseline:
         said = f'nothing later takes less compute to {target} than {dated(baseline)}, {trend_text}; {counted}.'
     elif math.isinf(factor):
@@ -206,6 +211,15 @@ def _answer(
         f'tuning, as here each has the recipe of its config, or another level than {target.metric.goal(target.value)}'
     )
     return f'Measured: {said} What would change it: {"; ".join(doubts)}.'
+
+
+def _over_dearest(order: Sequence[System], medians: Mapping[System, Summary]) -> str:
+    """How many times less the first of these takes than the last that gets there in the median."""
+    there = [system for system in order if math.isfinite(medians[system].median)]
+    if len(there) < 2:
+        return 'and no other is known to be there in the median'
+    ratio = medians[there[-1]].median / medians[there[0]].median
+    return f'{ratio:.3g} x less than {there[-1].name}'
 
 
 def _counted(target: Target, found: Found) -> str:

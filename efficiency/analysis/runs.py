@@ -21,6 +21,7 @@ from efficiency.record_schema import NOISE
 # What may differ between runs of one recipe: none of it changes a step before the target is met.
 _NOT_THE_RECIPE = ('seed', 'target', 'stop_at_target', 'eval_batch_size')
 _LONGEST_IN_A_NAME = 24
+_HASH = 'hash '  # before one, in a name
 _ROUNDING = 1e-6  # a run's last step ends its epochs but for so small a part
 
 
@@ -274,13 +275,23 @@ def systems(runs: Sequence[MeasuredRun]) -> list[System]:
     for (model, _), group in groups.items():
         recipes[model].append(dict(_flat(_settings(group[0].config))))
     differing = {model: _differing_keys(configs) for model, configs in recipes.items()}
+    names = {of: _name(of[0], group[0].config, differing[of[0]]) for of, group in groups.items()}
+    for model in recipes:
+        mine = [of for of in groups if of[0] == model]
+        asked = [_system_of_study(groups[of]) for of in mine]
+        # What a hash would tell apart, the studies may have names for.
+        if any(f'={_HASH}' in names[of] for of in mine) and None not in asked and len({*asked}) == len(asked):
+            names |= {of: f'{model} ({system})' for of, system in zip(mine, asked, strict=True)}
     return sorted(
-        (
-            System(_name(model, group[0].config, differing[model]), model, sorted(group, key=lambda run: run.seed))
-            for (model, _), group in groups.items()
-        ),
+        (System(names[of], of[0], sorted(group, key=lambda run: run.seed)) for of, group in groups.items()),
         key=lambda system: system.name,
     )
+
+
+def _system_of_study(runs: Sequence[MeasuredRun]) -> str | None:
+    """What the studies that kept these runs call them; None where that is not one name."""
+    found = {run.system for run in runs}
+    return next(iter(found)) if len(found) == 1 else None
 
 
 def _differing_keys(configs: Sequence[Mapping]) -> list[str]:
@@ -304,7 +315,7 @@ def _name(model: str, config: Mapping, differing: Sequence[str]) -> str:
 def _short(value: object) -> str:
     """A value as a name has it: what is long, as stages are, by a hash that is another for each."""
     text = str(value)
-    return text if len(text) <= _LONGEST_IN_A_NAME else hashlib.sha256(repr(value).encode()).hexdigest()[:6]
+    return text if len(text) <= _LONGEST_IN_A_NAME else _HASH + hashlib.sha256(repr(value).encode()).hexdigest()[:6]
 
 
 def _date(text: str | None) -> datetime.date | None:

@@ -36,8 +36,9 @@ def test_a_run_that_was_stopped_takes_what_it_took_or_more_by_the_rule_that_it_d
     assert find_crossing(stopped, TOP1, 0.6, stopped=True).reached
     twice = find_crossing(stopped, TOP1, 0.6, 'two in a row', stopped=True)
     assert (twice.epochs, twice.censored, twice.reached) == (3, True, False)
-    # Trained to its end, it never was there twice in a row.
-    assert find_crossing(stopped, TOP1, 0.6, 'two in a row') == NEVER
+    # Trained to its end, it was there at its last evaluation alone: one more would have told.
+    assert find_crossing(stopped, TOP1, 0.6, 'two in a row').censored
+    assert find_crossing(curve(0.4, 0.7, 0.5), TOP1, 0.6, 'two in a row') == NEVER
     higher = find_crossing(stopped, TOP1, 0.8, stopped=True)
     assert (higher.epochs, higher.censored) == (3, True)
     assert find_crossing(stopped, TOP1, 0.8) == NEVER

@@ -207,3 +207,16 @@ def test_two_recipes_of_one_network_have_each_its_own_day(save):
     found = measured_section(TARGET, read_runs(folder)[0], {}, lambda path: path)
     assert [str(row['published']) for row in rows(found, 'systems-')] == ['2016-01-01', '2014-01-01']
     assert 'doubling every 12.0 months between the two points of the frontier' in found.answers[0]
+
+
+def test_sizes_of_one_network_are_no_history(save):
+    for size, macs in ((1, 4000), (2, 1000)):
+        for seed in range(2):
+            folder = save(
+                f'net-{size}-{seed}', model='net', seed=seed, accuracies=(0.1, 0.9), macs_per_epoch=macs, size=size
+            )
+    found = measured_section(TARGET, read_runs(folder)[0], {('images', 'net'): DATES['a']}, lambda path: path)
+    assert found.answers[0].startswith(
+        'Measured: net (size=2) takes the least compute to top1 >= 0.8 on data, 4 x less than net (size=1); all are of '
+        'one date, which says nothing of progress; 2 systems, 4 runs.'
+    )

@@ -256,6 +256,20 @@ def test_a_mistake_is_one_sentence(tmp_path, capsys, options, sentence):
     assert not (tmp_path / 'out').exists()
 
 
+def test_data_of_one_name_are_told_apart(save, tmp_path):
+    for i, fingerprint in enumerate(('a' * 8, 'b' * 8)):
+        folder = save(f'run-{i}', model=f'net{i}')
+        file = folder / f'run-{i}' / 'run.json'
+        record = json.loads(file.read_text())
+        record['dataset']['fingerprint'] = fingerprint
+        file.write_text(json.dumps(record))
+    assert report.main([f'--runs={folder}', f'--out={tmp_path / "out"}']) == 0
+    text = (tmp_path / 'out' / 'report.md').read_text()
+    for which in ('data aaaaaa', 'data bbbbbb'):
+        assert f'## Measured: top1 >= 0.8 on data, {which}' in text
+        assert f'On the {which} of this name: Measured: ' in text
+
+
 def test_a_pair_of_other_images_or_one_that_never_got_there_is_said_so(save, tmp_path, capsys):
     save('a', model='a', accuracies=(0.9,))
     folder = save('b', model='b', accuracies=(0.5,))

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import pathlib
 import socket
 
 import pytest
@@ -105,3 +106,19 @@ def test_what_is_no_regular_file_is_left_out_with_its_reason_and_never_waited_fo
     assert 'is a folder' in reasons['folder.json']
     assert '1,000,000,000,000 bytes' in reasons['huge.json']
     assert len(reasons) == 7
+
+
+def test_what_only_a_hash_would_tell_apart_is_called_as_its_study_does(save):
+    groups = {'plain': [{'params': 'bias'}], 'muon': [{'params': 'bias', 'name': 'muon'}, {'params': 'kernel'}]}
+    for name, own in groups.items():
+        folder = save(name, model='net', optimizer={'name': 'sgd', 'groups': own})
+    runs, _ = read_runs(folder)
+    assert all(
+        'optimizer.groups=hash ' in system.name for system in systems(runs) if 'muon' in str(system.runs[0].path)
+    )
+    for run in runs:
+        object.__setattr__(run, 'system', pathlib.Path(run.path).parent.name)
+    assert [system.name for system in systems(runs)] == ['net (muon)', 'net (plain)']
+    # What two systems are called is no name.
+    object.__setattr__(runs[0], 'system', runs[1].system)
+    assert all('optimizer.groups=' in system.name for system in systems(runs))
