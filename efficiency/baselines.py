@@ -1,9 +1,11 @@
 """Finds AlexNet's level on a data set from run records, and keeps it as the baseline to compare with.
 
     python -m efficiency.baselines --runs=results/mnist5k
+    python -m efficiency.baselines --runs=results/mnist5k --level=results/alexnet_level
 
 The level is the largest multiple of 0.001 that the final accuracy reaches in at least 4 of 5 seeds, and of another
-metric the best value of three digits. The baseline is what it took AlexNet to reach it first: the median over the
+metric the best value of three digits; with --level these are other seeds than those that are billed, whose luck it
+would be otherwise. The baseline is what it took AlexNet to reach it first: the median over the
 seeds, one that never did counting as infinite. Writes the row into `efficiency/published/baselines.csv`.
 """
 
@@ -26,15 +28,22 @@ from efficiency.published import BASELINE_COLUMNS, BASELINES_FILE, baselines
 BASELINE_MODEL = 'alexnet'
 
 
-def baseline_row(runs: Sequence[records.Record], source: str) -> dict[str, str]:
+def baseline_row(
+    runs: Sequence[records.Record], source: str, choosing: Sequence[records.Record] = ()
+) -> dict[str, str]:
     """The baseline of runs that differ only in their seed, each trained to the end.
+
+    Args:
+        runs: whose compute it is.
+        source: where they are from.
+        choosing: the runs that the level is chosen by, of other seeds; `runs` where there are none.
 
     Raises:
         UserError: if they are not of one recipe on the same images, each seed once, or too few.
     """
-    first = runs[0]
-    seeds = [run['seed'] for run in runs]
-    for run in runs:
+    first, together = runs[0], [*runs, *choosing]
+    seeds = [run['seed'] for run in together]
+    for run in together:
         ours, theirs = ({k: v for k, v in r['config'].items() if k != 'seed'} for r in (first, run))
         if (
             ours != theirs
@@ -46,7 +55,7 @@ def baseline_row(runs: Sequence[records.Record], source: str) -> dict[str, str]:
                 f'the runs of {BASELINE_MODEL} in {source} are not of one config on the same images, each seed once'
             )
     metrics, name = of_record(first), first['target']['metric']
-    value = level([run['final'][name] for run in runs], metrics[name])
+    value = level([run['final'][name] for run in choosing or runs], metrics[name])
     crossings = [records.first_crossing(run['curve'], {'metric': name, 'value': value}, metrics) for run in runs]
 
     def median(key):
@@ -96,9 +105,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     parser = Parser('efficiency.baselines', __doc__)
     parser.add_argument('--runs', required=True, help='folder of run records')
-    folder = pathlib.Path(parser.parse_args(argv).runs).expanduser()
+    parser.add_argument(
+        '--level', metavar='FOLDER', help='of run records of other seeds, by which the level is chosen; else by --runs'
+    )
+    options = parser.parse_args(argv)
+    folder = pathlib.Path(options.runs).expanduser()
     runs = complete_runs(folder)
-    row = baseline_row(runs, str(folder))
+    choosing = complete_runs(pathlib.Path(options.level).expanduser()) if options.level else ()
+    row = baseline_row(runs, str(folder), choosing)
     others = [other for other in baselines() if _of(other) != _of(row)]
     text = io.StringIO()
     writer = csv.DictWriter(text, BASELINE_COLUMNS, lineterminator='\n')
