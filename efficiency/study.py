@@ -109,7 +109,8 @@ def _study(options: argparse.Namespace, engine, signals: _StopSignals) -> int:
     folders = Folders(study, options.runs, options.results, options.data_dir)
     _check_only(study, options.only)
     if options.list:
-        systems, states, _ = _now(study, folders, engine)
+        with folders.tracing():
+            systems, states, _ = _now(study, folders, engine)
         console.deliver(listing(study, systems, [state for state in states if _is_wanted(state.run, options.only)]))
         return 0
     systems, states = _make(study, folders, options, engine, signals)
@@ -171,7 +172,8 @@ def _make(study, folders, options: argparse.Namespace, engine, signals: _StopSig
     more = [f'--{name}={value}' for name in ('data_dir', 'data_workers', 'log') if (value := getattr(options, name))]
     tried = set()
     while True:
-        systems, states, watched = _now(study, folders, engine)
+        with folders.tracing():
+            systems, states, watched = _now(study, folders, engine)
         for state in states:
             if state.status == OF_OTHER_CODE and _is_wanted(state.run, options.only):
                 raise UserError(state.detail)

@@ -1,5 +1,6 @@
 """What there is of a study's runs: done, running, stopped, failed or missing; and what they have computed."""
 
+import contextlib
 import fcntl
 import multiprocessing
 import os
@@ -7,7 +8,7 @@ import pathlib
 import re
 import signal
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
@@ -53,6 +54,7 @@ class Folders:
     def __init__(self, study: Study, runs: str, results: str, data_dir: str | None = None):
         self.study, self._data_dir = study, data_dir
         self._beginnings: dict[str, Beginning] = {}
+        self._tracer: ProcessPoolExecutor | None = None
         self.runs = pathlib.Path(os.path.abspath(os.path.expanduser(runs)), study.name)
         self._results = pathlib.Path(results).expanduser() / study.name
 
@@ -123,12 +125,20 @@ class Folders:
         if name in self._beginnings:
             return self._beginnings[name]._replace(initial_sha256=None)
         console.say(f'{name}: a file of its code has changed, so its step is traced anew')
-        # Its own process, whose devices are free again when runs begin, and which leaves a Ctrl-C to this one.
-        alone = multiprocessing.get_context('spawn')
-        with ProcessPoolExecutor(1, alone, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-            begun = pool.submit(_begin, run.system.config, run.options()[1:], self._data_dir)
+        with contextlib.nullcontext(self._tracer) if self._tracer else _tracer() as tracer:
+            begun = tracer.submit(_begin, run.system.config, run.options()[1:], self._data_dir)
             self._beginnings[name] = begun.result()
         return self._beginnings[name]
+
+    @contextlib.contextmanager
+    def tracing(self) -> Iterator[None]:
+        """Within this, steps that have to be traced anew are by one process, which takes seconds to start."""
+        with _tracer() as tracer:
+            self._tracer = tracer
+            try:
+                yield
+            finally:
+                self._tracer = None
 
     def keep(self, state: State) -> None:
         """Keeps a finished run's record among the results, with what the run is in its study.
@@ -171,6 +181,12 @@ def _record(path: pathlib.Path, run: PlannedRun) -> records.Record | None:
             'file away, or name the system otherwise'
         )
     return record
+
+
+def _tracer() -> ProcessPoolExecutor:
+    """A process, once it is asked, whose devices are free again when it ends, and which leaves a Ctrl-C to this one."""
+    alone = multiprocessing.get_context('spawn')
+    return ProcessPoolExecutor(1, alone, signal.signal, (signal.SIGINT, signal.SIG_IGN))
 
 
 def _begin(path: str, overrides: list[str], data_dir: str | None) -> Beginning:

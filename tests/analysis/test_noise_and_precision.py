@@ -11,6 +11,7 @@ from efficiency.analysis.precision_section import precision_sections
 from efficiency.analysis.runs import read_runs, shared_targets
 from efficiency.published.prices import Peak, peaks
 from tests.analysis.conftest import make_record, saver
+from tests.conftest import ROOT
 
 
 def kept(folder, name, square, variance, **content):
@@ -84,3 +85,22 @@ def test_peaks_have_sources():
     for peak in peaks():
         assert peak.tflops > 0
         assert peak.source.startswith('https://')
+
+
+def on_the_page(text):
+    return text in ' '.join((ROOT / 'docs' / 'results.md').read_text().split())
+
+
+def test_the_results_page_says_what_the_kept_runs_do():
+    runs, target = the_runs(ROOT / 'results' / 'noise_mnist5k')
+    (section,) = noise_sections('kept', target, runs)
+    assert on_the_page(section.text[0])
+    runs, target = the_runs(ROOT / 'results' / 'precision_mnist5k')
+    (section,) = precision_sections('kept', target, runs, peaks())
+    by, on = (table.rows for table in section.tables)
+    assert len(by) == 5
+    for row in by:
+        assert row['reached'] == row['seeds'] == 5
+        assert on_the_page(f'| {row["gain_text"]} | {row["train_macs_text"]} | {row["range"]} |')
+    (h100,) = [row for row in on if row['precision'] == 'bfloat16' and 'H100' in row['device']]
+    assert on_the_page(f'would be {h100["effective_text"]} times')
