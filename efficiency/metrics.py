@@ -5,8 +5,9 @@ most, that value.
 """
 
 import dataclasses
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from efficiency.errors import UserError, shown
@@ -19,6 +20,7 @@ _ROUNDING = 1e-9
 # Whole numbers in JSON may be larger than any float.
 LARGEST = 1e300
 _NAME = re.compile(r'\w[\w.-]{0,39}', re.ASCII)
+_NUMBERS = frozenset((int, float))
 _KEYS = ('unit', 'rises', 'low', 'high')
 
 
@@ -99,6 +101,12 @@ class Metric:
             and (self.high is None or value <= self.high + _ROUNDING * max(1, abs(self.high)))
         )
 
+    def hold_all(self, values: Sequence) -> bool:
+        """Whether all of these can be values, found in a fraction of the time that a look at each takes."""
+        low = -LARGEST if self.low is None else max(-LARGEST, self.low - _ROUNDING * max(1, abs(self.low)))
+        high = LARGEST if self.high is None else min(LARGEST, self.high + _ROUNDING * max(1, abs(self.high)))
+        return all_within(values, _NUMBERS, low, high) or all(map(self.holds, values))
+
     def is_level(self, value: Any) -> bool:
         """Whether this can be a target: a finite number within the bounds, and not the bound that all values meet."""
         if not _is_finite(value) or value == (self.low if self.rises else self.high):
@@ -157,6 +165,17 @@ class Metric:
 def exact(value: float) -> str:
     """A number in six digits, or in as many as tell it from every other."""
     return text if float(text := f'{value:g}') == value else repr(value)
+
+
+def all_within(values: Sequence, types: Set[type], low: float, high: float) -> bool:
+    """Whether all are of these types of numbers, and within finite bounds, which NaN is not.
+
+    Of many values in a fraction of the time that a look at each takes.
+    """
+    if not types.issuperset(map(type, values)):
+        return False
+    # The least and the greatest may be found past a NaN, a sum is never.
+    return not values or (low <= min(values) and max(values) <= high and not math.isnan(sum(values)))
 
 
 def _is_finite(value: Any) -> bool:

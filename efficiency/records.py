@@ -60,6 +60,7 @@ class RecordError(Exception):
 _FITS = compiled(SCHEMA)
 # A point of the curve takes 300 bytes: a million evaluations.
 _MOST_BYTES = 2**28
+_BYTES_A_READ = 2**16
 # A program of a run: the numbers of its stage, and of its batches' form in that.
 Place = tuple[int, int]
 
@@ -91,9 +92,10 @@ def validate(record: Any, known_points: int = 0) -> None:
         raise RecordError('final is not the last point of curve')
     if record['curve'] and record['curve'][-1]['train_macs'] > spent(record)[0]:
         raise RecordError('curve ends with more train_macs than the programs did')
+    is_endless = record.get('unit') is not None
     for i, point in enumerate(record['curve'][known_points:], known_points):
         for key in ('epochs', 'paper_macs'):
-            if (point[key] is None) != (record.get('unit') is not None):
+            if (point[key] is None) != is_endless:
                 raise RecordError(f'curve[{i}].{key} is {shown(point[key])}, and unit {shown(record.get("unit"))}')
     for i, program in enumerate(record['programs']):
         if parts := program.get('parts'):
@@ -113,7 +115,10 @@ def _checked_metrics(record: Record, known_points: int) -> Mapping[str, Metric]:
         raise RecordError(f'target.metric is {shown(name)}, not one of {", ".join(metrics)}')
     if not metrics[name].is_level(value):
         raise RecordError(f'target.value is {shown(value)}, not {metrics[name].wanted}')
-    for i, point in enumerate(record['curve'][known_points:], known_points):
+    new = record['curve'][known_points:]
+    if all(metric.hold_all([point.get(name) for point in new]) for name, metric in metrics.items()):
+        return metrics
+    for i, point in enumerate(new, known_points):
         for name, metric in metrics.items():
             if name not in point:
                 raise RecordError(f'curve[{i}].{name} is missing')
@@ -135,10 +140,17 @@ def read(path: str | os.PathLike) -> Record:
     path = pathlib.Path(path)
     if path.is_dir():
         path /= FILE_NAME
+    return parsed(content(path), path)
+
+
+def parsed(data: bytes, path: str | os.PathLike) -> Record:
+    """The record that is in a file, from what `content` found there.
+
+    Raises:
+        RecordError: if that is no valid record; names the file.
+    """
     try:
-        if problem := _unreadable(path):
-            raise RecordError(problem)
-        record = json.loads(_text(path))
+        record = json.loads(data.decode('utf-8'))
         validate(record)
     except (ValueError, RecursionError) as error:
         raise RecordError(f'{path} is not JSON: {error}') from error
@@ -148,9 +160,9 @@ def read(path: str | os.PathLike) -> Record:
     return record
 
 
-def _unreadable(path: pathlib.Path) -> str | None:
+def _unreadable(path: str | os.PathLike) -> str | None:
     """Why nobody should read what is there to its end: a pipe waits for a writer for ever, a device never ends."""
-    found = path.stat()
+    found = os.stat(path)
     if not stat.S_ISREG(found.st_mode):
         return 'it is no regular file'
     if found.st_size > _MOST_BYTES:
@@ -158,15 +170,28 @@ def _unreadable(path: pathlib.Path) -> str | None:
     return None
 
 
-def _text(path: pathlib.Path) -> str:
-    """What is in a file, up to as much as a record may have: a kernel has some that never end, or make readers wait."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), 'rb', buffering=0) as file:
-        found = b''
-        while part := file.read(_MOST_BYTES):
-            found += part
-            if len(found) > _MOST_BYTES:
-                raise RecordError(f'it has more than {_MOST_BYTES:,} bytes, and records do not')
-    return found.decode('utf-8')
+def content(path: str | os.PathLike) -> bytes:
+    """What is in a record's file, up to as much as a record may have.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        RecordError: if it is what nobody should read to the end; names the file.
+    """
+    problem, parts, size = _unreadable(path), [], 0
+    if problem is None:
+        # A kernel has files that never end, or make readers wait.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            while size <= _MOST_BYTES and (part := os.read(descriptor, _BYTES_A_READ)):
+                parts.append(part)
+                size += len(part)
+        finally:
+            os.close(descriptor)
+        if size > _MOST_BYTES:
+            problem = f'it has more than {_MOST_BYTES:,} bytes, and records do not'
+    if problem:
+        raise RecordError(f'{path} is not a run record: {problem}')
+    return b''.join(parts)
 
 
 def completed_config(config: Mapping) -> dict:

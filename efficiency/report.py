@@ -116,13 +116,18 @@ def _check(path: str, config_file: str | None, runs: str | None) -> int:
 def _report(options: argparse.Namespace) -> None:
     # Nothing heavy before the options are known to be right.
     from efficiency.analysis.contents import contents
+    from efficiency.analysis.drawing import Drawing
+    from efficiency.analysis.helpers import helpers
     from efficiency.analysis.page import write_report
     from efficiency.analysis.questions import Questions
 
     questions = Questions.parse(options.target, options.budget_macs, options.compare, options.runs is not None)
-    with console.doing() as progress:
-        sections = contents(options.runs, options.out, options.base_url, options.prices, questions, progress)
-        write_report(TITLE, sections, options.out, progress)
+    with console.doing() as progress, helpers() as pool:
+        drawing = Drawing(pool)
+        sections = contents(
+            options.runs, options.out, options.base_url, options.prices, questions, progress, pool, drawing
+        )
+        write_report(TITLE, sections, options.out, progress, drawing)
     print(f'{options.out / "index.html"}: {len(sections)} sections')
 
 

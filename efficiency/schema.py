@@ -4,11 +4,12 @@ A schema is a `Number`, an `Optional`, a type, a tuple of the values that can be
 dict of keys with their schemas, beside which others may stand, or the very value.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from efficiency.errors import shown
-from efficiency.metrics import LARGEST
+from efficiency.metrics import LARGEST, all_within
 
 
 class Number:
@@ -17,9 +18,14 @@ class Number:
     def __init__(self, kind: type = float, low: float = 0):
         self.kind, self.low = kind, low
         self._kinds = int if kind is int else (int, float)
+        self._types = {int} if kind is int else {int, float}
 
     def fits(self, value: Any) -> bool:
         return self._is_one(value) and self.low <= value <= LARGEST  # which is not so of NaN either
+
+    def fit_all(self, values: Sequence) -> bool:
+        """Whether all of these fit, in a fraction of the time of a look at each; False, too, where that must tell."""
+        return all_within(values, self._types, self.low, LARGEST)
 
     def problem(self, value: Any) -> str | None:
         if self.fits(value):
@@ -62,13 +68,38 @@ def compiled(schema: Any) -> Callable[[Any], bool]:
 
         return has_keys
     if isinstance(schema, list):
-        right = compiled(schema[0])
-        return lambda value: isinstance(value, list) and all(map(right, value))
+        right, all_right = compiled(schema[0]), _by_key(schema[0])
+        return lambda value: isinstance(value, list) and (all_right(value) or all(map(right, value)))
     if isinstance(schema, type):
         return lambda value: isinstance(value, schema)
     if isinstance(schema, tuple):
         return lambda value: value in schema
     return lambda value: type(value) is type(schema) and value == schema
+
+
+def _by_key(schema: Any) -> Callable[[list], bool]:
+    """A function that says whether all items of a list fit, one key after the other; of few schemas it can tell."""
+    keys = schema if isinstance(schema, dict) and len(schema) > 1 else {}
+    optional = [isinstance(inner, Optional) for inner in keys.values()]
+    numbers = [inner.schema if isinstance(inner, Optional) else inner for inner in keys.values()]
+    if not numbers or not all(isinstance(inner, Number) for inner in numbers):
+        return lambda items: False
+    values_of = itemgetter(*keys)
+
+    def all_fit(items):
+        if not {dict}.issuperset(map(type, items)):
+            return False
+        try:
+            columns = list(zip(*map(values_of, items), strict=True))
+        except KeyError:
+            return False
+        for number, may_be_none, column in zip(numbers, optional, columns, strict=False):
+            there = [value for value in column if value is not None] if may_be_none else column
+            if not number.fit_all(there):
+                return False
+        return True
+
+    return all_fit
 
 
 def problems(value: Any, schema: Any, path: str, known: Mapping[str, int] | None = None) -> Iterator[str]:

@@ -19,6 +19,7 @@ from efficiency.metrics import Metric
 
 LEAST_SEEDS = 5
 _DRAWS = 2000
+_DRAWN_AT_ONCE = 500_000  # seeds, of some 30 bytes each
 
 
 def level(finals: Sequence[float], metric: Metric) -> float:
@@ -29,10 +30,21 @@ def level(finals: Sequence[float], metric: Metric) -> float:
     Raises:
         UserError: for fewer than five.
     """
+    _check_seeds(finals)
+    return _level_below(sorted(map(metric.gain, finals))[-_needed(len(finals))], metric)
+
+
+def _check_seeds(finals: Sequence[float]) -> None:
     if len(finals) < LEAST_SEEDS:
         raise UserError(f'a level needs {LEAST_SEEDS} seeds trained to the end, and there are {len(finals)}')
-    needed = math.ceil(len(finals) * 4 / 5)
-    reached = sorted(map(metric.gain, finals), reverse=True)[needed - 1]
+
+
+def _needed(seeds: int) -> int:
+    return math.ceil(seeds * 4 / 5)
+
+
+def _level_below(reached: float, metric: Metric) -> float:
+    """The best round value that a gain reaches."""
     digits = 3 if metric.is_share or not reached else 2 - math.floor(math.log10(abs(reached)))
     # Shares are whole counts over the split's size: the tolerance only undoes a rounding of the last bit.
     steps = math.floor(reached * 10.0**digits + 1e-9)
@@ -60,13 +72,19 @@ def level_interval(
     Raises:
         UserError: for fewer than five seeds.
     """
+    _check_seeds(finals)
     random = np.random.default_rng(0)
     values = np.array(finals, float)
-    drawn = values[random.integers(len(values), size=(_DRAWS, len(values)))]
+    gains, needed, step = metric.gain(values), _needed(len(values)), max(1, _DRAWN_AT_ONCE // len(values))
+    drawn = []
+    for start in range(0, _DRAWS, step):
+        some = gains[random.integers(len(values), size=(min(step, _DRAWS - start), len(values)))]
+        drawn += np.partition(some, -needed, axis=1)[:, -needed].tolist()
+    # What moves all seeds of a draw leaves them in their order.
+    reached = metric.gain(np.array(drawn))
     if error := standard_error(float(values.mean()), metric, num_eval):
-        drawn = drawn + random.normal(0, error, (_DRAWS, 1))
-        drawn = np.clip(drawn, 0.0, 1.0)
-    levels = [level(row.tolist(), metric) for row in drawn]
+        reached = np.clip(reached + random.normal(0, error, _DRAWS), 0.0, 1.0)
+    levels = [_level_below(each, metric) for each in metric.gain(reached).tolist()]
     ends = np.quantile(levels, [(1 - share) / 2, (1 + share) / 2], method='nearest')
     return tuple(float(end) for end in sorted(ends))
 

@@ -33,8 +33,8 @@ def bill_section(runs: Sequence[MeasuredRun], link: Callable[[str], str]) -> Sec
     """
     parts = defaultdict(list)
     for run in runs:
-        parts[run.study, 'tuning' if run.is_tuning else 'systems'].append(run)
-    rows = [_row(study or 'none', what, part) for (study, what), part in sorted(parts.items())]
+        parts[run.study or 'none', 'tuning' if run.is_tuning else 'systems'].append(run)
+    rows = [_row(study, what, part) for (study, what), part in sorted(parts.items())]
     if len(rows) > 1:
         rows.append(_row('all', 'all', runs))
     text = [

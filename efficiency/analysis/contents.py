@@ -7,12 +7,15 @@ import pathlib
 import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 from efficiency.analysis.answers import answers_section
 from efficiency.analysis.batch_section import batch_sections
 from efficiency.analysis.bill import bill_section
+from efficiency.analysis.charts import Chart
 from efficiency.analysis.document import Column, Section, Table
+from efficiency.analysis.drawing import Drawing
 from efficiency.analysis.gains_section import gains_sections
 from efficiency.analysis.measured import measured_section, slug
 from efficiency.analysis.noise_section import noise_sections
@@ -36,6 +39,8 @@ def contents(
     price_list: str | os.PathLike,
     questions: Questions,
     progress: Callable[[str], None],
+    pool: Executor | None = None,
+    drawing: Drawing | None = None,
 ) -> list[Section]:
     """The sections of a report.
 
@@ -46,6 +51,8 @@ def contents(
         price_list: what devices cost, a file as `efficiency.published.prices` reads it.
         questions: what else was asked.
         progress: told what was done last.
+        pool: of processes that help, see `efficiency.analysis.helpers`.
+        drawing: told of charts as soon as they are known.
 
     Raises:
         UserError: if there are no records to report on, or a question cannot be answered.
@@ -57,10 +64,12 @@ def contents(
         return f'{base_url.rstrip("/")}/{urllib.parse.quote(os.path.relpath(path))}'
 
     points, networks = published.points(), published.networks()
+    begin = (drawing or Drawing()).begin
     sections = published_sections(points, published.targets(), networks, published.claims())
+    begin(_charts(sections))
     runs, measured = [], []
     if runs_folder is not None:
-        all_runs, left_out = read_runs(runs_folder, progress)
+        all_runs, left_out = read_runs(runs_folder, progress, pool)
         runs = [run for run in all_runs if not run.is_tuning]
         dates, costs = network_dates(networks), prices(price_list)
         targets, others = _targets(runs, questions)
@@ -75,13 +84,19 @@ def contents(
                 *noise_sections(slug(target), target, runs),
                 *precision_sections(slug(target), target, runs, peaks()),
             ]
+            begin(_charts(of_target))
             measured += of_target if told[str(target)] == 1 else [_of_data(each, target) for each in of_target]
         if over_all := profile_section(targets, runs):
             measured.append(over_all)
         measured.append(bill_section(all_runs, link))
         measured.append(_records_section(all_runs, left_out, others, link))
     found = measured + questions.sections(runs) + sections
+    begin(_charts(found))
     return [answers_section(found), *found]
+
+
+def _charts(sections: Sequence[Section]) -> list[Chart]:
+    return [chart for section in sections for chart in section.charts]
 
 
 def network_dates(networks: Mapping[Any, published.Network]) -> dict[tuple[str, str], datetime.date]:

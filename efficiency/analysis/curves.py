@@ -7,14 +7,14 @@ in multiply-adds; a curve is read at its evaluations, without interpolation.
 
 import dataclasses
 import datetime
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from efficiency.analysis.crossings import met_at
-from efficiency.analysis.factors import Factor, factors_over
+from efficiency.analysis.factors import Factor, factor_with_interval, factors_over
 from efficiency.analysis.survival import Seeds, Summary, summary_over_seeds
 from efficiency.analysis.trends import as_date, frontier_doubling_months, frontier_indices
 from efficiency.errors import UserError, shown
@@ -43,7 +43,7 @@ class SystemAtLevel:
         name, published: as given.
         macs: of the seeds, their median by Kaplan & Meier's estimate.
         seeds: of every seed, for `compare` and resampling.
-        factor_to_baseline: the baseline's compute / this system's, with its interval; see `factors_over`.
+        baseline: the seeds of the system that factors compare with; None of that itself.
         factor_to_frontier_end: this system's compute / the least that is known; None unless the system reaches the
             level in the median.
         on_frontier: whether nothing published up to then took less; what is a bound is on no frontier.
@@ -53,9 +53,16 @@ class SystemAtLevel:
     published: datetime.date
     macs: Summary
     seeds: Seeds
-    factor_to_baseline: Factor
+    baseline: Seeds | None
     factor_to_frontier_end: float | None
     on_frontier: bool
+
+    @functools.cached_property
+    def factor_to_baseline(self) -> Factor:
+        """The baseline's compute / this system's, with its interval; see `factors_over`."""
+        if self.baseline is None:
+            return factors_over({self.name: self.seeds}, self.name)[self.name]
+        return factor_with_interval(self.baseline, self.seeds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,13 +116,13 @@ def sensitivity(
     dates = dict(sorted(dates.items(), key=lambda item: item[1]))
     if without := [name for name, (_, seeds) in curves.items() if not seeds]:
         raise UserError(f'{without[0]} has no curves')
-    read = {
-        name: [Curve(*checked_curve(f'{name}, seed {i}', *seed[:2]), *seed[2:]) for i, seed in enumerate(seeds)]
-        for name, (_, seeds) in curves.items()
-    }
+    found = {}
+    for name, (_, seeds) in curves.items():
+        read = [Curve(*checked_curve(f'{name}, seed {i}', *seed[:2]), *seed[2:]) for i, seed in enumerate(seeds)]
+        found[name] = _seeds_at(read, metric, levels)
     return [
-        _level_row(level, dates, {name: _crossings(read[name], metric, level) for name in dates}, baseline, method)
-        for level in levels
+        _level_row(level, dates, {name: found[name][i] for name in dates}, baseline, method)
+        for i, level in enumerate(levels)
     ]
 
 
@@ -127,27 +134,31 @@ def checked_curve(name: str, values: Sequence[float], macs: Sequence[float]) -> 
             names the curve.
     """
     try:
-        values, macs = (np.asarray(list(each), dtype=float) for each in (values, macs))
+        values, macs = (
+            np.asarray(each if isinstance(each, np.ndarray) else list(each), dtype=float) for each in (values, macs)
+        )
     except (TypeError, ValueError) as error:
         raise UserError(f'the curve of {name} has something that is no number') from error
     if values.shape != macs.shape:
         raise UserError(f'the curve of {name} has {len(values)} values for {len(macs)} macs')
     if not (np.isfinite(values).all() and np.isfinite(macs).all()):
         raise UserError(f'the curve of {name} has numbers that are not finite')
-    if (np.diff(macs, prepend=0) <= 0).any():
+    if len(macs) and not (macs[0] > 0 and (macs[1:] > macs[:-1]).all()):
         raise UserError(f'the macs of the curve of {name} do not rise from one evaluation to the next')
     return values, macs
 
 
-def _crossings(curves: Sequence[Curve], metric: Metric, level: float) -> Seeds:
-    """What it took each seed to its first evaluation at the level."""
-    values, censored = [], []
+def _seeds_at(curves: Sequence[Curve], metric: Metric, levels: Sequence[float]) -> list[Seeds]:
+    """What it took each seed to its first evaluation at each of the levels."""
+    asked = metric.gain(np.asarray(levels, float))
+    amounts, censored = [], []
     for curve in curves:
-        found = met_at(curve.values, metric, level)
-        censored.append(found is None and curve.stopped and len(curve.macs) > 0)
-        at = -1 if censored[-1] else None if found is None else found[0]
-        values.append(math.inf if at is None else float(curve.macs[at]))
-    return Seeds(tuple(values), tuple(censored))
+        # The first evaluation at a level is the first up to which the best is.
+        at = np.maximum.accumulate(metric.gain(curve.values)).searchsorted(asked)
+        stopped = curve.stopped and len(curve.macs) > 0
+        amounts.append(np.append(curve.macs, curve.macs[-1] if stopped else math.inf)[at].tolist())
+        censored.append(((at == len(curve.macs)) & stopped).tolist())
+    return [Seeds(*of_level) for of_level in zip(zip(*amounts, strict=True), zip(*censored, strict=True), strict=True)]
 
 
 def _level_row(
@@ -157,18 +168,18 @@ def _level_row(
     macs = {name: summary_over_seeds(seeds[name]) for name in dates}
     # What is not known is on no frontier, as what was never reached.
     known = [math.inf if summary.is_bound else summary.median for summary in macs.values()]
-    frontier = [list(dates)[i] for i in frontier_indices(list(dates.values()), known)]
-    least = min(known)
-    factors = factors_over(seeds, baseline)
+    names = list(dates)
+    frontier = [names[i] for i in frontier_indices(list(dates.values()), known)]
+    least, on_frontier = min(known), set(frontier)
     systems = [
         SystemAtLevel(
             name=name,
             published=published,
             macs=macs[name],
             seeds=seeds[name],
-            factor_to_baseline=factors[name],
+            baseline=None if name == baseline else seeds[baseline],
             factor_to_frontier_end=None if math.isinf(of_system) else of_system / least,
-            on_frontier=name in frontier,
+            on_frontier=name in on_frontier,
         )
         for (name, published), of_system in zip(dates.items(), known, strict=True)
     ]
@@ -187,7 +198,7 @@ def _level_row(
         systems=tuple(systems),
         factor=cheapest.factor_to_baseline if cheapest else Factor(None),
         doubling_months=None
-        if math.isinf(known[list(dates).index(baseline)])
+        if math.isinf(known[names.index(baseline)])
         else frontier_doubling_months(list(dates.values()), known, method),
         note=' '.join(notes),
     )

@@ -102,7 +102,7 @@ def factor_with_interval(
     if draws < 1:
         raise UserError(f'an interval needs 1 draw or more, not {shown(draws)}')
     a, b = as_seeds(a, 'a'), as_seeds(b, 'b')
-    if not min(a.values + b.values) > 0:
+    if not (min(a.values) > 0 and min(b.values) > 0):
         raise UserError('a factor is of compute or time that is positive, and a seed has none')
     value, bound = _ratio(summary_over_seeds(a), summary_over_seeds(b))
     if min(len(a.values), len(b.values)) < 2:

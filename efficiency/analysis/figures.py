@@ -2,18 +2,17 @@
 
 import datetime
 import io
-import pathlib
+import re
 import textwrap
 
 import numpy as np
 
 from efficiency.analysis.charts import DASHES, MARKERS, TO_THE_LEFT, Chart, Series
-from efficiency.files import write_atomically
 
 _MARKERS = dict(zip((*MARKERS, TO_THE_LEFT, ''), ('o', 's', 'D', '^', 'v', 'X', '<', ''), strict=True))
 _DASHES = dict(zip((*DASHES, ''), ('-', '--', ':', '-.', ''), strict=True))
 _INCHES = (7.0, 4.4)
-_PNG_DOTS_PER_INCH = 200
+_KINDS = {'svg': {'metadata': {'Date': None}}, 'png': {'dpi': 200}}
 _LEGEND_INSIDE = 6
 _MANY = 20
 _MOST_LABELS = 40
@@ -37,6 +36,13 @@ _LABELS = {
     'ensure_inside_axes': True,
     'arrowprops': {'arrowstyle': '-', 'color': '#b0b0b0', 'linewidth': 0.5},
 }
+# What matplotlib's formatter writes of powers of ten, and what is read as the same.
+_FORMULAS = (
+    (re.compile(r'\\times'), '\N{MULTIPLICATION SIGN}'),
+    (re.compile(r'\^\{(.*?)\}'), lambda power: power[1].translate(_RAISED)),
+    (re.compile(r'\$\\mathdefault\{(.*)\}\$'), r'\1'),
+)
+_RAISED = str.maketrans('-\N{MINUS SIGN}0123456789', '⁻⁻⁰¹²³⁴⁵⁶⁷⁸⁹')
 _STYLE = {
     'font.size': 9,
     'axes.spines.top': False,
@@ -51,8 +57,13 @@ _STYLE = {
 }
 
 
-def draw(chart: Chart, folder: pathlib.Path) -> list[str]:
-    """Writes `<name>.svg` and `<name>.png` into a folder; returns the names of the files."""
+def file_names(chart: Chart) -> list[str]:
+    """Those of `draw`."""
+    return [f'{chart.name}.{kind}' for kind in _KINDS]
+
+
+def draw(chart: Chart) -> dict[str, bytes]:
+    """The figure as files, by their names: `<name>.svg` and `<name>.png`."""
     import matplotlib as mpl
     import matplotlib.dates
     import matplotlib.ticker
@@ -62,7 +73,7 @@ def draw(chart: Chart, folder: pathlib.Path) -> list[str]:
 
     with mpl.rc_context(_STYLE):
         # No pyplot: nothing looks for a display, and no figure is kept.
-        figure = Figure(figsize=_INCHES, layout='constrained')
+        figure = Figure(figsize=_INCHES, layout='tight')
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         few = sum(map(bool, (label for series in chart.series for label in series.labels))) <= _MOST_LABELS
@@ -80,6 +91,8 @@ def draw(chart: Chart, folder: pathlib.Path) -> list[str]:
                 axis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
                 axis.set_major_formatter(mpl.ticker.StrMethodFormatter('{x:g}'))
                 axis.set_minor_formatter(mpl.ticker.NullFormatter())
+            elif is_log:
+                _write_powers_plainly(axis)
         for is_percent, axis in ((chart.percent_x, axes.xaxis), (chart.percent_y, axes.yaxis)):
             if is_percent:
                 axis.set_major_formatter(mpl.ticker.FuncFormatter(lambda share, _: f'{100 * share:g} %'))
@@ -91,17 +104,16 @@ def draw(chart: Chart, folder: pathlib.Path) -> list[str]:
             axes.legend(loc='center left', bbox_to_anchor=(1.0, 0.5))
         elif len(named) > 1:
             axes.legend(loc='best' if sum(len(series.x) for series in named) < _MANY_POINTS else 'upper right')
-        figure.draw_without_rendering()
+        figure.get_layout_engine().execute(figure)
         figure.set_layout_engine(None)  # found once: with an engine each file would be laid out by a draw of its own
         if labels:
             points = [label.get_position() for label in labels]
             adjust_text(labels, *zip(*points, strict=True), ax=axes, **_LABELS)
-        files = []
-        for kind, options in (('svg', {'metadata': {'Date': None}}), ('png', {'dpi': _PNG_DOTS_PER_INCH})):
+        files = {}
+        for name, (kind, options) in zip(file_names(chart), _KINDS.items(), strict=True):
             file = io.BytesIO()
             figure.savefig(file, format=kind, **options)
-            files.append(f'{chart.name}.{kind}')
-            write_atomically(folder / files[-1], file.getvalue())
+            files[name] = file.getvalue()
     return files
 
 
@@ -168,6 +180,21 @@ def _draw_bars(axes, series: Series, intervals, upright: bool) -> None:
 def _numbers(axis, values) -> list[float]:
     """What the axis makes of dates."""
     return [float(value) for value in axis.convert_units(list(values))]
+
+
+def _write_powers_plainly(axis) -> None:
+    """Has a logarithmic axis write 10⁹ as text: the same digits as formulas take most of the time of a figure."""
+    from matplotlib.ticker import LogFormatterSciNotation
+
+    class Powers(LogFormatterSciNotation):
+        def __call__(self, value, position=None):
+            text = super().__call__(value, position)
+            for formula, plain in _FORMULAS:
+                text = formula.sub(plain, text)
+            return text
+
+    axis.set_major_formatter(Powers())
+    axis.set_minor_formatter(Powers(minor_thresholds=None))
 
 
 def _within_a_few_decades(interval) -> bool:

@@ -3,25 +3,24 @@
 `page.js` draws a chart when it comes into view, and finds its labels' places there, at the size that it then has.
 """
 
+import datetime
 import html
+import importlib.resources
 import json
 import math
-import re
+from collections.abc import Sequence
 
-from efficiency.analysis.charts import Chart, Series
+from efficiency.analysis.charts import Chart, Series, Value
 
 
 def library() -> str:
     """plotly's own JavaScript, whole."""
-    from plotly.offline import get_plotlyjs
-
-    return get_plotlyjs()
+    # Its Python is asked for nothing more: figures are written here, in a tenth of the time.
+    return importlib.resources.files('plotly').joinpath('package_data', 'plotly.min.js').read_text(encoding='utf-8')
 
 
 def figure_json(chart: Chart) -> str:
     """The chart as plotly's JSON, safe within a script element: `data` and `layout`."""
-    import plotly.graph_objects as go
-
     axes = {}
     for axis, label, is_log, is_percent in (
         ('xaxis', chart.x_label, chart.log_x, chart.percent_x),
@@ -33,68 +32,85 @@ def figure_json(chart: Chart) -> str:
             axes[axis] |= {'type': 'log', 'exponentformat': 'power'} | ({'dtick': 'D2'} if is_percent else {})
         if is_percent:
             axes[axis] |= {'tickformat': '.3~%'}
-    figure = go.Figure([trace for series in chart.series for trace in _traces(go, series)])
-    figure.update_layout(
-        template='plotly_white', margin={'l': 60, 'r': 15, 't': 20}, hovermode='closest', **axes,
-        legend={'orientation': 'h', 'yref': 'container', 'y': 0, 'yanchor': 'bottom', 'font': {'size': 11}},
-        hoverlabel={'align': 'left', 'font': {'size': 12}},
-    )  # fmt: skip
-    written = json.loads(figure.to_json(validate=False))
-    written['layout'].pop('template')  # of which 7 kB a chart would be the same; `page.js` has what is needed of it
-    text = json.dumps(written, separators=(',', ':'))
-    return re.sub('[<>&]', lambda found: f'\\u{ord(found.group()):04x}', text)
+    figure = {
+        'data': [trace for series in chart.series for trace in _traces(series)],
+        'layout': {
+            'margin': {'l': 60, 'r': 15, 't': 20},
+            **axes,
+            'legend': {'font': {'size': 11}, 'orientation': 'h', 'yref': 'container', 'y': 0, 'yanchor': 'bottom'},
+            'hoverlabel': {'font': {'size': 12}, 'align': 'left'},
+            'hovermode': 'closest',
+        },
+    }
+    text = json.dumps(figure, separators=(',', ':'), allow_nan=False)
+    for character in '<>&':
+        text = text.replace(character, f'\\u{ord(character):04x}')
+    return text
 
 
-def _traces(go, series: Series) -> list:
+def _traces(series: Series) -> list[dict]:
     if series.band:
-        return [_band(go, series), _trace(go, series, None, None)]
-    return [_trace(go, series, series.low, series.high)]
+        return [_band(series), _trace(series, None, None)]
+    return [_trace(series, series.low, series.high)]
 
 
-def _band(go, series: Series):
+def _band(series: Series) -> dict:
     """The interval of a line, as an area around it."""
-    return go.Scatter(
-        x=[*series.x, *reversed(series.x)],
-        y=[*series.high, *reversed(series.low)],
-        fill='toself',
-        fillcolor=series.colour,
-        opacity=0.15,
-        mode='lines',
-        line={'width': 0},
-        hoverinfo='skip',
-        showlegend=False,
-    )
+    return {
+        'fill': 'toself',
+        'fillcolor': series.colour,
+        'hoverinfo': 'skip',
+        'line': {'width': 0},
+        'mode': 'lines',
+        'opacity': 0.15,
+        'showlegend': False,
+        'x': _values([*series.x, *reversed(series.x)]),
+        'y': _values([*series.high, *reversed(series.low)]),
+        'type': 'scatter',
+    }
 
 
-def _trace(go, series: Series, low, high):
-    hover = [_text(text).replace('\n', '<br>') for text in series.hover]
+def _trace(series: Series, low, high) -> dict:
     parts = (('lines', series.dash), ('markers', series.marker), ('text', any(series.labels)))
-    mode = '+'.join(part for part, there in parts if there)
-    return go.Scatter(
-        x=list(series.x),
-        y=list(series.y),
-        name=_text(series.name),
-        showlegend=bool(series.name),
-        mode=mode,
-        line={
+    trace = {
+        'error_x': _intervals(series.x, series.left, series.right),
+        'error_y': _intervals(series.y, low, high),
+        'hoverinfo': 'text' if series.hover else 'skip',
+        'hovertext': [_text(text).replace('\n', '<br>') for text in series.hover] or None,
+        'line': {
             'color': series.colour,
             'dash': series.dash or 'solid',
             'shape': 'hv' if series.step else 'linear',
             'width': 2,
         },
-        marker={
+        'marker': {
             'color': series.colour,
-            'symbol': f'{series.marker or "circle"}{"-open" if series.hollow else ""}',
             'size': 9,
+            'symbol': f'{series.marker or "circle"}{"-open" if series.hollow else ""}',
         },
-        text=[_text(label) for label in series.labels] or None,
-        textposition='top center',
-        textfont={'size': 11},
-        hovertext=hover or None,
-        hoverinfo='text' if hover else 'skip',
-        error_y=_intervals(series.y, low, high),
-        error_x=_intervals(series.x, series.left, series.right),
-    )
+        'mode': '+'.join(part for part, there in parts if there),
+        'name': _text(series.name),
+        'showlegend': bool(series.name),
+        'text': [_text(label) for label in series.labels] or None,
+        'textfont': {'size': 11},
+        'textposition': 'top center',
+        'x': _values(series.x),
+        'y': _values(series.y),
+        'type': 'scatter',
+    }
+    return {key: value for key, value in trace.items() if value is not None}
+
+
+def _values(values: Sequence[Value | None]) -> list[float | str | None]:
+    """What JSON has of them: what is no finite number is not there."""
+    return [
+        value.isoformat()
+        if isinstance(value, datetime.date)
+        else value
+        if value is not None and math.isfinite(value)
+        else None
+        for value in values
+    ]
 
 
 def _intervals(middles, lows, highs) -> dict | None:
@@ -106,7 +122,7 @@ def _intervals(middles, lows, highs) -> dict | None:
         known = middle is not None and low is not None
         up.append(high - middle if known and math.isfinite(high) else 0)
         down.append(middle - low if known and low > 0 else 0)
-    return {'type': 'data', 'symmetric': False, 'array': up, 'arrayminus': down, 'width': 3, 'thickness': 1}
+    return {'array': up, 'arrayminus': down, 'symmetric': False, 'thickness': 1, 'type': 'data', 'width': 3}
 
 
 def _text(text: str) -> str:

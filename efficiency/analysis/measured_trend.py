@@ -58,7 +58,8 @@ def trend(
         dates: of publication, by system; one without one is in no trend.
     """
     later = since(order, baseline, dates)
-    earlier = [s.name for s in order if s.name in dates and s not in later]
+    of_trend = {id(system) for system in later}
+    earlier = [s.name for s in order if s.name in dates and id(s) not in of_trend]
     before = f'Published before {baseline.name}, and so not part of the trend: {", ".join(earlier)}.' if earlier else ''
     days, of_points = [dates[s.name] for s in later], [seeds[s] for s in later]
     macs = known_medians(of_points)

@@ -65,6 +65,8 @@ def compute_over_date(name: str, title: str, points: Sequence[DatedPoint], basel
     start = next((point for point in known if point.system == baseline), None)
     later = [point for point in known if start and point.date >= start.date]
     frontier = [later[i] for i in frontier_indices([p.date for p in later], [p.macs for p in later])] if later else []
+    # By what they are and not by what they say, of which a look at thousands would take long.
+    on_line = {id(point) for point in frontier}
     series, early = [], []
     if start and later[-1].date > start.date:
         series = _lines(start, later, frontier)
@@ -81,9 +83,14 @@ def compute_over_date(name: str, title: str, points: Sequence[DatedPoint], basel
                     hover=[p.hover for p in early],
                 )
             )
+    at_the_edge = {id(point) for point in early}
     for measured, label, colour in ((False, 'published', COLOURS[0]), (True, 'measured', COLOURS[1])):
         for on_frontier in (True, False):
-            some = [p for p in known if p.measured == measured and (p in frontier) == on_frontier and p not in early]
+            some = [
+                p
+                for p in known
+                if p.measured == measured and (id(p) in on_line) == on_frontier and id(p) not in at_the_edge
+            ]
             if some:
                 series.append(
                     _dated(some, f'{label}, {"on" if on_frontier else "off"} the frontier', colour, on_frontier)

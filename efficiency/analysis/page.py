@@ -19,6 +19,7 @@ import markupsafe
 from efficiency.analysis import figures, interactive
 from efficiency.analysis.answers import colophon
 from efficiency.analysis.document import Column, Row, Section, Table
+from efficiency.analysis.drawing import Drawing
 from efficiency.errors import UserError
 from efficiency.files import write_atomically
 from efficiency.tables import csv_cell
@@ -32,12 +33,17 @@ MOST_ROWS = 500
 
 
 def write_report(
-    title: str, sections: Sequence[Section], out: pathlib.Path, progress: Callable[[str], None] = lambda text: None
+    title: str,
+    sections: Sequence[Section],
+    out: pathlib.Path,
+    progress: Callable[[str], None] = lambda text: None,
+    drawing: Drawing | None = None,
 ) -> None:
     """Writes `index.html`, `report.md`, `tables/` and `figures/` into a folder, each file whole or not at all.
 
     Args:
         progress: told the name of each file that was written.
+        drawing: what has begun to draw the sections' charts, if something has.
 
     Raises:
         UserError: if the folder cannot be made or written to.
@@ -45,16 +51,21 @@ def write_report(
     try:
         for folder in (out / 'tables', out / 'figures'):
             folder.mkdir(parents=True, exist_ok=True)
-        files = {}
+        drawing = drawing or Drawing()
         for section in sections:
             for table in section.tables:
                 write_atomically(out / 'tables' / f'{table.name}.csv', _encoded(csv_text(table)))
                 progress(f'tables/{table.name}.csv')
-            for chart in section.charts:
-                files[chart.name] = figures.draw(chart, out / 'figures')
-                progress(f'figures/{chart.name}')
+        files = {chart.name: figures.file_names(chart) for section in sections for chart in section.charts}
         write_atomically(out / 'report.md', _encoded(markdown(title, sections)))
-        write_atomically(out / 'index.html', _encoded(page(title, sections, files)))
+        whole_page = _encoded(page(title, sections, files))
+        for section in sections:
+            for chart in section.charts:
+                for name, data in drawing.drawn(chart).items():
+                    write_atomically(out / 'figures' / name, data)
+                progress(f'figures/{chart.name}')
+        # Last, so that what it shows is there.
+        write_atomically(out / 'index.html', whole_page)
     except OSError as error:
         raise UserError(f'cannot write to {error.filename or out}: {error.strerror}; take another --out') from error
 

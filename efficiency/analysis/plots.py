@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -94,8 +95,10 @@ def factor_over_level(name: str, title: str, metric: Metric, rows: Sequence, tar
     known = [row for row in known if axis.place(row.level) is not None]
     series = [_factors('baseline to the end of the frontier', known, [row.factor for row in known], axis, style(0))]
     series[0] = dataclasses.replace(series[0], dash='solid')
-    for i, system in enumerate(sorted({s.name for row in known for s in row.systems if s.on_frontier})[:8]):
-        factors = [s.factor_to_baseline for row in known for s in row.systems if s.name == system]
+    drawn = sorted({s.name for row in known for s in row.systems if s.on_frontier})[:8]
+    by_name = [{s.name: s for s in row.systems} for row in known]
+    for i, system in enumerate(drawn):
+        factors = [systems[system].factor_to_baseline for systems in by_name]
         series.append(_factors(system, known, factors, axis, style(i + 1)))
     if target is not None and known and axis.place(target) is not None:
         top, at = max(row.factor.value for row in known), axis.place(target)
@@ -136,9 +139,10 @@ def epochs_against_macs(name: str, title: str, points: Sequence[tuple[str, Facto
         points: system, epochs factor, macs factor, source; those that have no factor are left out, and hollow those
             whose factor is a bound.
     """
-    drawn = [p for p in points if all(f.value is not None and 0 < f.value < math.inf for f in p[1:3])]
-    text = with_undrawn(text, [p[0] for p in points if p not in drawn], 'as there is no factor, or not a known one')
-    points = drawn
+    has_place = [all(f.value is not None and 0 < f.value < math.inf for f in p[1:3]) for p in points]
+    undrawn = [p[0] for p, there in zip(points, has_place, strict=True) if not there]
+    text = with_undrawn(text, undrawn, 'as there is no factor, or not a known one')
+    points = list(itertools.compress(points, has_place))
     series = [
         Series(
             label,

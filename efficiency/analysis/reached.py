@@ -111,13 +111,15 @@ def profile_section(targets: Sequence[Target], runs: Sequence[MeasuredRun]) -> S
     problems: dict[tuple, Target] = {}
     for target in targets:
         problems.setdefault(target.data, target)
+    if len(problems) < 2:
+        return None
     medians: dict[str, dict[str, float]] = {}
     for target in problems.values():
         found = systems([run for run in runs if run.can_be_asked(target)])
         summaries = {system.name: summary_over_seeds(seeds_of(system.crossings(target))) for system in found}
         medians[str(target)] = {name: math.inf if s.is_bound else s.median for name, s in summaries.items()}
-    everywhere = set.intersection(*map(set, medians.values())) if medians else set()
-    if len(problems) < 2 or len(everywhere) < 2:
+    everywhere = set.intersection(*map(set, medians.values()))
+    if len(everywhere) < 2:
         return None
     shared = {problem: {s: macs[s] for s in sorted(everywhere)} for problem, macs in medians.items()}
     profile = performance_profile(shared)

@@ -2,24 +2,24 @@
 
 import dataclasses
 import datetime
+import functools
 import hashlib
-import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 
 import numpy as np
 
 from efficiency import records
-from efficiency.analysis.crossings import AMOUNTS, Crossing, find_crossing
+from efficiency.analysis.crossings import Crossing, find_crossing
 from efficiency.analysis.curves import Curve
+from efficiency.analysis.facts import Facts, columns_of, facts_of, settings
+from efficiency.analysis.reading import read_all
 from efficiency.analysis.survival import Seeds
 from efficiency.errors import UserError
 from efficiency.metrics import Metric, of_record
-from efficiency.record_schema import NOISE
 
-# What may differ between runs of one recipe: none of it changes a step before the target is met.
-_NOT_THE_RECIPE = ('seed', 'target', 'stop_at_target', 'eval_batch_size')
 _LONGEST_IN_A_NAME = 24
 _HASH = 'hash '  # before one, in a name
 _ROUNDING = 1e-6  # a run's last step ends its epochs but for so small a part
@@ -129,33 +129,35 @@ class LeftOut:
 
 
 def read_runs(
-    folder: str | os.PathLike, progress: Callable[[str], None] = lambda text: None
+    folder: str | os.PathLike, progress: Callable[[str], None] = lambda text: None, pool: Executor | None = None
 ) -> tuple[list[MeasuredRun], list[LeftOut]]:
     """The finished runs below a folder, one for each recipe and seed, tuning apart, and every other with its reason.
 
     Of runs of one recipe and seed to several targets, which are one run that was stopped at several points, that which
     goes on for longest is taken for all of them. A metric's name means one thing on one data set: that of the first
-    record.
+    record. Of many records what was read is kept in the folder, see `efficiency.analysis.kept_facts`.
+
+    Args:
+        folder: with the records below it.
+        progress: told how many were read.
+        pool: of processes that read, too; see `efficiency.analysis.helpers`.
 
     Raises:
         UserError: if there is no such folder, or nothing in it is a JSON file.
     """
     if not os.path.isdir(folder):
         raise UserError(f'there is no folder {folder}; --runs is a folder with run records below it')
-    left_out, files = [], 0
+    paths = list(records.files_below(folder))
+    if all(map(os.path.isdir, paths)):
+        raise UserError(f'no file below {folder} ends in .json; run records are run.json, one in each workdir')
+    left_out = []
     runs: dict[tuple, MeasuredRun] = {}
     metrics: dict[tuple, tuple[Metric, str]] = {}
-    for path in records.files_below(folder):
-        if os.path.isdir(path):
-            left_out.append(LeftOut(path, 'is a folder; what records are below it are read'))
+    for path, read in read_all(folder, paths, progress, pool):
+        if isinstance(read, str):
+            left_out.append(LeftOut(path, read))
             continue
-        files += 1
-        progress(f'{files} records read')
-        try:
-            run = as_run(records.read(path), path)
-        except (records.RecordError, OSError) as error:
-            left_out.append(LeftOut(path, _reason(error, path)))
-            continue
+        run = _run_of(read, path)
         identity = (run.model, *run.target.data, run.recipe, run.seed, run.is_tuning)
         if run.status not in ('reached', 'exhausted'):
             left_out.append(LeftOut(path, f'is incomplete: its status is {run.status}'))
@@ -168,8 +170,6 @@ def read_runs(
             left_out.append(LeftOut(shorter.path, f'is of the same recipe and seed as {runs[identity].path}'))
         else:
             runs[identity] = run
-    if not files:
-        raise UserError(f'no file below {folder} ends in .json; run records are run.json, one in each workdir')
     return list(runs.values()), left_out
 
 
@@ -191,51 +191,38 @@ def _longer(a: MeasuredRun, b: MeasuredRun) -> tuple[MeasuredRun, MeasuredRun]:
     return dataclasses.replace(longer, also=tuple(dict.fromkeys([*longer.also, *also]))), shorter
 
 
-def _reason(error: Exception, path: str) -> str:
-    if isinstance(error, OSError):
-        return f'cannot be read: {error.strerror}'
-    return str(error).removeprefix(path).strip()
-
-
 def as_run(record: records.Record, path: str) -> MeasuredRun:
     """A valid record, as much of it as the analysis needs."""
-    config = record['config']
-    curve, dataset, study = record['curve'], record['dataset'], record.get('study') or {}
-    metrics, target = of_record(record), record['target']
+    return _run_of(facts_of(record), path)
+
+
+def _run_of(facts: Facts, path: str) -> MeasuredRun:
+    said, metrics = facts.said, of_record(facts.said)
+    (name, fingerprint, num_eval), (metric, value) = said['dataset'], said['target']
+    study, system, role = said['study']
     return MeasuredRun(
         path=path,
-        task=records.task_of(record),
-        published=_date(record.get('published')),
-        model=record['model'],
-        seed=record['seed'],
-        target=Target(dataset['name'], dataset['fingerprint'], metrics[target['metric']], target['value']),
-        status=record['status'],
-        config=config,
-        recipe=_recipe(config),
-        curve={
-            **{key: np.array([point[key] for point in curve], float) for key in (*AMOUNTS, 'loss', *metrics)},
-            **{key: np.array([point[key] for point in curve], float) for key in NOISE if curve and key in curve[-1]},
-        },
+        task=said['task'],
+        published=_date(said['published']),
+        model=said['model'],
+        seed=said['seed'],
+        target=Target(name, fingerprint, metrics[metric], value),
+        status=said['status'],
+        config=said['config'],
+        recipe=said['recipe'],
+        curve=dict(zip(columns_of(metrics, said['noise']), facts.evaluations, strict=True)),
         metrics=metrics,
-        forward_dense_macs=record['macs_per_example']['forward_dense'],
-        precision=record['precision'],
-        device=f'{record["devices"]["count"]} x {record["devices"]["kind"]}',
-        matmul_peak_macs_per_second=record['throughput'].get('matmul_peak_macs_per_second'),
-        spent_macs=records.spent(record),
-        study=study.get('name'),
-        system=study.get('system'),
-        role=study.get('role'),
-        num_eval=dataset.get('num_eval'),
-        unit=record.get('unit'),
+        forward_dense_macs=said['forward_dense_macs'],
+        precision=said['precision'],
+        device=said['device'],
+        matmul_peak_macs_per_second=said['matmul_peak_macs_per_second'],
+        spent_macs=tuple(said['spent_macs']),
+        study=study,
+        system=system,
+        role=role,
+        num_eval=num_eval,
+        unit=said['unit'],
     )
-
-
-def _recipe(config: Mapping) -> str:
-    return hashlib.sha256(json.dumps(_settings(config), sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _settings(config: Mapping) -> dict:
-    return {key: value for key, value in config.items() if key not in _NOT_THE_RECIPE}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -254,10 +241,17 @@ class System:
         """Each run's values of a metric over training compute, as `efficiency.analysis.curves` reads them."""
         return [Curve(run.curve[metric.name], run.curve['train_macs'], run.stopped) for run in self.runs]
 
+    @functools.cached_property
+    def _found(self) -> dict[tuple[Metric, float, str], list[tuple[MeasuredRun, Crossing]]]:
+        return {}
+
     def crossings(self, target: Target, rule: str = 'first') -> list[tuple[MeasuredRun, Crossing]]:
         """What each run took to reach a level, those that never did last, by what they took; see `Run.crossing`."""
-        found = [(run, run.crossing(target.metric, target.value, rule)) for run in self.runs]
-        return sorted(found, key=lambda item: (item[1].train_macs, item[1].censored, item[0].seed))
+        asked = target.metric, target.value, rule
+        if asked not in self._found:
+            found = [(run, run.crossing(*asked)) for run in self.runs]
+            self._found[asked] = sorted(found, key=lambda item: (item[1].train_macs, item[1].censored, item[0].seed))
+        return self._found[asked]
 
 
 def seeds_of(crossings: Sequence[tuple[MeasuredRun, Crossing]], key: str = 'train_macs') -> Seeds:
@@ -271,19 +265,21 @@ def systems(runs: Sequence[MeasuredRun]) -> list[System]:
     groups = defaultdict(list)
     for run in runs:
         groups[run.model, run.recipe].append(run)
-    recipes = defaultdict(list)
-    for (model, _), group in groups.items():
-        recipes[model].append(dict(_flat(_settings(group[0].config))))
-    differing = {model: _differing_keys(configs) for model, configs in recipes.items()}
-    names = {of: _name(of[0], group[0].config, differing[of[0]]) for of, group in groups.items()}
-    for model in recipes:
-        mine = [of for of in groups if of[0] == model]
-        asked = [_system_of_study(groups[of]) for of in mine]
+    recipes = {key: dict(_flat(settings(group[0].config))) for key, group in groups.items()}
+    of_model = defaultdict(list)
+    for key in recipes:
+        of_model[key[0]].append(key)
+    names = {}
+    for model, keys in of_model.items():
+        differing = _differing_keys([recipes[key] for key in keys])
+        own = {key: _name(model, recipes[key], differing) for key in keys}
+        asked = [_system_of_study(groups[key]) for key in keys]
         # What a hash would tell apart, the studies may have names for.
-        if any(f'={_HASH}' in names[of] for of in mine) and None not in asked and len({*asked}) == len(asked):
-            names |= {of: f'{model} ({system})' for of, system in zip(mine, asked, strict=True)}
+        if any(f'={_HASH}' in name for name in own.values()) and None not in asked and len({*asked}) == len(asked):
+            own = {key: f'{model} ({system})' for key, system in zip(keys, asked, strict=True)}
+        names |= own
     return sorted(
-        (System(names[of], of[0], sorted(group, key=lambda run: run.seed)) for of, group in groups.items()),
+        (System(names[key], key[0], sorted(group, key=lambda run: run.seed)) for key, group in groups.items()),
         key=lambda system: system.name,
     )
 
@@ -304,12 +300,11 @@ def _differing_keys(configs: Sequence[Mapping]) -> list[str]:
     return sorted(key for key in values if len(values[key]) > 1 or key not in everywhere)
 
 
-def _name(model: str, config: Mapping, differing: Sequence[str]) -> str:
+def _name(model: str, recipe: Mapping, differing: Sequence[str]) -> str:
     """The network's name, followed by what tells its recipe from the others for it."""
     if not differing:
         return model
-    ours = dict(_flat(_settings(config)))
-    return f'{model} ({", ".join(f"{key}={_short(ours[key])}" for key in differing if key in ours) or "otherwise"})'
+    return f'{model} ({", ".join(f"{key}={_short(recipe[key])}" for key in differing if key in recipe) or "otherwise"})'
 
 
 def _short(value: object) -> str:

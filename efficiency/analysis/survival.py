@@ -14,6 +14,8 @@ getting there.
 """
 
 import dataclasses
+import functools
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -24,6 +26,7 @@ from efficiency.errors import UserError, shown
 
 # Shares of seeds are products of fractions: a half of them may differ from 0.5 in its last bits.
 _ROUNDING = 1e-9
+_COUNTS_AT_ONCE = 500_000  # of seeds in resamples, each of which takes some 50 bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Seeds:
             raise UserError(f'there are {len(self.values)} seeds, and {len(self.censored)} are said to be censored')
         if not all(value >= 0 for value in self.values):
             raise UserError(f'what seeds take is not negative, and of these it is: {shown(list(self.values))}')
-        if any(math.isinf(value) and censored for value, censored in zip(self.values, self.censored, strict=True)):
+        if any(self.censored) and math.inf in itertools.compress(self.values, self.censored):
             raise UserError('a seed that was stopped was so at a finite compute')
 
     @property
@@ -57,7 +60,12 @@ class Seeds:
 
     @property
     def n_reached(self) -> int:
-        return sum(math.isfinite(v) and not c for v, c in zip(self.values, self.censored, strict=True))
+        return len(self.values) - self.n_censored - self.values.count(math.inf)
+
+    @functools.cached_property
+    def summary(self) -> 'Summary':
+        """See `summary_over_seeds`."""
+        return _summary(self)
 
 
 def as_seeds(seeds: Seeds | Sequence[float], name: str = 'the point') -> Seeds:
@@ -123,7 +131,13 @@ def summary_over_seeds(seeds: Seeds | Sequence[float]) -> Summary:
     Raises:
         UserError: if there are none, or one is not positive.
     """
-    seeds = as_seeds(seeds)
+    return as_seeds(seeds).summary
+
+
+def _summary(seeds: Seeds) -> Summary:
+    if len(seeds.values) == 1:
+        (value,), (is_bound,) = seeds.values, seeds.censored
+        return Summary(value, is_bound, value, is_bound, value, is_bound, 1, seeds.n_reached, seeds.n_censored)
     median, is_bound = median_or_more(seeds.values, seeds.censored)
     low, low_is_bound = min(zip(seeds.values, seeds.censored, strict=True))
     high = max(seeds.values)
@@ -163,12 +177,24 @@ def resampled_medians(
     """
     seeds = as_seeds(seeds)
     n = len(seeds.values)
-    return _medians(seeds.values, seeds.censored, generator.multinomial(n, np.full(n, 1 / n), size=draws))
+    if n == 1:
+        (median,), (is_bound,) = seeds.values, seeds.censored
+        return np.full(draws, median), np.full(draws, is_bound)
+    medians, bounds = np.empty(draws), np.empty(draws, bool)
+    # Some at a time, which are the same draws as all at once in less memory.
+    step = max(1, _COUNTS_AT_ONCE // n)
+    for start in range(0, draws, step):
+        some = slice(start, min(start + step, draws))
+        counts = generator.multinomial(n, np.full(n, 1 / n), size=some.stop - start)
+        medians[some], bounds[some] = _medians(seeds.values, seeds.censored, counts)
+    return medians, bounds
 
 
 def _medians(values: Sequence[float], censored: Sequence[bool], counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The median of each row, and whether it is a bound; `counts` (rows, seeds) is how often each seed is in it."""
     values, censored = np.array(values, float), np.array(censored)
+    if not censored.any():
+        return _uncensored_medians(values, counts), np.zeros(len(counts), bool)
     order = np.lexsort((censored, values))
     values, censored, counts = values[order], censored[order], counts[:, order]
     still_on_its_way = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
@@ -178,6 +204,14 @@ def _medians(values: Sequence[float], censored: Sequence[bool], counts: np.ndarr
     at_least = _halfway(values, share_left)
     has_estimate = np.isfinite(estimated)
     return np.where(has_estimate, estimated, at_least), ~has_estimate & np.isfinite(at_least)
+
+
+def _uncensored_medians(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The same of seeds of which none was stopped: the mean of the middle two, infinite if one of these is."""
+    order = values.argsort(kind='stable')
+    up_to = counts[:, order].cumsum(axis=1)
+    twice, n = 2 * up_to, up_to[:, -1:]
+    return (values[order][(twice >= n).argmax(axis=1)] + values[order][(twice > n).argmax(axis=1)]) / 2
 
 
 def _halfway(values: np.ndarray, share_left: np.ndarray) -> np.ndarray:
