@@ -340,7 +340,7 @@ def test_a_mistake_in_a_study_is_one_sentence(tmp_path, capsys, content, says):
     ('args', 'says'),
     [
         ([], 'which study? Pass one with --study'),
-        (['--study=studies/mnist.py'], 'no study file studies/mnist.py; in studies there are batch_mnist5k.py'),
+        (['--study=studies/mnist.py'], 'no study file studies/mnist.py; in studies there are alexnet_level.py'),
         (['--study=studies/mnist5k.py', '--only=lenet4*'], "--only='lenet4*' matches no run and no system"),
         (['--study=studies/mnist5k.py', '--jobs=0'], '--jobs=0 is not a whole number, 1 or more'),
         (['--study=studies/mnist5k.py', '--jobs=two'], '--jobs=two is not a whole number'),
