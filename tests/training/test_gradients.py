@@ -14,6 +14,7 @@ from efficiency.training.loop import train
 from efficiency.training.recipe import opened
 from efficiency.training.settings import check_config
 from efficiency.training.step import init_state, make_train_step
+from tests.training.stopping import goes_on_bit_for_bit
 
 DIMENSIONS, MEAN, DEVIATION = 40, 0.3, 1.5
 
@@ -112,6 +113,19 @@ def test_a_run_in_parts_is_billed_as_the_whole_and_keeps_its_noise(tmp_path):
     assert [point['train_macs'] for point in halves['curve']] == [point['train_macs'] for point in whole['curve']]
     assert all(point['gradient_variance'] > 0 for point in halves['curve'])
     assert 'gradient_variance' not in whole['curve'][0]
+
+
+@pytest.mark.parametrize(
+    'settings',
+    [{'microbatches': 4}, {'precision': 'float16'}, {'precision': 'fixed16'}],
+    ids=lambda each: str([*each.values()]),
+)
+def test_a_stopped_run_goes_on_bit_for_bit(settings, tmp_path):
+    config = lenet5.get_config()
+    config.num_epochs, config.eval_every, config.target.value = 0.1, 0.05, 1.0
+    config.update(settings)
+    whole = train(config, tmp_path / 'whole')
+    goes_on_bit_for_bit(5, config, whole, tmp_path)
 
 
 @pytest.mark.parametrize(
