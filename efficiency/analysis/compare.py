@@ -20,6 +20,7 @@ from efficiency.errors import UserError
 SEEDS_NEEDED = 3
 # All ways to deal 8 + 8 seeds are 12,870; where there are more than this, as many are drawn at random.
 _MOST_PERMUTATIONS = 20_000
+_PERMUTATIONS_AT_ONCE = 1000  # what they take of memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,6 +197,7 @@ def _permutation(a: Seeds, b: Seeds, seed: int) -> dict:
         lambda x, y, axis: np.round(y.mean(axis=axis) - x.mean(axis=axis), 9),
         vectorized=True,
         n_resamples=_MOST_PERMUTATIONS,
+        batch=_PERMUTATIONS_AT_ONCE,
         rng=np.random.default_rng(seed),
     )
     n, m = len(a.values), len(b.values)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import os
 import pathlib
 import urllib.parse
@@ -58,6 +59,7 @@ def contents(
         UserError: if there are no records to report on, or a question cannot be answered.
     """
 
+    @functools.cache
     def link(path: str) -> str:
         if base_url is None:
             return urllib.parse.quote(os.path.relpath(path, out))
@@ -66,10 +68,10 @@ def contents(
     points, networks = published.points(), published.networks()
     begin = (drawing or Drawing()).begin
     sections = published_sections(points, published.targets(), networks, published.claims())
-    begin(_charts(sections))
     runs, measured = [], []
     if runs_folder is not None:
         all_runs, left_out = read_runs(runs_folder, progress, pool)
+        begin(_charts(sections))  # not before, as reading is what all can share
         runs = [run for run in all_runs if not run.is_tuning]
         dates, costs = network_dates(networks), prices(price_list)
         targets, others = _targets(runs, questions)

@@ -65,9 +65,9 @@ def met_at(values: Sequence[float], metric: Metric, level: float, rule: str = 'f
     met = metric.meets(values, level)
     if rule == 'two in a row':
         met = met[:-1] & met[1:]
-    if not met.any():
+    at = int(met.argmax()) if len(met) else 0
+    if not len(met) or not met[at]:
         return None
-    at = int(met.argmax())
     if rule != 'interpolated' or at == 0:
         return at, 1.0
     before, after = values[at - 1], values[at]
@@ -94,11 +94,10 @@ def find_crossing(
         waits = rule == 'two in a row' and len(values) and metric.meets(values[-1], level)
         if not (stopped or waits) or not len(values):
             return NEVER
-        return Crossing(**{name: float(curve[name][-1]) for name in AMOUNTS}, censored=True)
+        return Crossing(*(curve[name].item(-1) for name in AMOUNTS), censored=True)
     at, share = found
-
-    def amount(name: str) -> float:
-        values = curve[name]
-        return float(values[at]) if share == 1 else float(values[at - 1] + share * (values[at] - values[at - 1]))
-
-    return Crossing(**{name: amount(name) for name in AMOUNTS})
+    there = [curve[name].item(at) for name in AMOUNTS]
+    if share == 1:
+        return Crossing(*there)
+    before = [curve[name].item(at - 1) for name in AMOUNTS]
+    return Crossing(*(a + share * (b - a) for a, b in zip(before, there, strict=True)))

@@ -7,15 +7,14 @@ in multiply-adds; a curve is read at its evaluations, without interpolation.
 
 import dataclasses
 import datetime
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from efficiency.analysis.factors import Factor, factor_with_interval, factors_over
-from efficiency.analysis.survival import Seeds, Summary, summary_over_seeds
+from efficiency.analysis.factors import Factor, factors_over
+from efficiency.analysis.survival import Seeds, Summary
 from efficiency.analysis.trends import as_date, frontier_doubling_months, frontier_indices
 from efficiency.errors import UserError, shown
 from efficiency.metrics import Metric
@@ -43,7 +42,7 @@ class SystemAtLevel:
         name, published: as given.
         macs: of the seeds, their median by Kaplan & Meier's estimate.
         seeds: of every seed, for `compare` and resampling.
-        baseline: the seeds of the system that factors compare with; None of that itself.
+        factor_to_baseline: the baseline's compute / this system's, with its interval; see `factors_over`.
         factor_to_frontier_end: this system's compute / the least that is known; None unless the system reaches the
             level in the median.
         on_frontier: whether nothing published up to then took less; what is a bound is on no frontier.
@@ -53,37 +52,59 @@ class SystemAtLevel:
     published: datetime.date
     macs: Summary
     seeds: Seeds
-    baseline: Seeds | None
+    factor_to_baseline: Factor
     factor_to_frontier_end: float | None
     on_frontier: bool
 
-    @functools.cached_property
-    def factor_to_baseline(self) -> Factor:
-        """The baseline's compute / this system's, with its interval; see `factors_over`."""
-        if self.baseline is None:
-            return factors_over({self.name: self.seeds}, self.name)[self.name]
-        return factor_with_interval(self.baseline, self.seeds)
+
+# What it took each seed to each level, and whether it was stopped before; (seeds, levels).
+_Amounts = tuple[np.ndarray, np.ndarray]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class LevelRow:
     """What all systems say of one level.
 
     Attributes:
         level: what is asked for.
-        systems: all of them, by date.
+        frontier: the systems on it, by date.
         factor: the baseline's compute / the least that is known, with the interval of a comparison with that system;
             of no value where none reaches the level.
         doubling_months: of the frontier; infinite where its first point is its last, None where the baseline is not
             known to reach the level in the median, or systems of fewer than two dates are.
         note: what stands in the way of a comparison with other levels, in a sentence or more; else empty.
+        dates, baseline, amounts, number, least: of what `systems` are made: of thousands few are ever looked at.
     """
 
     level: float
-    systems: tuple[SystemAtLevel, ...]
+    frontier: tuple[str, ...]
     factor: Factor
     doubling_months: float | None
     note: str
+    dates: Mapping[str, datetime.date]
+    baseline: str
+    amounts: Mapping[str, _Amounts]
+    number: int
+    least: float
+
+    @property
+    def systems(self) -> tuple[SystemAtLevel, ...]:
+        """All of them, by date."""
+        return tuple(map(self.system, self.dates))
+
+    def system(self, name: str) -> SystemAtLevel:
+        """One of them."""
+        seeds = _seeds(self.amounts[name], self.number)
+        known = _known(seeds.summary)
+        return SystemAtLevel(
+            name=name,
+            published=self.dates[name],
+            macs=seeds.summary,
+            seeds=seeds,
+            factor_to_baseline=_factor(self.amounts, name, self.baseline, self.number),
+            factor_to_frontier_end=None if math.isinf(known) else known / self.least,
+            on_frontier=name in self.frontier,
+        )
 
 
 def sensitivity(
@@ -119,11 +140,8 @@ def sensitivity(
     found = {}
     for name, (_, seeds) in curves.items():
         read = [Curve(*checked_curve(f'{name}, seed {i}', *seed[:2]), *seed[2:]) for i, seed in enumerate(seeds)]
-        found[name] = _seeds_at(read, metric, levels)
-    return [
-        _level_row(level, dates, {name: found[name][i] for name in dates}, baseline, method)
-        for i, level in enumerate(levels)
-    ]
+        found[name] = _amounts_at(read, metric, levels)
+    return [_level_row(level, dates, found, i, baseline, method) for i, level in enumerate(levels)]
 
 
 def checked_curve(name: str, values: Sequence[float], macs: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
@@ -148,41 +166,47 @@ def checked_curve(name: str, values: Sequence[float], macs: Sequence[float]) -> 
     return values, macs
 
 
-def _seeds_at(curves: Sequence[Curve], metric: Metric, levels: Sequence[float]) -> list[Seeds]:
+def _amounts_at(curves: Sequence[Curve], metric: Metric, levels: Sequence[float]) -> _Amounts:
     """What it took each seed to its first evaluation at each of the levels."""
     asked = metric.gain(np.asarray(levels, float))
-    amounts, censored = [], []
-    for curve in curves:
+    amounts, censored = np.empty((len(curves), len(levels))), np.empty((len(curves), len(levels)), bool)
+    for i, curve in enumerate(curves):
         # The first evaluation at a level is the first up to which the best is.
         at = np.maximum.accumulate(metric.gain(curve.values)).searchsorted(asked)
         stopped = curve.stopped and len(curve.macs) > 0
-        amounts.append(np.append(curve.macs, curve.macs[-1] if stopped else math.inf)[at].tolist())
-        censored.append(((at == len(curve.macs)) & stopped).tolist())
-    return [Seeds(*of_level) for of_level in zip(zip(*amounts, strict=True), zip(*censored, strict=True), strict=True)]
+        amounts[i] = np.append(curve.macs, curve.macs[-1] if stopped else math.inf)[at]
+        censored[i] = (at == len(curve.macs)) & stopped
+    return amounts, censored
+
+
+def _seeds(amounts: _Amounts, number: int) -> Seeds:
+    return Seeds(*(tuple(each[:, number].tolist()) for each in amounts))
+
+
+def _known(macs: Summary) -> float:
+    """The median; what is not known is on no frontier, as what was never reached."""
+    return math.inf if macs.is_bound else macs.median
+
+
+def _factor(amounts: Mapping[str, _Amounts], name: str, baseline: str, number: int) -> Factor:
+    names = dict.fromkeys((baseline, name))
+    return factors_over({each: _seeds(amounts[each], number) for each in names}, baseline)[name]
 
 
 def _level_row(
-    level: float, dates: Mapping[str, datetime.date], seeds: Mapping[str, Seeds], baseline: str, method: str
+    level: float,
+    dates: Mapping[str, datetime.date],
+    amounts: Mapping[str, _Amounts],
+    number: int,
+    baseline: str,
+    method: str,
 ) -> LevelRow:
     """One row of `sensitivity`; dates are in their order."""
-    macs = {name: summary_over_seeds(seeds[name]) for name in dates}
-    # What is not known is on no frontier, as what was never reached.
-    known = [math.inf if summary.is_bound else summary.median for summary in macs.values()]
+    macs = {name: _seeds(amounts[name], number).summary for name in dates}
+    known = list(map(_known, macs.values()))
     names = list(dates)
-    frontier = [names[i] for i in frontier_indices(list(dates.values()), known)]
-    least, on_frontier = min(known), set(frontier)
-    systems = [
-        SystemAtLevel(
-            name=name,
-            published=published,
-            macs=macs[name],
-            seeds=seeds[name],
-            baseline=None if name == baseline else seeds[baseline],
-            factor_to_frontier_end=None if math.isinf(of_system) else of_system / least,
-            on_frontier=name in on_frontier,
-        )
-        for (name, published), of_system in zip(dates.items(), known, strict=True)
-    ]
+    frontier = tuple(names[i] for i in frontier_indices(list(dates.values()), known))
+    least = min(known)
     notes = []
     base = macs[baseline]
     if math.isinf(base.median):
@@ -192,13 +216,18 @@ def _level_row(
         notes.append(f'Only known to take this much or more, as runs were stopped before: {listed}.')
     if frontier and math.isfinite(base.median) and baseline != frontier[0]:
         notes.append(f'The frontier begins with {frontier[0]}, not with {baseline}.')
-    cheapest = next((system for system in systems if system.factor_to_frontier_end == 1), None)
+    cheapest = None if math.isinf(least) else names[known.index(least)]
     return LevelRow(
         level=level,
-        systems=tuple(systems),
-        factor=cheapest.factor_to_baseline if cheapest else Factor(None),
+        frontier=frontier,
+        factor=_factor(amounts, cheapest, baseline, number) if cheapest else Factor(None),
         doubling_months=None
         if math.isinf(known[names.index(baseline)])
         else frontier_doubling_months(list(dates.values()), known, method),
         note=' '.join(notes),
+        dates=dates,
+        baseline=baseline,
+        amounts=amounts,
+        number=number,
+        least=least,
     )

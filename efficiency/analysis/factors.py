@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from efficiency.analysis.document import cell_text
-from efficiency.analysis.survival import Seeds, Summary, as_seeds, resampled_medians, summary_over_seeds
+from efficiency.analysis.survival import Seeds, Summary, as_seeds, medians_of, resamples, summary_over_seeds
 from efficiency.errors import UserError, shown
 
 T = TypeVar('T')
@@ -139,9 +139,14 @@ def _ratio(a: Summary, b: Summary) -> tuple[float | None, str]:
 @functools.lru_cache(maxsize=64)  # a baseline is held against many
 def _resampled(seeds: Seeds, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The least and the most that the median of each resample may be."""
-    draws = min(draws, max(_LEAST_DRAWS, _DRAWN // len(seeds.values)))
-    medians, bounds = resampled_medians(seeds, draws, np.random.default_rng(seed))
+    n = len(seeds.values)
+    medians, bounds = medians_of(seeds, _resamples(n, min(draws, max(_LEAST_DRAWS, _DRAWN // n)), seed))
     return medians, np.where(bounds, math.inf, medians)
+
+
+@functools.lru_cache(maxsize=8)  # as many seeds are drawn alike, whatever they took
+def _resamples(n: int, draws: int, seed: int) -> np.ndarray:
+    return resamples(n, draws, np.random.default_rng(seed))
 
 
 def _quantile(numerators: np.ndarray, denominators: np.ndarray, share: float) -> float:

@@ -32,6 +32,7 @@ def helpers() -> Iterator[Executor | None]:
         return
     # Of threads that a program may have, a fork would copy the locks and not the threads.
     pool = ProcessPoolExecutor(min(cores - 1, _MOST), multiprocessing.get_context('spawn'), _begin)
+    pool.submit(os.getpid)  # begins them, as they take a while to
     try:
         yield pool
     except BrokenProcessPool as error:

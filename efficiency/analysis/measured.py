@@ -341,7 +341,7 @@ def _sensitivity(name: str, target: Target, order: Sequence[System], baseline: S
         [
             {
                 'level': row.level, **factor_cells('factor', row.factor), 'doubling_months': row.doubling_months,
-                'frontier': ', '.join(s.name for s in row.systems if s.on_frontier), 'note': row.note or None,
+                'frontier': ', '.join(row.frontier), 'note': row.note or None,
             }
             for row in rows
         ],

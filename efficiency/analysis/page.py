@@ -120,6 +120,7 @@ def _packed(library: bytes) -> str:
 
 def _cell(row: Row, column: Column, is_name: bool) -> markupsafe.Markup:
     """A cell of the page; a row's name, its first, is never cut."""
+    # All that is put together here is escaped.
     value, address = row[column.key], row.get(column.link) if column.link else None
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     text = markupsafe.escape(column.shown(row))
@@ -127,17 +128,17 @@ def _cell(row: Row, column: Column, is_name: bool) -> markupsafe.Markup:
     link = ''
     if address:
         shown = 'source' if is_long else text
-        link = markupsafe.Markup('<a href="{}">{}</a>').format(_safe(address), shown)
+        link = f'<a href="{markupsafe.escape(_safe(address))}">{shown}</a>'
     if is_long:
         # One or two lines of it, and all where that is asked for.
-        opened = markupsafe.Markup('<details><summary>{}</summary></details>').format(text)
-        return markupsafe.Markup('<td class="text long">{}{}</td>').format(opened, link)
+        opened = f'<details><summary>{text}</summary></details>'
+        return markupsafe.Markup(f'<td class="text long">{opened}{link}</td>')
     content = link or text
     if not is_number:
-        return markupsafe.Markup('<td class="text">{}</td>').format(content)
+        return markupsafe.Markup(f'<td class="text">{content}</td>')
     order = value if math.isfinite(value) else math.copysign(1e308, value)
-    told = markupsafe.Markup('' if column.text or not math.isfinite(value) else ' data-exact')
-    return markupsafe.Markup('<td class="number" data-order="{}"{}>{}</td>').format(order, told, content)
+    told = '' if column.text or not math.isfinite(value) else ' data-exact'
+    return markupsafe.Markup(f'<td class="number" data-order="{order}"{told}>{content}</td>')
 
 
 def _safe(address: str) -> str:

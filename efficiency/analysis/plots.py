@@ -95,10 +95,8 @@ def factor_over_level(name: str, title: str, metric: Metric, rows: Sequence, tar
     known = [row for row in known if axis.place(row.level) is not None]
     series = [_factors('baseline to the end of the frontier', known, [row.factor for row in known], axis, style(0))]
     series[0] = dataclasses.replace(series[0], dash='solid')
-    drawn = sorted({s.name for row in known for s in row.systems if s.on_frontier})[:8]
-    by_name = [{s.name: s for s in row.systems} for row in known]
-    for i, system in enumerate(drawn):
-        factors = [systems[system].factor_to_baseline for systems in by_name]
+    for i, system in enumerate(sorted({name for row in known for name in row.frontier})[:8]):
+        factors = [row.system(system).factor_to_baseline for row in known]
         series.append(_factors(system, known, factors, axis, style(i + 1)))
     if target is not None and known and axis.place(target) is not None:
         top, at = max(row.factor.value for row in known), axis.place(target)

@@ -14,7 +14,6 @@ getting there.
 """
 
 import dataclasses
-import functools
 import itertools
 import math
 import statistics
@@ -62,10 +61,14 @@ class Seeds:
     def n_reached(self) -> int:
         return len(self.values) - self.n_censored - self.values.count(math.inf)
 
-    @functools.cached_property
+    @property
     def summary(self) -> 'Summary':
-        """See `summary_over_seeds`."""
-        return _summary(self)
+        """See `summary_over_seeds`; found once."""
+        # Not by functools, whose lock takes longer than most of what it keeps.
+        known = self.__dict__
+        if '_summary' not in known:
+            known['_summary'] = _summary(self)
+        return known['_summary']
 
 
 def as_seeds(seeds: Seeds | Sequence[float], name: str = 'the point') -> Seeds:
@@ -136,8 +139,9 @@ def summary_over_seeds(seeds: Seeds | Sequence[float]) -> Summary:
 
 def _summary(seeds: Seeds) -> Summary:
     if len(seeds.values) == 1:
-        (value,), (is_bound,) = seeds.values, seeds.censored
-        return Summary(value, is_bound, value, is_bound, value, is_bound, 1, seeds.n_reached, seeds.n_censored)
+        (value,), (stopped,) = seeds.values, seeds.censored
+        reached = int(not stopped and value != math.inf)
+        return Summary(value, stopped, value, stopped, value, stopped, 1, reached, int(stopped))
     median, is_bound = median_or_more(seeds.values, seeds.censored)
     low, low_is_bound = min(zip(seeds.values, seeds.censored, strict=True))
     high = max(seeds.values)
@@ -180,14 +184,20 @@ def resampled_medians(
     if n == 1:
         (median,), (is_bound,) = seeds.values, seeds.censored
         return np.full(draws, median), np.full(draws, is_bound)
-    medians, bounds = np.empty(draws), np.empty(draws, bool)
     # Some at a time, which are the same draws as all at once in less memory.
     step = max(1, _COUNTS_AT_ONCE // n)
-    for start in range(0, draws, step):
-        some = slice(start, min(start + step, draws))
-        counts = generator.multinomial(n, np.full(n, 1 / n), size=some.stop - start)
-        medians[some], bounds[some] = _medians(seeds.values, seeds.censored, counts)
-    return medians, bounds
+    found = [medians_of(seeds, resamples(n, min(step, draws - start), generator)) for start in range(0, draws, step)]
+    return tuple(np.concatenate(each) for each in zip(*found, strict=True))
+
+
+def resamples(n: int, draws: int, generator: np.random.Generator) -> np.ndarray:
+    """How often each of n seeds is in each of so many resamples with replacement, (draws, n)."""
+    return generator.multinomial(n, np.full(n, 1 / n), size=draws)
+
+
+def medians_of(seeds: Seeds, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The medians of resamples, and which are bounds, as `resampled_medians` gives them; `counts` as `resamples`."""
+    return _medians(seeds.values, seeds.censored, counts)
 
 
 def _medians(values: Sequence[float], censored: Sequence[bool], counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

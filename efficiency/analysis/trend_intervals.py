@@ -1,12 +1,14 @@
 """Intervals of doubling times: how they are made from draws, how they read, and how seeds and dates are drawn."""
 
 import dataclasses
+import functools
+import json
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from efficiency.analysis.survival import Seeds, resampled_medians, summary_over_seeds
+from efficiency.analysis.survival import Seeds, as_seeds, resampled_medians, summary_over_seeds
 from efficiency.analysis.trend_fit import months_of
 from efficiency.errors import UserError, shown
 
@@ -126,11 +128,23 @@ def known_medians(seeds: Sequence[Seeds | Sequence[float]]) -> list[float]:
 
 def drawn_medians(seeds: Sequence[Seeds | Sequence[float]], draws: int, random: np.random.Generator) -> np.ndarray:
     """The same of resampled seeds, (draws, points)."""
+    before = random.bit_generator.state
+    macs, random.bit_generator.state = _drawn_medians(tuple(map(as_seeds, seeds)), draws, json.dumps(before))
+    return macs
+
+
+@functools.lru_cache(maxsize=1)  # as several intervals are of the very same draws
+def _drawn_medians(seeds: tuple[Seeds, ...], draws: int, state: str) -> tuple[np.ndarray, dict]:
+    """Medians of draws by a generator in this state, and the state that it is left in."""
+    bits = np.random.PCG64()
+    bits.state = json.loads(state)
+    random = np.random.Generator(bits)
     macs = np.empty((draws, len(seeds)))
     for i, of_point in enumerate(seeds):
         medians, is_bound = resampled_medians(of_point, draws, random)
         macs[:, i] = np.where(is_bound, math.inf, medians)
-    return macs
+    macs.flags.writeable = False
+    return macs, bits.state
 
 
 def lost_first(days: np.ndarray, medians: np.ndarray, drawn: np.ndarray) -> np.ndarray:
