@@ -9,7 +9,7 @@ from efficiency import records
 from efficiency.analysis import kept_facts
 from efficiency.analysis.facts import Facts, facts_of
 from efficiency.analysis.helpers import shared
-from efficiency.analysis.kept_facts import Read
+from efficiency.analysis.kept_facts import Read, facts_of_all
 
 T = TypeVar('T')
 # Fewer records are read sooner than a file that keeps their facts would be of use.
@@ -40,15 +40,18 @@ def read_all(
     number = 0
     # The files of neighbours in a folder are close to one another on a disk, too.
     for read in shared(pool, _read, [asked[i : i + _AT_ONCE] for i in range(0, len(asked), _AT_ONCE)]):
-        progress(f'{number + len(read)} records read')
-        for one in read:
-            path, name = paths[number], names[number]
-            number += 1
-            if isinstance(one, str):
-                yield path, one
-            else:
-                found[name] = kept[name] if one is None else one
-                yield path, found[name].facts()
+        some = slice(number, number + len(read))
+        number += len(read)
+        progress(f'{number} records read')
+        of_some = {
+            name: kept[name] if one is None else one
+            for name, one in zip(names[some], read, strict=True)
+            if not isinstance(one, str)
+        }
+        found |= of_some
+        facts = iter(facts_of_all(list(of_some.values())))
+        for path, one in zip(paths[some], read, strict=True):
+            yield path, one if isinstance(one, str) else next(facts)
     if any(kept.get(name) is not read for name, read in found.items()) or len(found) != len(kept):
         kept_facts.save(folder, found)
 

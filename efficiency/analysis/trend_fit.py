@@ -17,6 +17,7 @@ from efficiency.errors import UserError, shown
 DAYS_PER_MONTH = 30.4375
 METHODS = ('least_squares', 'end_to_end', 'through_origin')
 PRECISIONS = ('day', 'month', 'year')
+_POINTS_AT_ONCE = 200_000
 
 
 def as_days(dates: Sequence) -> np.ndarray:
@@ -117,6 +118,15 @@ def rates(days: np.ndarray, macs: np.ndarray, method: str, frontier: bool) -> tu
         raise UserError(f'a doubling time is found by {", ".join(METHODS)}, not {shown(method)}')
     if not days.shape[1]:
         return np.zeros(len(days)), np.zeros(len(days), dtype=bool)
+    # Some rows at a time, of which each is by itself: what is between takes many times their memory.
+    step = max(1, _POINTS_AT_ONCE // days.shape[1])
+    found = [
+        _rates(days[i : i + step], macs[i : i + step], method, frontier) for i in range(0, max(1, len(days)), step)
+    ]
+    return tuple(np.concatenate(each) for each in zip(*found, strict=True))
+
+
+def _rates(days: np.ndarray, macs: np.ndarray, method: str, frontier: bool) -> tuple[np.ndarray, np.ndarray]:
     order, on_frontier = frontier_of(days, macs)
     days, macs = (np.take_along_axis(values, order, -1) for values in (days, macs))
     there = np.isfinite(macs)
