@@ -40,3 +40,14 @@ def test_every_value_of_a_record_replaced_or_left_out_is_told_alike():
 @pytest.mark.parametrize('schema', [Number(int, low=1), Number(), Optional(str), ('a', 'b'), [str], bool, 1, 'a', {}])
 def test_each_kind_of_schema_answers_alike(schema, value):
     assert compiled(schema)(value) == (not list(problems(value, schema, 'it')))
+
+
+@pytest.mark.parametrize('value', [*WRONG, 0, 1, 2.5])
+@pytest.mark.parametrize('at', range(3))
+def test_a_value_among_others_of_its_key_is_told_as_alone(at, value):
+    items = [{'whole': 1 + i, 'any': 0.5 - i, 'perhaps': None if i else 1} for i in range(3)]
+    schema = [{'whole': Number(int, low=1), 'any': Number(low=-9), 'perhaps': Optional(Number())}]
+    assert compiled(schema)(items)
+    for key in items[at]:
+        found = [item | {key: value} if i == at else item for i, item in enumerate(items)]
+        assert compiled(schema)(found) == (not list(problems(found, schema, 'it'))), key

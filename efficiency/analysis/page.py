@@ -107,7 +107,7 @@ def page(title: str, sections: Sequence[Section], files: Mapping[str, Sequence[s
         script=own.joinpath('page.js').read_text(encoding='utf-8'),
         rows_a_page=ROWS_A_PAGE,
         most_rows=MOST_ROWS,
-        chart_library=_packed(interactive.library().encode()),
+        chart_library=_packed(interactive.library()),
         table_style=_packed(library.joinpath('dt_bundle.css').read_bytes()),
         table_library=_packed(library.joinpath('dt_bundle.js').read_bytes()),
     )
