@@ -4,6 +4,7 @@ Images are (batch, height, width, channels), kernels (height, width, in channels
 """
 
 import dataclasses
+import functools
 from functools import partial
 
 import jax
@@ -28,6 +29,7 @@ _TILED_SAVING = 1.6
 _TILED_WIDTH, _TILED_IN_TIMES_OUT = 48, 2048
 
 
+@functools.lru_cache(maxsize=4096)  # the same functions each time, which jax need not trace anew
 def cpu_formulation(spec: ConvSpec, image: tuple[int, ...], kernel: tuple[int, ...]) -> Formulation:
     """What a CPU is quickest at, for an image (n, h, w, c) and a kernel (kh, kw, i, o)."""
     out = spec.output_size(image, kernel)

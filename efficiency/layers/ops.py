@@ -16,6 +16,7 @@ Images are (batch, height, width, channels), kernels (height, width, in channels
 
 import contextlib
 import contextvars
+import functools
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -46,6 +47,11 @@ def override(formulation: str) -> Iterator[None]:
         yield
     finally:
         _override.reset(token)
+
+
+# jax traces a branch once for all calls of the very same function on operands of the same shapes, as of layers that
+# repeat each other; a `partial` that is made anew is another function.
+_with = functools.lru_cache(maxsize=4096)(partial)
 
 
 def _by_platform(cpu: Callable, stock: Callable, *args: jax.Array) -> jax.Array:
@@ -84,7 +90,7 @@ def conv2d(
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _conv(spec: ConvSpec, x: jax.Array, kernel: jax.Array) -> jax.Array:
     cpu = cpu_formulation(spec, x.shape, kernel.shape).forward
-    return _by_platform(partial(cpu, spec), partial(stock_conv, spec), x, kernel)
+    return _by_platform(_with(cpu, spec), _with(stock_conv, spec), x, kernel)
 
 
 def _conv_forward(spec, x, kernel):
@@ -95,11 +101,9 @@ def _conv_backward(spec, residuals, dy):
     # The two gradients are separate programs, so that a first layer's unused input gradient can be dropped.
     x, kernel = residuals
     cpu = cpu_formulation(spec, x.shape, kernel.shape)
-    dx = _by_platform(
-        partial(cpu.input_gradient, spec, x.shape), partial(STOCK.input_gradient, spec, x.shape), kernel, dy
-    )
+    dx = _by_platform(_with(cpu.input_gradient, spec, x.shape), _with(STOCK.input_gradient, spec, x.shape), kernel, dy)
     dkernel = _by_platform(
-        partial(cpu.kernel_gradient, spec, kernel.shape), partial(STOCK.kernel_gradient, spec, kernel.shape), x, dy
+        _with(cpu.kernel_gradient, spec, kernel.shape), _with(STOCK.kernel_gradient, spec, kernel.shape), x, dy
     )
     return dx, dkernel
 
@@ -137,7 +141,7 @@ def _window(size, strides, padding):
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _max_pool(window, x):
-    return _by_platform(partial(pooling.cpu_max, window), partial(pooling.stock_max, window), x)
+    return _by_platform(_with(pooling.cpu_max, window), _with(pooling.stock_max, window), x)
 
 
 def _max_pool_forward(window, x):
@@ -147,7 +151,7 @@ def _max_pool_forward(window, x):
 
 def _max_pool_backward(window, residuals, dy):
     cpu, stock = pooling.cpu_max_gradient, pooling.stock_max_gradient
-    return (_by_platform(partial(cpu, window), partial(stock, window), *residuals, dy),)
+    return (_by_platform(_with(cpu, window), _with(stock, window), *residuals, dy),)
 
 
 _max_pool.defvjp(_max_pool_forward, _max_pool_backward)
@@ -155,12 +159,12 @@ _max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _sum_pool(window, shape, x):
-    return _by_platform(partial(pooling.cpu_sum, window), partial(pooling.stock_sum, window), x)
+    return _by_platform(_with(pooling.cpu_sum, window), _with(pooling.stock_sum, window), x)
 
 
 def _sum_pool_backward(window, shape, _, dy):
     cpu, stock = pooling.cpu_sum_gradient, pooling.stock_sum_gradient
-    return (_by_platform(partial(cpu, window, shape), partial(stock, window, shape), dy),)
+    return (_by_platform(_with(cpu, window, shape), _with(stock, window, shape), dy),)
 
 
 _sum_pool.defvjp(lambda window, shape, x: (_sum_pool(window, shape, x), None), _sum_pool_backward)

@@ -186,3 +186,16 @@ def test_accelerators_get_stock_convolutions_and_cpus_do_not():
 def test_an_unknown_formulation_is_an_error():
     with pytest.raises(ValueError, match="'stock' or 'cpu'"), ops.override('fast'):
         pass
+
+
+def test_what_repeated_layers_have_in_common_is_traced_once():
+    x, kernel = array(0, 2, 8, 8, 4), array(1, 3, 3, 4, 4)
+
+    def conv(x):
+        return ops.conv2d(x, kernel, padding=((1, 1), (1, 1)))
+
+    gradient = jax.make_jaxpr(jax.grad(lambda x: conv(conv(conv(x))).sum()))(x)
+    switches = [eqn for eqn in gradient.eqns if eqn.primitive.name == 'cond']
+    branches = [branch.jaxpr for eqn in switches for branch in eqn.params['branches']]
+    # Forward passes and gradients of the input; what each is on a CPU and elsewhere.
+    assert (len(switches), len({id(branch) for branch in branches})) == (6, 4)
