@@ -69,7 +69,7 @@ def arcade_row(name, system):
     """Whole steps."""
     recipe = opened(check_config(system.get_config()), None)
     with multiplying(recipe.config.precision):
-        ((programs, _), *_) = compile_train_steps(recipe.trace(), cache_dir() / 'checked').values()
+        ((programs, _), *_) = compile_train_steps(recipe.trace(), cache_dir()).values()
     state = [recipe.put(recipe.start)]
 
     def step():

@@ -4,7 +4,7 @@
 
 runs `python -m efficiency.main --config=configs/shufflenet.py` up to its first step in a process of its own, with empty
 caches and then with warm ones, and `--help`. Parts contain those below them that are indented, and what stands "beside"
-runs in a thread next to the compiler. Seconds, medians over the rounds.
+runs in a thread next to the compiler of the train step. Seconds, medians over the rounds, and those of all processors.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from benchmarks import machine
 
 COMMAND = ('--config=configs/shufflenet.py',)
 STEP, TOTAL = 'train step; tracing is what its parts leave', 'command to first step'
+PROCESSORS = 'the same, of all processors'
 
 
 def instrument(began: float) -> None:
@@ -65,6 +66,7 @@ def instrument(began: float) -> None:
         take(trainer, state, batch)
         trainer.under_way[0][2].block_until_ready()
         seconds[TOTAL] = time.time() - began
+        seconds[PROCESSORS] = time.process_time()
         print(json.dumps(seconds), flush=True)
         os._exit(0)
 
@@ -78,7 +80,7 @@ def instrument(began: float) -> None:
         (programs, 'compile_train_step', STEP),
         (programs, 'count_jaxpr', '  beside: counting'),
         (programs, 'check_against_xla', '  beside: check of every operation'),
-        (ScoresEvaluator, 'compile', 'evaluation, traced and compiled'),
+        (ScoresEvaluator, 'compile', 'beside: evaluation, traced and compiled'),
     ):
         setattr(owner, attribute, timed(name, getattr(owner, attribute)))
     for owner, attribute, name in (

@@ -17,7 +17,6 @@ multiply-add, and of the whole batch.
 
 import argparse
 import functools
-import gc
 import multiprocessing
 import os
 import sys
@@ -30,6 +29,7 @@ from efficiency import backend, console
 from efficiency.arguments import Parser
 from efficiency.errors import UserError
 from efficiency.tables import FORMATS, render
+from efficiency.training.memory import collect_rarely
 
 if TYPE_CHECKING:
     from efficiency.costs import Counted
@@ -73,13 +73,8 @@ def count_networks(names: Sequence[str], **sizes: int | None) -> list[_Row]:
     workers = min(cores, _MOST_WORKERS, len(names) // _NETWORKS_A_WORKER)
     if workers < 2:
         return [one(name) for name in _with_progress(names)]
-    with ProcessPoolExecutor(workers, multiprocessing.get_context('spawn'), _collect_rarely) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context('spawn'), collect_rarely) as pool:
         return list(_with_progress(pool.map(one, names), len(names)))
-
-
-def _collect_rarely() -> None:
-    """Has Python look less often for garbage, of which a trace's many objects make little: a sixth of the time."""
-    gc.set_threshold(100_000, 50, 50)
 
 
 def _with_progress(items: Iterable, total: int | None = None) -> Iterable:
@@ -276,7 +271,7 @@ def _with_total(layers: list[_Row]) -> list[_Row]:
 @console.command
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    _collect_rarely()
+    collect_rarely()
     arguments, rest = _parser().parse_known_args(argv)
     if rest and arguments.config is None:
         raise UserError(f'there is no option {rest[0]}; --help lists those that there are')

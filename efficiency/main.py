@@ -23,7 +23,7 @@ from efficiency import backend, console
 from efficiency.config_file import define_config, no_such_config, parse_flags
 from efficiency.errors import EndOfCommand, Stopped, UserError, out_of_memory
 from efficiency.training import hosts
-from efficiency.training.memory import restart_with_large_pages
+from efficiency.training.memory import collect_rarely, restart_with_large_pages
 
 _CONFIG = define_config(flags.FLAGS)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; runs/<model>-<dataset>-<hash>-s<seed> by default.')
@@ -129,6 +129,7 @@ def run() -> None:
             hosts.finish(code)
         sys.exit(code)
 
+    collect_rarely()
     try:
         app.run(command, flags_parser=_parse_flags)
     except EndOfCommand as end:

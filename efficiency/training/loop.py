@@ -16,6 +16,7 @@ from efficiency.data.pipeline import TrainStream, default_workers
 from efficiency.errors import RunError, UserError
 from efficiency.files import write_atomically
 from efficiency.records import Place
+from efficiency.tasks.evaluation import Evaluator
 from efficiency.training import code, hosts
 from efficiency.training.cache import cache_dir, use_compilation_cache
 from efficiency.training.checkpoint import Checkpoints, from_bytes, to_bytes
@@ -109,11 +110,8 @@ def train(
         first = steps_of(restored[1]) if restored else 0
         with contextlib.closing(TrainStream(batches, first, plan.total_steps, data_workers)) as stream:
             with clock.phase('compile'):
-                show('compiling the evaluation')
                 evaluate = task.evaluator(devices)
-                with evaluating(config.precision):
-                    evaluate.compile(recipe.state_in(plan.stages[0]).variables)
-                steps, costs = _compiled(traced, config.model.name, show)
+                steps, costs = _compiled(recipe, traced, evaluate, show)
             state = recipe.put(restored[0] if restored else recipe.start)
             recipe.let_go()
             give_back_free_memory()
@@ -142,12 +140,18 @@ def _doing() -> contextlib.AbstractContextManager[Callable[[str], None]]:
     return console.doing(SECONDS_BETWEEN_LINES) if hosts.leads() else contextlib.nullcontext(lambda text: None)
 
 
-def _compiled(traced: Mapping, name: str, show: Callable[[str], None]) -> tuple[dict, dict]:
-    """The compiled train steps by place, and what each costs."""
-    compiled = compile_train_steps(
-        traced, cache_dir() / 'checked', lambda done, total: show(f'compiling train steps, {done} of {total} are done')
-    )
-    costs = {place: cost for place, (_, cost) in compiled.items()}
+def _compiled(recipe: Recipe, traced: Mapping, evaluate: Evaluator, show: Callable[[str], None]) -> tuple[dict, dict]:
+    """The compiled train steps by place, and what each costs; the evaluation is compiled beside them."""
+
+    def compile_evaluation():
+        with evaluating(recipe.config.precision):
+            evaluate.compile(recipe.state_in(recipe.plan.stages[0]).variables)
+
+    def progress(done, total):
+        show(f'compiling, {done} of {total} train steps are done')
+
+    compiled = compile_train_steps(traced, cache_dir(), progress, compile_evaluation)
+    costs, name = {place: cost for place, (_, cost) in compiled.items()}, recipe.config.model.name
     for what, kind in (('train step', 'step'), ('forward pass', 'forward')):
         if any(getattr(cost, kind).dense_macs == 0 for cost in costs.values()):
             raise UserError(

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import itertools
 import os
+import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -17,6 +18,8 @@ from efficiency.flops.xla import flops_when_compiled, flops_when_lowered
 from efficiency.layers.fixed_point import rounding_layers
 from efficiency.layers.precision import FIXED
 from efficiency.tasks.task import Forward
+from efficiency.training.cache import remembered
+from efficiency.training.step_hash import step_hash
 
 # The scope under which an optimizer's own multiplications are counted.
 OPTIMIZER_SCOPE = 'optimizer'
@@ -163,8 +166,9 @@ def trace_forward(forward: Forward, variables: Any, precision: str) -> jax.stage
 
 def compile_train_steps(
     traced: Mapping[Any, Traced],
-    check_cache: str | os.PathLike,
+    cache: str | os.PathLike,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    beside: Callable[[], None] = lambda: None,
 ) -> dict[Any, tuple[Sequence[CompiledPart], Cost]]:
     """The train steps of several programs by name, compiled and counted; two programs at a time, each once.
 
@@ -172,21 +176,26 @@ def compile_train_steps(
 
     Args:
         traced: their traces, in which parts that several of them have are the same.
-        check_cache: see `compile_train_step`.
+        cache: see `compile_train_step`.
         progress: told how many of how many programs are compiled, first of none; from threads of its own.
+        beside: what else is to be done, in this thread; where it raises, nothing more is waited for.
     """
     programs = {id(part.traced): part.traced for each in traced.values() for part in each.parts}
     done = itertools.count(1)
 
     def compiled_one(each):
-        found = compile_train_step(each, check_cache)
+        found = compile_train_step(each, cache)
         progress(next(done), len(programs))
         return found
 
     progress(0, len(programs))
-    with ThreadPoolExecutor(2) as pool:
+    pool = ThreadPoolExecutor(2)
+    try:
         found = pool.map(compiled_one, programs.values())
+        beside()
         compiled = dict(zip(programs, found, strict=True))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     return {
         name: (
             [CompiledPart(part.calls, part.trains, compiled[id(part.traced)][0]) for part in each.parts],
@@ -222,9 +231,7 @@ def _cost(traced: Traced, found: Sequence[_Counted]) -> Cost:
     return Cost(forward, step, flops('lowered_flops'), flops('compiled_flops'), named)
 
 
-def compile_train_step(
-    traced: jax.stages.Traced, check_cache: str | os.PathLike
-) -> tuple[jax.stages.Compiled, _Counted]:
+def compile_train_step(traced: jax.stages.Traced, cache: str | os.PathLike) -> tuple[jax.stages.Compiled, _Counted]:
     """Compiles a program ahead of time, and counts the very program that was compiled.
 
     Compiler and counter work side by side on one trace. The count is checked operation by operation against
@@ -232,7 +239,7 @@ def compile_train_step(
 
     Args:
         traced: of `trace_train_step`.
-        check_cache: folder that remembers which programs were checked.
+        cache: folder that remembers which programs were checked, and what XLA said of them.
 
     Raises:
         CountError, DisagreementError: if the step cannot be counted, or XLA counts an operation differently.
@@ -240,8 +247,10 @@ def compile_train_step(
 
     def cost_without_compiling():
         step = count_jaxpr(traced.jaxpr)
-        check_against_xla(step, check_cache)
-        return step, flops_when_lowered(traced)
+        check_against_xla(step, pathlib.Path(cache, 'checked'))
+        key = f'{jax.__version__} {jax.lib.__version__} {jax.device_count()} {step_hash(traced.jaxpr)}'
+        # Lowering once more takes a second or more of Python, which the lowering of what runs waits for.
+        return step, remembered(pathlib.Path(cache, 'lowered'), key, lambda: flops_when_lowered(traced))
 
     with ThreadPoolExecutor(1) as pool:
         counted = pool.submit(cost_without_compiling)

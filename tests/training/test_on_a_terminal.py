@@ -32,8 +32,8 @@ def test_a_run_says_what_it_is_doing_before_its_first_step(tmp_path):
     assert run.wait() == 0
     told = [line.split(b' (')[0].strip().decode() for line in said.replace(b'\n', b'\r').split(b'\r')]
     order = [
-        'loading jax', 'opening mnist5k', 'tracing', 'compiling the evaluation',
-        'compiling train steps, 0 of 1 are done', 'compiling train steps, 1 of 1 are done',
+        'loading jax', 'opening mnist5k', 'tracing', 'compiling, 0 of 1 train steps are done',
+        'compiling, 1 of 1 train steps are done',
         'training: 0 of 125 steps are done',
     ]  # fmt: skip
     assert [line for line in told if line in order] == order
