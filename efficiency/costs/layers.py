@@ -1,7 +1,6 @@
 """What each layer costs."""
 
 import collections
-import functools
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
@@ -10,7 +9,7 @@ from flax import linen as nn
 
 from efficiency.costs.counted import Counted
 from efficiency.costs.tables import ratio
-from efficiency.flops import Count
+from efficiency.flops import Count, count
 from efficiency.layers import ops
 from efficiency.training.programs import per_example, without_optimizer
 
@@ -24,10 +23,10 @@ def layer_costs(counted: Counted) -> list[dict[str, Any]]:
         example}. Their sums are those of `costs`, without an optimizer as there. What is multiplied outside the network
         is a layer of its scope's name; output_shape is None where it is not known.
     """
-    shapes = _output_shapes(counted)
+    counted_step, shapes = _counted_with_shapes(counted)
     folders = _folders(counted.variables['params'])
     forward = _by_path(counted.forward, shapes.keys() | folders, counted.network)
-    train = _by_path(without_optimizer(counted.train), shapes.keys() | folders, counted.network)
+    train = _by_path(without_optimizer(counted_step), shapes.keys() | folders, counted.network)
     modules = dict.fromkeys([*shapes, *forward, *train, ''])
     params = _params_by_path(counted.variables['params'], modules)
     none = Count(())
@@ -48,8 +47,11 @@ def layer_costs(counted: Counted) -> list[dict[str, Any]]:
     return rows
 
 
-def _output_shapes(counted: Counted) -> dict[str, str | None]:
-    """What each module gives for one example in training, by its path: '56x56x64'."""
+def _counted_with_shapes(counted: Counted) -> tuple[Count, dict[str, str | None]]:
+    """The count of the step, and what each module gives for one example in it, by its path: '56x56x64'.
+
+    Both come of one trace, which is most of the time that a count takes.
+    """
     shapes = {}
 
     def note(next_method, args, kwargs, context):
@@ -60,10 +62,8 @@ def _output_shapes(counted: Counted) -> dict[str, str | None]:
             shapes[path] = _of_one(first.shape, counted.batch_size) if hasattr(first, 'shape') else None
         return output
 
-    # Another function than the one that was counted, as jax remembers what it traced of that.
     with nn.intercept_methods(note), ops.override('stock'):
-        jax.eval_shape(functools.partial(counted.step), counted.state, counted.batch)
-    return shapes
+        return count(counted.step, counted.state, counted.batch), shapes
 
 
 def _of_one(shape: Sequence[int], batch_size: int) -> str:
