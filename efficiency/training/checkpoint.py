@@ -41,6 +41,7 @@ class Checkpoints:
     def __init__(self, workdir: pathlib.Path):
         self._workdir = workdir
         self._writer = ThreadPoolExecutor(1)
+        self._text = _ProgressText()
         self._under_way: Future | None = None
         self._newest: Future | None = None
 
@@ -59,10 +60,9 @@ class Checkpoints:
         self.wait()
         # Copied, because the run goes on while this is written, and its buffers on the device are given away.
         arrays = {name: np.array(leaf, copy=True) for name, leaf in _by_name(state).items()}
-        text = json.dumps(progress, allow_nan=False)
-        self._under_way = self._newest = self._writer.submit(self._write, step, arrays, text)
+        self._under_way = self._newest = self._writer.submit(self._write, step, arrays, *self._text.of(progress))
 
-    def _write(self, step: int, arrays: dict[str, np.ndarray], progress: str) -> None:
+    def _write(self, step: int, arrays: dict[str, np.ndarray], progress_sha256: str, *progress: bytes) -> None:
         folder = self._workdir / _FOLDER
         folder.mkdir(exist_ok=True)
         for left_over in folder.glob('.*'):  # by a process that was killed
@@ -70,9 +70,9 @@ class Checkpoints:
         temporary = pathlib.Path(tempfile.mkdtemp(dir=folder, prefix=f'.{step}.'))
         try:
             state = safetensors.save(arrays)
-            kept = {'state_sha256': _sha256(state), 'progress_sha256': _sha256(progress.encode()), 'progress': progress}
+            digests = json.dumps({'state_sha256': _sha256(state), 'progress_sha256': progress_sha256})
             write_whole(temporary / _STATE, state)
-            write_whole(temporary / _PROGRESS, json.dumps(kept).encode())
+            write_whole(temporary / _PROGRESS, digests[:-1].encode(), b', "progress": "', *progress, b'"}')
             temporary.chmod(0o755)
             # One of the same step is of the same state, before its evaluation.
             _drop(folder / str(step))
@@ -136,6 +136,48 @@ class Checkpoints:
     def close(self) -> None:
         """Ends the thread that writes, after what it is writing."""
         self._writer.shutdown()
+
+
+class _ProgressText:
+    """A run's progress as JSON, and that as a string within another: each point of its curve is turned into it once.
+
+    The curve stands first, so that of a longer one only what is new is hashed: a save costs the same however many
+    evaluations there were.
+    """
+
+    def __init__(self):
+        self._begin()
+
+    def _begin(self) -> None:
+        self._points, self._hash, self._within = 0, hashlib.sha256(), bytearray()
+        self._add('{"curve": [')
+
+    def _add(self, text: str) -> None:
+        self._hash.update(text.encode())
+        self._within += _within_json(text)
+
+    def of(self, progress: Mapping[str, Any]) -> tuple[str, bytes | bytearray, bytes]:
+        """sha256 of the text, and the text without its quotes in two parts, of which the first is there until the next.
+
+        Args:
+            progress: its `curve` begins as that of the one before, if it is not shorter.
+        """
+        curve = progress.get('curve', ())
+        if len(curve) < self._points:
+            self._begin()
+        for point in curve[self._points :]:
+            self._add((', ' if self._points else '') + json.dumps(point, allow_nan=False))
+            self._points += 1
+        rest = json.dumps({key: value for key, value in progress.items() if key != 'curve'}, allow_nan=False)
+        end = ']' + rest.replace('{', ', ' if len(rest) > 2 else '', 1)
+        digest = self._hash.copy()
+        digest.update(end.encode())
+        return digest.hexdigest(), self._within, _within_json(end)
+
+
+def _within_json(text: str) -> bytes:
+    """A text as it stands within the quotes of JSON."""
+    return json.dumps(text)[1:-1].encode()
 
 
 def _read_progress(path: pathlib.Path) -> tuple[dict, str]:

@@ -1,5 +1,6 @@
 """A checkpoint comes back as it was saved, or not at all."""
 
+import hashlib
 import json
 import shutil
 import sys
@@ -140,3 +141,21 @@ print([path for path in opened if not path.startswith({str(saved)!r})], unpickle
 def test_progress_is_text_that_can_be_read(saved):
     kept = json.loads((saved / 'checkpoints' / '5' / 'progress.json').read_text())
     assert json.loads(kept['progress'])['step'] == 5
+
+
+def test_a_growing_curve_comes_back_as_it_was_whatever_is_in_its_points(tmp_path):
+    points = [{'step': step, 'loss': 1 / (step + 1), 'note': 'a "quoted" \\ line\n, é'} for step in range(40)]
+    # Longer each time, as of a run; then shorter, as of another; and one with nothing beside it.
+    lengths = [0, 1, 2, 2, 17, 40, 3, 4]
+    checkpoints = Checkpoints(tmp_path)
+    for number, length in enumerate(lengths, 1):
+        progress = PROGRESS | {'curve': points[:length], 'beside': {'é"': [length]}}
+        checkpoints.save(number, state(number), progress)
+        checkpoints.wait()
+        assert checkpoints.restore()[1] == progress
+        kept = json.loads((tmp_path / 'checkpoints' / str(number) / 'progress.json').read_text())
+        assert hashlib.sha256(kept['progress'].encode()).hexdigest() == kept['progress_sha256']
+    checkpoints.save(90, state(1), {'curve': points[:5]})
+    checkpoints.wait()
+    assert checkpoints.restore()[1] == {'curve': points[:5]}
+    checkpoints.close()
