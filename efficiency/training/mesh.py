@@ -57,10 +57,10 @@ class DataParallel:
 
     def put_batch(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         """A batch of which each host has its part, each device given its own; a number is whole on each."""
-        return {
-            name: jax.make_array_from_process_local_data(self.split if np.ndim(value) else self.replicated, value)
-            for name, value in batch.items()
-        }
+        shardings = {name: self.split if np.ndim(value) else self.replicated for name, value in batch.items()}
+        if hosts.count() == 1:  # all of it in one call, which a small network's step would wait for
+            return jax.device_put(batch, shardings)
+        return {name: jax.make_array_from_process_local_data(shardings[name], value) for name, value in batch.items()}
 
     def shapes(self, arrays: Shapes) -> dict[str, jax.ShapeDtypeStruct]:
         """What `put_batch` makes of a batch of such arrays, each a shape and a dtype, without one."""
