@@ -81,6 +81,11 @@ def stock_conv(spec: ConvSpec, x: jax.Array, kernel: jax.Array) -> jax.Array:
 STOCK = Formulation(stock_conv)
 
 
+def in_float32(x: jax.Array) -> jax.Array:
+    """In float32 at least, where sums need more digits than bfloat16 has."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def padded(x: jax.Array, edges: Sequence[Pair], holes: Pair = (0, 0)) -> jax.Array:
     """Images (n, h, w, c) with zeros (before, after) their rows and columns, and so many between each two.
 
@@ -115,14 +120,16 @@ def sum_over_chunks(gradient: Callable, most: int, x: jax.Array, dy: jax.Array) 
     return add(total, rest)[0] if len(rest[0]) else total
 
 
-def map_over_chunks(function: Callable, most: int, x: jax.Array) -> jax.Array:
-    """function(x), the same for each image, in a loop over chunks of one to `most` images."""
-    (chunks,), (rest,) = _chunks(most, x)
-    if len(chunks) == 1 and not len(rest):
-        return function(x)
-    mapped = lax.map(function, chunks)
-    mapped = mapped.reshape(-1, *mapped.shape[2:])
-    return jnp.concatenate([mapped, function(rest)]) if len(rest) else mapped
+def map_over_chunks(function: Callable, most: int, *arrays: jax.Array) -> Any:
+    """function(*arrays), any tree of arrays, the same for each image, in a loop over chunks of one to `most` images."""
+    chunks, rest = _chunks(most, *arrays)
+    if len(chunks[0]) == 1 and not len(rest[0]):
+        return function(*arrays)
+    mapped = lax.map(lambda chunk: function(*chunk), chunks)
+    mapped = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), mapped)
+    if not len(rest[0]):
+        return mapped
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), mapped, function(*rest))
 
 
 def _chunks(most, *arrays):

@@ -54,7 +54,8 @@ def override(formulation: str) -> Iterator[None]:
 _with = functools.lru_cache(maxsize=4096)(partial)
 
 
-def _by_platform(cpu: Callable, stock: Callable, *args: jax.Array) -> jax.Array:
+def by_platform(cpu: Callable, stock: Callable, *args: jax.Array) -> jax.Array:
+    """Of two functions that have the same value the one for the platform compiled for; `stock` is what is counted."""
     match _override.get():
         case 'cpu':
             return cpu(*args)
@@ -90,7 +91,7 @@ def conv2d(
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _conv(spec: ConvSpec, x: jax.Array, kernel: jax.Array) -> jax.Array:
     cpu = cpu_formulation(spec, x.shape, kernel.shape).forward
-    return _by_platform(_with(cpu, spec), _with(stock_conv, spec), x, kernel)
+    return by_platform(_with(cpu, spec), _with(stock_conv, spec), x, kernel)
 
 
 def _conv_forward(spec, x, kernel):
@@ -101,8 +102,8 @@ def _conv_backward(spec, residuals, dy):
     # The two gradients are separate programs, so that a first layer's unused input gradient can be dropped.
     x, kernel = residuals
     cpu = cpu_formulation(spec, x.shape, kernel.shape)
-    dx = _by_platform(_with(cpu.input_gradient, spec, x.shape), _with(STOCK.input_gradient, spec, x.shape), kernel, dy)
-    dkernel = _by_platform(
+    dx = by_platform(_with(cpu.input_gradient, spec, x.shape), _with(STOCK.input_gradient, spec, x.shape), kernel, dy)
+    dkernel = by_platform(
         _with(cpu.kernel_gradient, spec, kernel.shape), _with(STOCK.kernel_gradient, spec, kernel.shape), x, dy
     )
     return dx, dkernel
@@ -141,7 +142,7 @@ def _window(size, strides, padding):
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _max_pool(window, x):
-    return _by_platform(_with(pooling.cpu_max, window), _with(pooling.stock_max, window), x)
+    return by_platform(_with(pooling.cpu_max, window), _with(pooling.stock_max, window), x)
 
 
 def _max_pool_forward(window, x):
@@ -151,7 +152,7 @@ def _max_pool_forward(window, x):
 
 def _max_pool_backward(window, residuals, dy):
     cpu, stock = pooling.cpu_max_gradient, pooling.stock_max_gradient
-    return (_by_platform(_with(cpu, window), _with(stock, window), *residuals, dy),)
+    return (by_platform(_with(cpu, window), _with(stock, window), *residuals, dy),)
 
 
 _max_pool.defvjp(_max_pool_forward, _max_pool_backward)
@@ -159,12 +160,12 @@ _max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _sum_pool(window, shape, x):
-    return _by_platform(_with(pooling.cpu_sum, window), _with(pooling.stock_sum, window), x)
+    return by_platform(_with(pooling.cpu_sum, window), _with(pooling.stock_sum, window), x)
 
 
 def _sum_pool_backward(window, shape, _, dy):
     cpu, stock = pooling.cpu_sum_gradient, pooling.stock_sum_gradient
-    return (_by_platform(_with(cpu, window, shape), _with(stock, window, shape), dy),)
+    return (by_platform(_with(cpu, window, shape), _with(stock, window, shape), dy),)
 
 
 _sum_pool.defvjp(lambda window, shape, x: (_sum_pool(window, shape, x), None), _sum_pool_backward)

@@ -10,7 +10,15 @@ finite reaches its whole tile. The input gradient is such a convolution; the ker
 import jax
 import jax.numpy as jnp
 
-from efficiency.layers.convolution import ConvSpec, Formulation, joined_phases, map_over_chunks, padded, sum_over_chunks
+from efficiency.layers.convolution import (
+    ConvSpec,
+    Formulation,
+    in_float32,
+    joined_phases,
+    map_over_chunks,
+    padded,
+    sum_over_chunks,
+)
 
 Grid = list[list[jax.Array]]
 
@@ -56,11 +64,6 @@ def _input_tiles(spec: ConvSpec, out, x: jax.Array) -> Grid:
     return _flat(_transform(_transposed(_B), parts))
 
 
-def _in_float32(x: jax.Array) -> jax.Array:
-    """In float32 at least: the sums of a tile's values need more digits than bfloat16 has."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-
 def _flat(grid: Grid) -> Grid:
     return [[part.reshape(-1, part.shape[-1]) for part in row] for row in grid]
 
@@ -78,14 +81,14 @@ def _chunk(out, x, channels) -> int:
 
 
 def _forward(spec: ConvSpec, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    kernels = _transform(_G, [[_in_float32(kernel[i, j]) for j in range(3)] for i in range(3)])
+    kernels = _transform(_G, [[in_float32(kernel[i, j]) for j in range(3)] for i in range(3)])
     return _convolution(spec, spec.output_size(x.shape, kernel.shape), x, kernels)
 
 
 def _input_gradient(spec: ConvSpec, shape, kernel: jax.Array, dy: jax.Array) -> jax.Array:
     """The convolution of the cotangent with the kernel turned around."""
     turned = ConvSpec(padding=tuple((2 - before, 2 - after) for before, after in spec.padding))
-    kernels = _transform(_G, [[_in_float32(kernel[2 - i, 2 - j]) for j in range(3)] for i in range(3)])
+    kernels = _transform(_G, [[in_float32(kernel[2 - i, 2 - j]) for j in range(3)] for i in range(3)])
     return _convolution(turned, shape[1:3], dy, [[k.T for k in row] for row in kernels])
 
 
@@ -94,7 +97,7 @@ def _convolution(spec: ConvSpec, out, x: jax.Array, kernels: Grid) -> jax.Array:
     channels = kernels[0][0].shape[1]
 
     def convolve(x):
-        y = _transform(_transposed(_A), _products(_input_tiles(spec, out, _in_float32(x)), kernels))
+        y = _transform(_transposed(_A), _products(_input_tiles(spec, out, in_float32(x)), kernels))
         y = [[part.reshape(-1, rows, columns, channels) for part in row] for row in y]
         return joined_phases(ConvSpec(strides=(2, 2)), (len(x), *out, channels), y).astype(x.dtype)
 
@@ -107,7 +110,7 @@ def _kernel_gradient(spec: ConvSpec, shape, x: jax.Array, dy: jax.Array) -> jax.
     rows, columns = _tiles(out)
 
     def gradient(x, dy):
-        x, dy = _in_float32(x), _in_float32(dy)
+        x, dy = in_float32(x), in_float32(dy)
         dy = padded(dy, [(0, 2 * tiles - size) for tiles, size in zip((rows, columns), out, strict=True)])
         cotangents = _flat(_transform(_A, [[dy[:, i::2, j::2] for j in range(2)] for i in range(2)]))
         return _products([[tile.T for tile in row] for row in _input_tiles(spec, out, x)], cotangents)

@@ -121,7 +121,8 @@ class Layer(nn.Module):
         self.norms = [plan.make_norm() for _ in range(2)]
         self.drop = nn.Dropout(plan.dropout)
 
-    def __call__(self, x: jax.Array, mask: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, mask: jax.Array | None, train: bool) -> jax.Array:
+        """Under a mask, as `SelfAttention` has it."""
         for sublayer, norm in zip((partial(self.attention, mask=mask), self.feed_forward), self.norms, strict=True):
             before = x if self.plan.norm == 'post' else norm(x)
             x = x + self.drop(sublayer(before), deterministic=not train)

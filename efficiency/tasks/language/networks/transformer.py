@@ -8,7 +8,6 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from efficiency.errors import UserError
-from efficiency.layers.attention import causal_mask
 from efficiency.layers.initializers import normal
 from efficiency.layers.modules import Dense
 from efficiency.layers.positions import sinusoids
@@ -91,7 +90,7 @@ class Transformer(nn.Module):
             x = x + self.positions[:length].astype(self.dtype)
         x = self.drop(x, deterministic=not train)
         for block in self.blocks:
-            x = block(x, causal_mask(length), train)
+            x = block(x, None, train)
         x = x if self.norm == 'post' else self.last_norm(x)
         logits = self.embedding.attend(x) if self.tied else self.softmax(x)
         return logits.astype(jnp.promote_types(self.dtype, jnp.float32))

@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 
 from efficiency.data.tokens import PADDING
 from efficiency.errors import UserError
-from efficiency.layers.attention import CrossAttention, KeysValues, SelfAttention, causal_mask
+from efficiency.layers.attention import CrossAttention, KeysValues, SelfAttention
 from efficiency.layers.initializers import constant, normal, xavier_uniform
 from efficiency.layers.modules import Dense, product
 from efficiency.layers.positions import sinusoids
@@ -93,7 +93,7 @@ class DecoderLayer(nn.Module):
 
     def __call__(self, x: jax.Array, source: KeysValues, mask: jax.Array, train: bool) -> jax.Array:
         first = self.residuals[0]
-        x = first.after(x, self.attention(first.before(x), causal_mask(x.shape[1])), train)
+        x = first.after(x, self.attention(first.before(x), None), train)
         return self._rest(x, source, mask, train)
 
     def step(
