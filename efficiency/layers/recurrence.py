@@ -14,6 +14,7 @@ from flax import linen as nn
 from jax import lax
 from jax.typing import DTypeLike
 
+from efficiency.layers import ops
 from efficiency.layers.initializers import Initializer, forget_bias, normal, orthogonal_gates
 
 # What an LSTM has put out and what it remembers, each (n, features).
@@ -87,10 +88,24 @@ def _back(reverse, kept, gradients):
 
     of_end, of_outputs = gradients
     of_start, of_gates = lax.scan(step, of_end, (gates, remembered, mask, of_outputs), reverse=not reverse)
-    return jnp.einsum('tnh,tng->hg', hidden, of_gates), of_start, of_gates, None
+    return ops.sum_of_products(hidden, of_gates), of_start, of_gates, None
 
 
 _through.defvjp(_through_and_kept, _back)
+
+
+@jax.custom_vjp
+def _projected(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """x @ kernel: the input's part of the gates (t, n, 4 x features)."""
+    return x @ kernel
+
+
+def _projected_back(kept, gradient):
+    x, kernel = kept
+    return gradient @ kernel.T, ops.sum_of_products(x, gradient)
+
+
+_projected.defvjp(lambda x, kernel: (_projected(x, kernel), (x, kernel)), _projected_back)
 
 
 class LSTM(nn.Module):
@@ -138,7 +153,7 @@ class LSTM(nn.Module):
         def kernel(name: str, init: Initializer | None, rows: int) -> jax.Array:
             return self.param(name, init or normal(rows**-0.5), (rows, gates)).astype(self.dtype)
 
-        projected = x.astype(self.dtype) @ kernel('kernel', self.kernel_init, x.shape[-1])
+        projected = _projected(x.astype(self.dtype), kernel('kernel', self.kernel_init, x.shape[-1]))
         projected += self.param('bias', self.bias_init or forget_bias(1), (gates,)).astype(self.dtype)
         recurrent = kernel('recurrent_kernel', self.recurrent_init or orthogonal_gates(), self.features)
         if self.feed:

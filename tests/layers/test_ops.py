@@ -148,6 +148,17 @@ def test_every_formulation_at_batches_that_do_not_divide(batch, size, channels, 
         np.testing.assert_allclose(ours, true, atol=1e-5 * np.abs(true).max(), rtol=0)
 
 
+# Rows of a multiple of 512 are read in another order.
+@pytest.mark.parametrize(('inputs', 'features'), [(7, 5), (512, 9), (3, 1024)])
+def test_sums_of_products_agree_with_stock(inputs, features):
+    with jax.enable_x64(True):
+        a, b = (np.random.RandomState(i).standard_normal((4, 6, size)) for i, size in enumerate((inputs, features)))
+        for formulation in ('cpu', 'stock'):
+            with ops.override(formulation):
+                found = jax.jit(ops.sum_of_products)(a, b)
+            np.testing.assert_allclose(found, np.einsum('tni,tno->io', a, b), rtol=1e-9, atol=1e-11)
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     size=st.tuples(st.integers(3, 9), st.integers(3, 9)), window=pairs, strides=pairs, ties=st.booleans(),
