@@ -64,7 +64,8 @@ def _timed(command: list[str]) -> tuple[float, float]:
     before, most = time.perf_counter(), 0.0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
-            most = max(most, sum(map(_resident, _family(process.pid))))
+            # One that is about to become another program is still its parent, and has the same memory.
+            most = max(most, sum(dict(map(_resident, _family(process.pid))).values()))
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         seconds = time.perf_counter() - before
     if process.returncode:
@@ -81,12 +82,14 @@ def _family(pid: int) -> list[int]:
     return [pid, *(one for children in own for child in children for one in _family(int(child)))]
 
 
-def _resident(pid: int) -> float:
+def _resident(pid: int) -> tuple[bytes, float]:
+    """A process's command line, and what it has resident in MiB."""
     try:
+        command = pathlib.Path(f'/proc/{pid}/cmdline').read_bytes()
         status = pathlib.Path(f'/proc/{pid}/status').read_text()
     except OSError:
-        return 0.0
-    return int(status.split('VmRSS:')[1].split()[0]) / 1024 if 'VmRSS:' in status else 0.0
+        return b'', 0.0
+    return command, int(status.split('VmRSS:')[1].split()[0]) / 1024 if 'VmRSS:' in status else 0.0
 
 
 def main():
