@@ -26,7 +26,7 @@ from efficiency.layers.winograd import WINOGRAD, saving
 # What pays for transforming tiles, and for compiling a longer program: multiplies less, and channels, of which the
 # kernel's gradient needs fewer, as its other form is slower.
 _TILED_SAVING = 1.6
-_TILED_WIDTH, _TILED_IN_TIMES_OUT = 48, 2048
+_TILED_WIDTH, _TILED_IN_TIMES_OUT = 32, 2048
 
 
 @functools.lru_cache(maxsize=4096)  # the same functions each time, which jax need not trace anew
@@ -44,12 +44,13 @@ def cpu_formulation(spec: ConvSpec, image: tuple[int, ...], kernel: tuple[int, .
     if spec.groups > 1:
         return Formulation(_grouped, _grouped_input_gradient, _grouped_kernel_gradient)
     in_tiles = kernel[:2] == (3, 3) and spec.strides == spec.dilation == (1, 1) and saving(out) > _TILED_SAVING
+    in_tiles = in_tiles and kernel[2] * kernel[3] >= _TILED_IN_TIMES_OUT
     if in_tiles and min(kernel[2:]) >= _TILED_WIDTH:
         return WINOGRAD
     if min(image[1:3]) < min(kernel[:2]):
         return Formulation(_unfolded, kernel_gradient=_unfolded_kernel_gradient)
     by_phases = _input_gradient_by_phases if max(spec.strides) > 1 and spec.dilation == (1, 1) else None
-    if in_tiles and kernel[2] * kernel[3] >= _TILED_IN_TIMES_OUT:
+    if in_tiles:
         return Formulation(stock_conv, kernel_gradient=WINOGRAD.kernel_gradient)
     by_rows = _kernel_gradient_by_rows if max(kernel[:2]) <= 3 else None
     return Formulation(stock_conv, by_phases, by_rows)
