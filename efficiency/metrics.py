@@ -13,7 +13,10 @@ from typing import Any
 from efficiency.errors import UserError, shown
 
 # What else a point of a record's curve says, so that no metric can be named like it; `efficiency.records` has the rest.
-POINT_KEYS = ('step', 'epochs', 'examples', 'paper_macs', 'train_macs', 'compiled_flops', 'train_seconds', 'loss')
+POINT_KEYS = (
+    'step', 'epochs', 'examples', 'paper_macs', 'train_macs', 'compiled_flops', 'train_seconds', 'loss',
+    'gradient_square', 'gradient_variance',
+)  # fmt: skip
 SHARE = 'share'
 # Bounds that are computed are met but for their last digits: a BLEU of 100 may be 100.00000000000004.
 _ROUNDING = 1e-9

@@ -43,7 +43,7 @@ CONFIG = '--config=configs/shufflenet.py'
         ([CONFIG, '--config.target.value=1.5'], 'config.target.value is 1.5; it must be a share'),
         ([CONFIG, '--config.target.metric=top3', '--config.target.value=0.5'], 'top1 or top5'),
         ([CONFIG, '--config.target.metric=top5'], '0.954, is of top1; pass --config.target.value, too'),
-        ([CONFIG, '--config.precision=float16'], 'float32 or bfloat16'),
+        ([CONFIG, '--config.precision=float8'], "config.precision is 'float8'; it must be float32 or bfloat16 or"),
         ([CONFIG, '--config.num_epochs=-1'], 'config.num_epochs is -1.0; it must be a number from'),
         ([CONFIG, '--config.schedule=cosin'], 'cosine'),
         ([CONFIG, '--config.augmentation=shfit'], 'shift'),

@@ -212,7 +212,9 @@ def _xla(record: records.Record) -> Iterator[str]:
     ratio = compiled / (2 * last['train_dense_macs_per_step']) if compiled else None
     if not _same(found['compiled_over_train_dense'], ratio):
         yield f'xla.compiled_over_train_dense is {found["compiled_over_train_dense"]}, and the two figures give {ratio}'
-    real = 2 * last['train_real_macs_per_step']
+    # Of a batch that is taken in parts XLA counts one, as it does a loop's body once.
+    own, parts = last['optimizer_dense_macs_per_step'], record['config'].get('microbatches', 1)
+    real = 2 * ((last['train_real_macs_per_step'] - own) // parts + own)
     if lowered is None:
         yield "xla.lowered_flops_per_step is null, so that XLA's own count vouches for nothing"
     elif not real * (1 - _FLOAT32) <= lowered <= _MOST_OVER_REAL * real:
