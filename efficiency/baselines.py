@@ -5,8 +5,8 @@
 
 The level is the largest multiple of 0.001 that the final accuracy reaches in at least 4 of 5 seeds, and of another
 metric the best value of three digits; with --level these are other seeds than those that are billed, whose luck it
-would be otherwise. The baseline is what it took AlexNet to reach it first: the median over the
-seeds, one that never did counting as infinite. Writes the row into `efficiency/published/baselines.csv`.
+would be otherwise. The baseline is what it took AlexNet to reach it first: the median over the seeds, one that never
+did counting as infinite. Writes the row into `efficiency/published/baselines.csv`.
 """
 
 import csv

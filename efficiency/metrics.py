@@ -12,10 +12,12 @@ from typing import Any
 
 from efficiency.errors import UserError, shown
 
+# The noise of gradients, of runs whose batches are taken in parts: |G|^2 of the true gradient G, and tr(Sigma) of one
+# example's (`efficiency.training.gradients.noise_found`).
+NOISE = ('gradient_square', 'gradient_variance')
 # What else a point of a record's curve says, so that no metric can be named like it; `efficiency.records` has the rest.
 POINT_KEYS = (
-    'step', 'epochs', 'examples', 'paper_macs', 'train_macs', 'compiled_flops', 'train_seconds', 'loss',
-    'gradient_square', 'gradient_variance',
+    'step', 'epochs', 'examples', 'paper_macs', 'train_macs', 'compiled_flops', 'train_seconds', 'loss', *NOISE
 )  # fmt: skip
 SHARE = 'share'
 # Bounds that are computed are met but for their last digits: a BLEU of 100 may be 100.00000000000004.

@@ -3,7 +3,7 @@
 `efficiency.records` reads and writes them, and holds a record's sections against one another.
 """
 
-from efficiency.metrics import LARGEST
+from efficiency.metrics import LARGEST, NOISE
 from efficiency.schema import Number, Optional
 
 SCHEMA_VERSION = 1
@@ -25,8 +25,6 @@ CROSSING = dict.fromkeys(_COUNTED, _SOME) | {
 # Between two evaluations nothing is whole.
 _BETWEEN = CROSSING | dict.fromkeys(_COUNTED, _AMOUNT) | {'paper_macs': Optional(_AMOUNT)}
 _PART = {'name': str, 'calls_per_step': _SOME} | dict.fromkeys(('dense_macs_per_call', 'real_macs_per_call'), _COUNT)
-# The noise of gradients, of runs whose batches are taken in parts (`efficiency.training.gradients.noise_found`).
-NOISE = ('gradient_square', 'gradient_variance')
 # Beside its metrics.
 POINT = CROSSING | {
     'loss': _ANY,

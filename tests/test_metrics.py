@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from efficiency.errors import UserError
-from efficiency.metrics import OF_CLASSES, POINT_KEYS, Metric, of_record
-from efficiency.record_schema import NOISE, POINT
+from efficiency.metrics import NOISE, OF_CLASSES, POINT_KEYS, Metric, of_record
+from efficiency.record_schema import POINT
 from tests.analysis.conftest import BITS, BLEU, MSE, RETURN, TOP1, make_record
 
 KINDS = (TOP1, BLEU, BITS, RETURN, MSE)

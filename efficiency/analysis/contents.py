@@ -73,7 +73,7 @@ def contents(
         all_runs, left_out = read_runs(runs_folder, progress, pool)
         begin(_charts(sections))  # not before, as reading is what all can share
         runs = [run for run in all_runs if not run.is_tuning]
-        dates, costs = network_dates(networks), prices(price_list)
+        dates, costs, peak_list = network_dates(networks), prices(price_list), peaks()
         targets, others = _targets(runs, questions)
         told = Counter(map(str, targets))
         for target in targets:
@@ -84,7 +84,7 @@ def contents(
                 *scale_sections(slug(target), target, runs),
                 *batch_sections(slug(target), target, runs),
                 *noise_sections(slug(target), target, runs),
-                *precision_sections(slug(target), target, runs, peaks()),
+                *precision_sections(slug(target), target, runs, peak_list),
             ]
             begin(_charts(of_target))
             measured += of_target if told[str(target)] == 1 else [_of_data(each, target) for each in of_target]

@@ -10,8 +10,7 @@ import numpy as np
 
 from efficiency import records
 from efficiency.analysis.crossings import AMOUNTS
-from efficiency.metrics import Metric, of_record
-from efficiency.record_schema import NOISE
+from efficiency.metrics import NOISE, Metric, of_record
 
 # What may differ between runs of one recipe: none of it changes a step before the target is met.
 _NOT_THE_RECIPE = ('seed', 'target', 'stop_at_target', 'eval_batch_size')

@@ -8,7 +8,7 @@ import numpy as np
 from efficiency.analysis.charts import COLOURS, GRAY, Chart, Series
 from efficiency.analysis.document import Column, Section, Table, cell_text
 from efficiency.analysis.runs import MeasuredRun, Target
-from efficiency.record_schema import NOISE
+from efficiency.metrics import NOISE
 
 _DRAWS, _SHARE = 1000, 0.95
 _METHODS = (
@@ -48,7 +48,8 @@ def noise_scale(runs: Sequence[MeasuredRun], target: Target) -> tuple[float | No
         return scale, None
     random = np.random.default_rng(0)
     drawn = found[random.integers(0, len(runs), (_DRAWS, len(runs)))].mean(1)
-    scales = np.where(drawn[:, 0] > 0, drawn[:, 1] / np.where(drawn[:, 0] > 0, drawn[:, 0], 1), np.inf)
+    square, variance = drawn.T
+    scales = np.divide(variance, square, out=np.full(_DRAWS, np.inf), where=square > 0)
     ends = (1 - _SHARE) / 2, (1 + _SHARE) / 2
     low, high = (float(end) for end in np.quantile(scales, ends, method='nearest'))
     return scale, (low, high)

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from efficiency.errors import UserError
 from efficiency.layers.fixed_point import rounded_tree, rounding_layers
 from efficiency.layers.precision import FIXED
+from efficiency.metrics import NOISE
 
 # (params, extra, batch, key) -> (loss, what else of the state is new).
 LossOfStep = Callable[[Any, Any, Any, jax.Array], tuple[jax.Array, dict[str, Any]]]
@@ -151,14 +152,12 @@ def noise_found(held: Any) -> dict[str, float]:
     """The averages that steps have handed on, for a point of the curve; of steps without parts, nothing.
 
     Returns:
-        'gradient_square', |G|^2 of the true gradient G, and 'gradient_variance', tr(Sigma), of one example's: their
-        ratio is the simple noise scale, in examples.
+        Those of `efficiency.metrics.NOISE`; the second over the first is the simple noise scale, in examples.
     """
     if not held or 'noise' not in held:
         return {}
-    noise = {name: float(value) for name, value in held['noise'].items()}
-    weight = noise.pop('weight')
-    return {f'gradient_{name}': value / weight for name, value in noise.items()} if weight else {}
+    weight, *found = (float(held['noise'][name]) for name in ('weight', 'square', 'variance'))
+    return {name: value / weight for name, value in zip(NOISE, found, strict=True)} if weight else {}
 
 
 def _later(noise: dict[str, jax.Array], small: jax.Array, big: jax.Array, few: int, many: int) -> dict[str, jax.Array]:

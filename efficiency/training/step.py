@@ -18,7 +18,8 @@ Batch = dict[str, jax.Array]
 
 
 # What a state has beside other collections of variables.
-NAMES = ('step', 'key', 'params', 'opt_state', 'average', 'carried', 'gradients')
+_REST = ('opt_state', 'average', 'carried', 'gradients')
+NAMES = ('step', 'key', 'params', *_REST)
 _WHOLE = Gradients()  # of the whole batch at once, in float32
 
 
@@ -54,7 +55,7 @@ class TrainState:
     @property
     def named(self) -> dict[str, Any]:
         """All of it by the names that checkpoints have: other collections stand beside the parameters."""
-        rest = {name: getattr(self, name) for name in ('opt_state', 'average', 'carried', 'gradients')}
+        rest = {name: getattr(self, name) for name in _REST}
         return {'step': self.step, 'key': self.key, **self.variables, **rest}
 
     def renewed(self, named: dict[str, Any]) -> 'TrainState':
