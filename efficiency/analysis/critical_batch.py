@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import optimize
+from scipy import optimize, special
 
 from efficiency.errors import UserError, shown
 
@@ -58,13 +58,24 @@ def fit_batches(batches: Sequence[float], examples: Sequence[float]) -> BatchFit
         raise UserError('batch sizes and examples must be positive and finite')
     if (sizes := len(np.unique(batches))) < LEAST_BATCHES:
         raise UserError(f'a critical batch is fitted to {LEAST_BATCHES} batch sizes or more, and these are {sizes}')
-    # In these two logarithms the fit is the same from any start; this one is near.
-    start = np.log(examples.min() / 2), np.log((examples / batches).min() / 2)
-    log_examples, log_steps = optimize.least_squares(
-        lambda values: np.logaddexp(values[0], values[1] + np.log(batches)) - np.log(examples), start, loss='huber',
-        f_scale=_DELTA, xtol=1e-12, ftol=1e-12,
-    ).x  # fmt: skip
-    return BatchFit(float(np.exp(log_examples)), float(np.exp(log_steps)))
+    return _fit(batches, examples, BatchFit(examples.min() / 2, (examples / batches).min() / 2))
+
+
+def _fit(batches: np.ndarray, examples: np.ndarray, near: BatchFit) -> BatchFit:
+    # In these two logarithms the fit is the same from any start, and from a near one it is found sooner.
+    log_batches, log_examples = np.log(batches), np.log(examples)
+
+    def residuals(logs):
+        return np.logaddexp(logs[0], logs[1] + log_batches) - log_examples
+
+    def slopes(logs):
+        of_steps = special.expit(logs[1] + log_batches - logs[0])
+        return np.stack([1 - of_steps, of_steps], axis=1)
+
+    found = optimize.least_squares(
+        residuals, np.log([near.examples, near.steps]), slopes, loss='huber', f_scale=_DELTA, xtol=1e-12, ftol=1e-12
+    )
+    return BatchFit(*np.exp(found.x).tolist())
 
 
 def bootstrap_batches(
@@ -85,17 +96,13 @@ def bootstrap_batches(
     """
     if draws < 1:
         raise UserError(f'a bootstrap needs 1 draw or more, not {shown(draws)}')
-
-    def fitted(amounts: Mapping[int, Sequence[float]]) -> BatchFit:
-        points = [(batch, amount) for batch, each in amounts.items() for amount in each]
-        return fit_batches(*zip(*points, strict=True))
-
-    fit, random = fitted(by_batch), np.random.default_rng(seed)
-    if all(len(each) < 2 for each in by_batch.values()):
+    batches = np.repeat([float(batch) for batch in by_batch], [len(each) for each in by_batch.values()])
+    seeds = [np.asarray(each, float) for each in by_batch.values()]
+    fit, random = fit_batches(batches, np.concatenate(seeds)), np.random.default_rng(seed)
+    if all(len(each) < 2 for each in seeds):
         return fit, None
     found = [
-        fitted({batch: random.choice(np.asarray(each, float), len(each)) for batch, each in by_batch.items()})
-        for _ in range(draws)
+        _fit(batches, np.concatenate([random.choice(each, len(each)) for each in seeds]), fit) for _ in range(draws)
     ]
     ends = ((1 - _SHARE) / 2, (1 + _SHARE) / 2)
     return fit, {

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from efficiency.analysis.charts import listed
 from efficiency.analysis.factors import Factor, factors_over
 from efficiency.analysis.survival import Seeds, Summary
 from efficiency.analysis.trends import as_date, frontier_doubling_months, frontier_indices
@@ -212,8 +213,8 @@ def _level_row(
     if math.isinf(base.median):
         notes.append(f'{baseline} does not reach {level:g}: {base.n_reached} of {base.n} seeds do.')
     if bounds := [name for name in dates if macs[name].is_bound]:
-        listed = ', '.join(f'{name} ({macs[name].n_censored} of {macs[name].n} seeds)' for name in bounds)
-        notes.append(f'Only known to take this much or more, as runs were stopped before: {listed}.')
+        stopped = listed([f'{name} ({macs[name].n_censored} of {macs[name].n} seeds)' for name in bounds])
+        notes.append(f'Only known to take this much or more, as runs were stopped before: {stopped}.')
     if frontier and math.isfinite(base.median) and baseline != frontier[0]:
         notes.append(f'The frontier begins with {frontier[0]}, not with {baseline}.')
     cheapest = None if math.isinf(least) else names[known.index(least)]

@@ -22,6 +22,16 @@ class Drawing:
             if self._pool is not None and chart not in self._begun:
                 self._begun[chart] = self._pool.submit(figures.draw, _in_print(chart))
 
+    def help(self) -> None:
+        """Draws here what none of the other processes has begun with."""
+        # They begin with the first.
+        for chart, future in reversed(self._begun.items()):
+            if not future.cancel():
+                return
+            drawn = Future()
+            drawn.set_result(figures.draw(_in_print(chart)))
+            self._begun[chart] = drawn
+
     def drawn(self, chart: Chart) -> dict[str, bytes]:
         """Its files by their names, as `figures.draw` has them."""
         return self._begun[chart].result() if chart in self._begun else figures.draw(chart)

@@ -3,13 +3,15 @@
 
 const unpacked = {};
 
-/** The address of what the page has, compressed, in an element of this id; it is unpacked once. */
+/** What the page has, compressed, in an element of this id. */
+function content(id) {
+  const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
+}
+
+/** The address of a library that the page has; it is unpacked once. */
 function library(id, type = "text/javascript") {
-  unpacked[id] ??= (async () => {
-    const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return URL.createObjectURL(new Blob([await new Response(stream).arrayBuffer()], { type }));
-  })();
+  unpacked[id] ??= content(id).arrayBuffer().then((buffer) => URL.createObjectURL(new Blob([buffer], { type })));
   return unpacked[id];
 }
 
@@ -40,8 +42,8 @@ function widthOf(text, size) {
 }
 
 /** A chart's data and layout for the width that it has and the colours that the page has. */
-function figureOf(chart) {
-  const figure = JSON.parse(document.getElementById(chart.dataset.figure).textContent);
+async function figureOf(chart) {
+  const figure = await content(chart.dataset.figure).json();
   const names = figure.data.filter((trace) => trace.showlegend !== false).map((trace) => widthOf(trace.name, 11) + 70);
   const columns = Math.max(1, Math.floor((chart.clientWidth - 80) / Math.max(...names, 1)));
   const rows = names.length > 1 ? Math.ceil(names.length / columns) : 0;
@@ -61,8 +63,8 @@ function figureOf(chart) {
 }
 
 /** The figure of a chart, which is given its height: a page does not move under its reader when charts are drawn. */
-function reserved(chart) {
-  const figure = figureOf(chart);
+async function reserved(chart) {
+  const figure = await figureOf(chart);
   chart.style.height = `${figure.layout.height}px`;
   return figure;
 }
@@ -118,7 +120,7 @@ async function placeLabels(Plotly, chart) {
 
 async function draw(chart) {
   const Plotly = await withPlotly();
-  const { data, layout } = reserved(chart);
+  const { data, layout } = await reserved(chart);
   await Plotly.react(chart, data, layout, {
     displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"],
   });
@@ -145,10 +147,8 @@ const seen = new IntersectionObserver((entries) => {
     }
   }
 }, { rootMargin: "600px" });
-for (const chart of charts) {
-  reserved(chart);
-  seen.observe(chart);
-}
+await Promise.all(charts.map(reserved));
+charts.forEach((chart) => seen.observe(chart));
 window.addEventListener("beforeprint", () => charts.filter((chart) => !chart.dataset.drawn).forEach(draw));
 dark.addEventListener("change", () => charts.filter((chart) => chart.dataset.drawn).forEach(draw));
 
@@ -170,6 +170,7 @@ style.href = await library("style-of-tables", "text/css");
 document.head.prepend(style);
 const { default: DataTable } = await import(await library("library-of-tables"));
 for (const table of document.querySelectorAll("table.sortable")) {
+  if (table.dataset.more) table.tBodies[0].insertAdjacentHTML("beforeend", await content(table.dataset.more).text());
   const rows = table.tBodies[0].rows.length, paged = Number(table.dataset.page);
   const made = new DataTable(table, {
     order: [], paging: rows > paged, searching: rows > 8, info: rows > paged, pageLength: paged, autoWidth: false,

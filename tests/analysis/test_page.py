@@ -1,6 +1,8 @@
 """The page in a real browser: it needs no network, its tables sort, its figures answer to the pointer, and it fits."""
 
+import base64
 import csv
+import gzip
 import html.parser
 import io
 import json
@@ -10,8 +12,8 @@ import shutil
 import pytest
 
 from efficiency import report
-from efficiency.analysis.document import Column, Table
-from efficiency.analysis.page import csv_text
+from efficiency.analysis.document import Column, Section, Table
+from efficiency.analysis.page import csv_text, write_report
 from efficiency.tables import csv_cell, render
 from tests.analysis.conftest import saver
 
@@ -135,6 +137,25 @@ def test_a_table_is_copied_as_csv_without_formulas(opened):
 
 
 @needs_browser
+def test_a_long_table_has_all_the_rows_that_it_says_and_takes_little_room(browser, tmp_path):
+    columns = [Column('name', 'name'), *(Column(f'n{i}', f'number {i}') for i in range(20))]
+    rows = [{'name': f'row {i}'} | {f'n{j}': i + j / 7 for j in range(20)} for i in range(10_000)]
+    tables = [Table(f'long-{i}', 'Long', columns, rows) for i in range(3)]
+    write_report('Long', [Section('long', 'Long', ['Three long tables.'], tables=tables)], tmp_path)
+    assert (tmp_path / 'index.html').stat().st_size < 3e6
+    page = browser.new_page()
+    page.goto((tmp_path / 'index.html').as_uri())
+    page.wait_for_selector('body[data-ready=yes]', timeout=60_000)
+    assert '10000 rows, of which the first 500 are shown here' in page.locator('p.files').first.text_content()
+    names = page.evaluate('document.getElementById("table-long-2").rowsOf().map(row => row.cells[0].textContent)')
+    assert names == [f'row {i}' for i in range(500)]
+    page.locator('#table-long-2 thead th', has_text='number 3').click()
+    page.locator('#table-long-2 thead th', has_text='number 3').click()
+    page.locator('#table-long-2 tbody tr', has_text='row 499').wait_for(timeout=10_000)
+    page.close()
+
+
+@needs_browser
 def test_the_page_is_no_wider_than_the_window(opened):
     page, _, _ = opened
     assert page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')
@@ -208,10 +229,22 @@ class _Tables(html.parser.HTMLParser):
             self._cell[0] += data
 
 
+def unpacked(page):
+    """The page with what it carries compressed, libraries but for, as it is unpacked: rows, and what charts show."""
+
+    def content(found):
+        text = gzip.decompress(base64.b64decode(found['packed'])).decode()
+        # Rows stand behind their table's first ones.
+        return f'{text}</tbody></table></div>' if found['what'] == 'more' else f'{found["end"]}{text}'
+
+    packed = r'<script type="text/plain" id="(?P<what>more|figure)-[^"]+">(?P<packed>[^<]*)</script>'
+    return re.sub(rf'(?P<end>(</tbody></table></div>\n)?){packed}', content, page)
+
+
 @pytest.fixture(scope='module')
 def shown(site):
     """The tables of the page."""
-    return _Tables((site / 'index.html').read_text()).tables
+    return _Tables(unpacked((site / 'index.html').read_text())).tables
 
 
 def test_the_page_shows_what_the_runs_took(shown):
@@ -242,8 +275,8 @@ def test_the_page_sorts_by_the_very_numbers_of_its_files(site, shown):
 
 
 def test_what_records_say_is_text_in_every_form(site):
-    # In scripts, where plotly keeps what figures show, as elsewhere.
-    assert '<img src=x' not in (site / 'index.html').read_text()
+    # In what plotly draws, as elsewhere.
+    assert '<img src=x' not in unpacked((site / 'index.html').read_text())
     assert '<img' not in re.sub(r'\\.', '', (site / 'report.md').read_text())
     with open(next((site / 'tables').glob('systems-data-*')), newline='') as file:
         names = {row['system'] for row in csv.DictReader(file)}

@@ -5,7 +5,7 @@ import json
 import multiprocessing
 import os
 import shutil
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
 import pytest
 
@@ -136,6 +136,17 @@ def read_again_and_again(folder):
     return found
 
 
+class Waiting(Executor):
+    """Processes that are busy with something else."""
+
+    def __init__(self):
+        self.asked = []
+
+    def submit(self, function, *arguments):
+        self.asked.append(Future())
+        return self.asked[-1]
+
+
 def test_reports_at_once_find_the_same(folder, monkeypatch):
     right = {repr(read_anew(folder, monkeypatch))}
     with ProcessPoolExecutor(3, multiprocessing.get_context('spawn')) as pool:
@@ -153,6 +164,19 @@ def test_helpers_read_and_draw_what_is_read_and_drawn_here(folder, monkeypatch, 
         assert said(folder, pool=pool) == read_anew(folder, monkeypatch)
         assert said(folder, pool=pool) == read_anew(folder, monkeypatch)
         assert drawing.drawn(chart) == Drawing().drawn(chart) == figures.draw(chart)
+
+
+def test_charts_that_no_other_process_has_begun_with_are_drawn_here():
+    charts = [Chart(name, name, 'x', 'y', [Series('s', [1.0], [2.0], hover=['a'])]) for name in 'abc']
+    pool = Waiting()
+    drawing = Drawing(pool)
+    drawing.begin(charts)
+    pool.asked[0].set_running_or_notify_cancel()  # the first is begun with, elsewhere
+    drawing.help()
+    assert [future.cancelled() for future in pool.asked] == [False, True, True]
+    pool.asked[0].set_result('drawn elsewhere')
+    assert drawing.drawn(charts[0]) == 'drawn elsewhere'
+    assert [drawing.drawn(chart) for chart in charts[1:]] == [figures.draw(chart) for chart in charts[1:]]
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason='one core has no helpers')
