@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 
 from efficiency.tasks.images.data.encoded import Header, header
+from efficiency.tasks.images.data.part_of_jpeg import decode_part
 
 # RandomResizedCrop (Szegedy et al., 2015, arXiv:1409.4842, section 6), with torchvision's defaults.
 _AREA = (0.08, 1.0)
@@ -15,6 +16,7 @@ _LOG_ASPECT = (math.log(3 / 4), math.log(4 / 3))
 _ATTEMPTS = 10
 # Resize(256) before CenterCrop(224), and in that proportion at every other size.
 _CROP_OF_RESIZED = 224 / 256
+_WHOLE = (slice(None), slice(None))
 # Pillow's modes of one channel, with alpha and of more bits too.
 _GREY_MODES = ('1', 'L', 'I', 'F')
 
@@ -41,7 +43,10 @@ def decode(encoded: bytes, channels: int | None = 3, reduced: int = 1) -> np.nda
     return _decode(encoded, header(encoded), channels, reduced)
 
 
-def _decode(encoded: bytes, found: Header, channels: int | None, reduced: int) -> np.ndarray:
+def _decode(
+    encoded: bytes, found: Header, channels: int | None, reduced: int, part: tuple[slice, slice] = _WHOLE
+) -> np.ndarray:
+    """As `decode`; of the image only a part, rows and columns of what it is reduced to."""
     if not encoded:
         raise ValueError('the file is empty, there is nothing to decode')
     if found.ends_early:
@@ -50,11 +55,21 @@ def _decode(encoded: bytes, found: Header, channels: int | None, reduced: int) -
         most = 2 * (_pillow().MAX_IMAGE_PIXELS or math.inf)  # from which on Pillow raises
         if found.height * found.width > most:
             raise ValueError(f'it has {found.height * found.width:,} pixels, and images are decoded up to {most:,}')
-        image = _by_opencv(encoded, channels, reduced)
+        image = _part_alone(encoded, part) if found.reducible and channels == 3 and reduced == 1 else None
         if image is not None:
             return image
+        image = _by_opencv(encoded, channels, reduced)
+        if image is not None:
+            return image[part]
     # Also what OpenCV refuses and others take, as a PNG with something between its chunks.
-    return _by_pillow(encoded, channels, reduced)
+    return _by_pillow(encoded, channels, reduced)[part]
+
+
+def _part_alone(jpeg: bytes, part: tuple[slice, slice]) -> np.ndarray | None:
+    if part is _WHOLE:
+        return None
+    rows, columns = part
+    return decode_part(jpeg, rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
 
 
 def _by_opencv(encoded: bytes, channels: int | None, reduced: int) -> np.ndarray | None:
@@ -125,12 +140,11 @@ def resized_crop_flip(image: bytes | np.ndarray, size: int, rng: np.random.Gener
     mirrored = rng.random() < 0.5
     if isinstance(image, bytes):
         reduced = next((scale for scale in (8, 4, 2) if min(rows, columns) >= scale * size), 1)
-        image = _decode(image, found, 3, reduced)
+        top, left = top // reduced, left // reduced
+        rows, columns = max(1, rows // reduced), max(1, columns // reduced)
+        part = _decode(image, found, 3, reduced, (slice(top, top + rows), slice(left, left + columns)))
     else:
-        reduced, image = 1, rgb(image)
-    top, left = top // reduced, left // reduced
-    rows, columns = max(1, rows // reduced), max(1, columns // reduced)
-    part = image[top : top + rows, left : left + columns]
+        part = rgb(image)[top : top + rows, left : left + columns]
     shrinks = max(rows, columns) >= 2 * size
     part = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return cv2.flip(part, 1) if mirrored else part
