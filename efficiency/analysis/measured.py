@@ -180,6 +180,8 @@ def _answer(
     counted = f'{_number(len(order), "system")}, {_number(seeds, "run")}'
     if not factor:
         said = f'of {counted} none is known to reach {target} in the median.'
+    elif len(order) == 1:
+        said = f'{dated(best)} takes {medians[best].median:.3g} macs to {target}; {counted}.'
     elif len(order) > 1 and len(days) == 1 and None not in days:
         said = (
             f'{best.name} takes the least compute to {target}, {_over_dearest(later, medians)}; all are of one '
@@ -188,11 +190,18 @@ def _answer(
     elif best is baseline:
         said = f'nothing later takes less compute to {target} than {dated(baseline)}, {trend_text}; {counted}.'
     elif math.isinf(factor):
-        spent = min(float(run.curve['train_macs'][-1]) for run in baseline.runs)
-        said = (
-            f'at least {spent / medians[best].median:.3g} x less compute to {target} with {dated(best)} than with '
-            f'{dated(baseline)}, which was not there in the median after {spent:.3g} macs, {trend_text}; {counted}.'
-        )
+        spent, taken = min(float(run.curve['train_macs'][-1]) for run in baseline.runs), medians[best].median
+        there = f'which was not there in the median after {spent:.3g} macs'
+        if taken < spent:
+            said = (
+                f'at least {spent / taken:.3g} x less compute to {target} with {dated(best)} than with '
+                f'{dated(baseline)}, {there}, {trend_text}; {counted}.'
+            )
+        else:
+            said = (
+                f'{dated(best)} takes {taken:.3g} macs to {target}, and no factor is known over {dated(baseline)}, '
+                f'{there}, {trend_text}; {counted}.'
+            )
     else:
         said = (
             f'{splits[best].train_macs} x less compute to {target} with {dated(best)} than with {dated(baseline)}, '

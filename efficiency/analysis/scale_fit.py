@@ -25,18 +25,26 @@ _EXPONENTS = (0.15, 0.4, 0.9)
 _SHARES = (0.1, 0.5, 0.85)
 # The fewest sizes of which a power law says more than a line through all of them would.
 LEAST_SIZES = 4
-_LARGEST_EXPONENT = 5.0
+# Where exponents are looked for, and how much of that is taken for an end: the search stops short of it.
+LEAST_EXPONENT, LARGEST_EXPONENT = 1e-3, 5.0
+_END = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
 class ScaleFit:
-    """loss = irreducible + exp(log_a) / size^alpha + exp(log_b) / data^beta."""
+    """loss = irreducible + exp(log_a) / size^alpha + exp(log_b) / data^beta.
+
+    Attributes:
+        is_at_a_bound: whether the term of size or of data, or its exponent, was found at an end of where it was looked
+            for: in these points the loss falls as no power of it.
+    """
 
     irreducible: float
     log_a: float
     log_b: float
     alpha: float
     beta: float
+    is_at_a_bound: bool = False
 
     def loss(self, size: Any, data: Any) -> Any:
         """Of a size, in macs of an example's forward pass, and of so many examples; numbers or arrays."""
@@ -136,7 +144,9 @@ def factor_over(baseline: ScaleFit, other: ScaleFit, macs: Any) -> Any:
 
     Infinite where it never gets there.
     """
-    return baseline.macs_to(other.envelope(macs)) / np.asarray(macs, float)
+    # Of a resample the best size may be too small or too large for a number.
+    with np.errstate(divide='ignore', over='ignore', invalid='ignore'):
+        return baseline.macs_to(other.envelope(macs)) / np.asarray(macs, float)
 
 
 def _fit(log_size: np.ndarray, log_data: np.ndarray, log_loss: np.ndarray, near: ScaleFit | None) -> ScaleFit:
@@ -155,8 +165,8 @@ def _fit(log_size: np.ndarray, log_data: np.ndarray, log_loss: np.ndarray, near:
         starts = [
             (math.log(max(near.irreducible * scale, 1e-9)), log_a, log_b, near.alpha, near.beta) for scale in (0.8, 1.0)
         ]
-    low = np.array([-20, -20, -20, 1e-3, 1e-3])
-    high = np.array([log_loss.min(), 20, 20, _LARGEST_EXPONENT, _LARGEST_EXPONENT])
+    low = np.array([-20, -20, -20, LEAST_EXPONENT, LEAST_EXPONENT])
+    high = np.array([log_loss.min(), 20, 20, LARGEST_EXPONENT, LARGEST_EXPONENT])
     inside = 1e-6 * (high - low)
     found = [
         optimize.least_squares(
@@ -166,9 +176,12 @@ def _fit(log_size: np.ndarray, log_data: np.ndarray, log_loss: np.ndarray, near:
         )
         for start in starts
     ]  # fmt: skip
-    log_e, log_a, log_b, alpha, beta = min(found, key=lambda each: each.cost).x
+    best = min(found, key=lambda each: each.cost).x
+    log_e, log_a, log_b, alpha, beta = best.tolist()
+    place = ((best - low) / (high - low))[1:]  # without an irreducible loss, at its end, there is a law all the same
+    at_a_bound = bool(((place < _END) | (place > 1 - _END)).any())
     return ScaleFit(
-        math.exp(log_e), float(log_a + alpha * size_mid), float(log_b + beta * data_mid), float(alpha), float(beta)
+        math.exp(log_e), log_a + alpha * float(size_mid), log_b + beta * float(data_mid), alpha, beta, at_a_bound
     )
 
 

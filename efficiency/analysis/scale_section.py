@@ -10,8 +10,16 @@ import numpy as np
 
 from efficiency.analysis.charts import COLOURS, Chart, Series
 from efficiency.analysis.document import Column, Section, Table, address, cell_text
+from efficiency.analysis.family_levels import level_factors, level_table, told
 from efficiency.analysis.runs import MeasuredRun, Target
-from efficiency.analysis.scale_fit import LEAST_SIZES, ScaleFit, bootstrap_fits, factor_over
+from efficiency.analysis.scale_fit import (
+    LARGEST_EXPONENT,
+    LEAST_EXPONENT,
+    LEAST_SIZES,
+    ScaleFit,
+    bootstrap_fits,
+    factor_over,
+)
 from efficiency.published.points import findings
 
 _DRAWS, _TAIL = 200, 0.025
@@ -29,9 +37,10 @@ _TEXT = (
 
 
 class _Family(NamedTuple):
-    """Networks of one kind: their points, the fit, and those of resampled runs."""
+    """Networks of one kind: their runs, the points of these, the fit, and those of resampled runs."""
 
     name: str
+    measured: Sequence[MeasuredRun]
     runs: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
     fit: ScaleFit
     draws: Sequence[ScaleFit]
@@ -90,7 +99,7 @@ def _families(runs: Sequence[MeasuredRun], metric: str) -> list[_Family]:
         points = [each for run in own if len((each := _points(run, metric))[0])]
         if len({float(size[0]) for size, _, _ in points}) >= LEAST_SIZES and sum(len(p[0]) for p in points) >= 6:
             # With a seed of its own, as families vary apart.
-            found.append(_Family(name, points, *bootstrap_fits(points, _DRAWS, seed=len(found))))
+            found.append(_Family(name, own, points, *bootstrap_fits(points, _DRAWS, seed=len(found))))
     return found
 
 
@@ -134,13 +143,32 @@ def _section(name: str, study: str, target: Target, families: Sequence[_Family])
     tables = [Table(f'scale-{name}', 'Power laws', columns, [_row(family) for family in families])]
     charts, text = [_loss_chart(name, target, families)], [_TEXT]
     for family in others:
-        rows = _factor_rows(base, family)
         label = f'{family.name} over {base.name}'
+        observed = level_factors(target, base.measured, family.measured)
+        if observed:
+            title = f'Factor of {label}, as the runs have it'
+            levels = f'scale-levels-{family.name}-{name}'
+            tables.append(level_table(levels, title, target, base.name, family.name, observed))
+            text.append(told(base.name, family.name, observed))
+        if flat := [each for each in (base, family) if each.fit.is_at_a_bound]:
+            text.append(_no_law(label, flat))
+            continue
+        rows = _factor_rows(base, family)
         tables.append(Table(f'scale-factor-{family.name}-{name}', f'Factor of {label}', _FACTORS, rows))
         charts.append(_factor_chart(f'scale-factor-{family.name}-{name}', label, rows))
         text.append(_told(base, family))
     tables.append(Table(f'scale-found-{name}', 'What others found', _OTHERS, _found()))
     return Section(f'scale-{name}', _title(study, target), text, charts, tables)
+
+
+def _no_law(label: str, flat: Sequence[_Family]) -> str:
+    """Why there is no factor by the envelopes."""
+    which = ' and '.join(f'{each.name} (alpha {each.fit.alpha:.3g}, beta {each.fit.beta:.3g})' for each in flat)
+    return (
+        f'No factor of {label} by the envelopes: in these runs the loss does not fall as a power of size, or of '
+        f'examples, for {which}, which the fit finds at an end of where it looks: exponents of {LEAST_EXPONENT:g} to '
+        f'{LARGEST_EXPONENT:g}, and terms of 2e-09 of a unit and more.'
+    )
 
 
 def _row(family: _Family) -> dict:
@@ -236,7 +264,7 @@ def _told(base: _Family, family: _Family) -> str:
 
 def _power(base: ScaleFit, other: ScaleFit, ends: tuple[float, float]) -> float:
     """As which power of compute the factor goes from one end to the other; NaN where the base never gets there."""
-    with np.errstate(invalid='ignore'):
+    with np.errstate(divide='ignore', invalid='ignore'):
         return float(np.subtract(*np.log(factor_over(base, other, np.array(ends)))) / math.log(ends[0] / ends[1]))
 
 
@@ -247,6 +275,8 @@ def _loss_chart(name: str, target: Target, families: Sequence[_Family]) -> Chart
         macs = np.concatenate([3 * size * data for size, data, _ in family.runs])
         loss = np.concatenate([each for _, _, each in family.runs])
         series.append(Series(family.name, macs.tolist(), loss.tolist(), colour=colour))
+        if family.fit.is_at_a_bound:
+            continue
         start, end = family.range
         places = np.geomspace(start, end * _BEYOND, 2 * _PLACES).tolist()
         for label, within, dash in (('envelope', True, 'solid'), ('envelope, extrapolated', False, 'dot')):

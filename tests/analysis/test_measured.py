@@ -196,6 +196,14 @@ def test_a_baseline_that_was_given_too_little_is_no_infinite_gain(save):
     )
 
 
+def test_a_baseline_that_was_given_less_than_the_others_took_leaves_no_factor(save):
+    found = section(save, *runs_of('alexnet', 0.2, macs=500), *runs_of('a', 0.9))
+    assert found.answers[0].startswith(
+        'Measured: a (2014) takes 2e+03 macs to top1 >= 0.8 on data, and no factor is known over alexnet (2012), which '
+        'was not there in the median after 1e+03 macs, '
+    )
+
+
 def test_two_recipes_of_one_network_have_each_its_own_day(save):
     for i, (macs, day, rate) in enumerate(((4000, '2014-01-01', 0.1), (1000, '2016-01-01', 0.2))):
         for seed in range(2):

@@ -8,12 +8,14 @@ import pytest
 from scipy import optimize
 
 from efficiency.analysis import scale_section
+from efficiency.analysis.document import cell_text
 from efficiency.analysis.page import csv_text, markdown
 from efficiency.analysis.runs import Target, read_runs
 from efficiency.analysis.scale_fit import ScaleFit, bootstrap_fits, factor_over, fit_scale
 from efficiency.analysis.scale_section import scale_sections
 from efficiency.errors import UserError
 from tests.analysis.conftest import BITS
+from tests.conftest import ROOT
 
 TRUE = ScaleFit(1.2, 6.0, 4.0, 0.35, 0.4)
 SIZES = (1e8, 3e8, 7e8, 1.7e9)
@@ -121,12 +123,40 @@ def saved_families(save, laws, schedule='constant'):
     ]
 
 
+def check_levels(rows, laws):
+    """Each family takes to a level what its law says, at the best of its sizes, between evaluations along a line."""
+    data = 100.0 * np.arange(1, 9)
+    assert len(rows) == 6
+    for row in rows:
+        least = {}
+        for name, law in laws.items():
+            found = [np.interp(-row['level'], -law.loss(size, data), data) for size in SIZES]
+            # `save` has it that an epoch takes as many macs in a run of any size.
+            there = [each for size, each in zip(SIZES, found, strict=True) if law.loss(size, data[-1]) <= row['level']]
+            least[name] = min(there)
+        assert row['base_macs'] / row['other_macs'] == pytest.approx(least['lstm'] / least['transformer'], rel=1e-6)
+        assert row['factor'] == pytest.approx(row['base_macs'] / row['other_macs'])
+        assert [row['factor_low'], row['factor_high']] == pytest.approx([row['factor']] * 2)  # of seeds that are alike
+
+
+def test_a_family_whose_loss_does_not_fall_with_size_has_no_law_and_no_factor_by_one(save):
+    flat = dataclasses.replace(TRUE, log_a=-40.0)
+    runs = saved_families(save, {'lstm': flat, 'transformer': TRUE})
+    (section,) = scale_sections('t', Target('data', 'f' * 8, BITS, 0.1), runs)
+    assert 'No factor of transformer over lstm by the envelopes' in section.text[-1]
+    assert ' for lstm (alpha ' in section.text[-1]
+    assert [table.title for table in section.tables] == [
+        'Power laws', 'Factor of transformer over lstm, as the runs have it', 'What others found',
+    ]  # fmt: skip
+    assert not any(series.name.startswith('lstm, envelope') for chart in section.charts for series in chart.series)
+
+
 def test_a_report_has_the_families_of_a_study(save):
     slow = dataclasses.replace(TRUE, log_b=2.0)  # whose best sizes are among those that were tried
     laws = {'lstm': slow, 'transformer': dataclasses.replace(slow, alpha=0.36, beta=0.42)}
     runs, target = saved_families(save, laws), Target('data', 'f' * 8, BITS, 0.1)
     (section,) = scale_sections('t', target, runs)
-    laws_table, factors, others = section.tables
+    laws_table, levels, factors, others = section.tables
     found = {row['family']: row for row in laws_table.rows}
     for name, law in laws.items():
         assert found[name]['exponent'] == pytest.approx(law.exponent, rel=1e-3)
@@ -142,6 +172,7 @@ def test_a_report_has_the_families_of_a_study(save):
     least, most = factor_over(laws['lstm'], laws['transformer'], np.array(ends))
     told = float(re.search(r'the factor goes as its power (\S+), ', section.text[-1])[1])
     assert told == pytest.approx(np.log(most / least) / np.log(ends[1] / ends[0]), abs=2e-3)
+    check_levels(levels.rows, laws)
     assert {row['unit'] for row in others.rows} == {'times', 'months', 'power'}
     for row in factors.rows:
         bests = [laws['transformer'].best(row['macs']), laws['lstm'].best(row['macs'] * row['factor'])]
@@ -217,8 +248,23 @@ def test_of_one_seed_a_size_no_interval_is_made_up(save):
     laws = {'lstm': TRUE, 'transformer': dataclasses.replace(TRUE, alpha=0.36, beta=0.42)}
     runs = [run for run in saved_families(save, laws) if run.seed == 0]
     (section,) = scale_sections('t', Target('data', 'f' * 8, BITS, 0.1), runs)
-    laws_table, factors, _ = section.tables
+    laws_table, _, factors, _ = section.tables
     assert {row['exponent_interval'] for row in laws_table.rows} == {'[one seed: not known]'}
     assert {(row['low'], row['high']) for row in factors.rows} == {(None, None)}
     assert 'of one seed a size nothing is known of how sure that is' in section.text[-1]
     assert bootstrap_fits(runs_of(TRUE, seeds=1), 5)[1] == []
+
+
+def test_the_page_on_language_says_what_the_kept_runs_do(tmp_path):
+    runs, left_out = read_runs(ROOT / 'results' / 'language_scale')
+    assert (len(runs), left_out) == (16, [])
+    page = ' '.join((ROOT / 'docs' / 'language.md').read_text().split())
+    (target,) = {dataclasses.replace(target, value=1.8) for run in runs for target in run.targets}
+    (section,) = scale_sections('t', target, runs)
+    (levels,) = (table for table in section.tables if table.name.startswith('scale-levels-'))
+    for row in levels.rows:
+        taken = f'{cell_text(row["base_macs"])} | {row["base"]} | {cell_text(row["other_macs"])} | {row["other"]}'
+        assert f'| {cell_text(row["level"])} | {row["factor_text"]} | {taken} |' in page
+    assert any('the loss does not fall as a power of size' in text for text in section.text)
+    macs = sum(float(run.curve['train_macs'][-1]) for run in runs)
+    assert f'16 runs, {cell_text(macs)} train macs' in page

@@ -45,10 +45,10 @@ def test_a_record_of_ours_is_accepted(record):
 
 
 def test_every_record_that_we_keep_agrees_with_itself():
-    paths = sorted(RESULTS.glob('*/*/*.json'))
-    assert len(paths) > 40
-    for path in paths:
-        record = records.read(path)
+    found = {path: records.read(path) for path in sorted(RESULTS.glob('*/*/*.json'))}
+    of_images = {path: record for path, record in found.items() if records.task_of(record) == 'images'}
+    assert len(of_images) > 40
+    for path, record in of_images.items():
         checked_config(record)
         assert not list(disagreements(record)), path
 
