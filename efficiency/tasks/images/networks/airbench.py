@@ -1,5 +1,6 @@
 """The network of cifar10-airbench, made to reach 94 % on CIFAR-10 in seconds."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,11 +16,7 @@ from efficiency.tasks.images.networks import small
 from efficiency.tasks.images.networks.registry import register
 from efficiency.tasks.images.networks.whitening import TakesImages, Whitening, whitening_kernel, whitening_macs
 
-# Channels of the three groups, as multiples of the first's.
-_GROUPS = (1, 4, 4)
-_PATCH = 2
 _POOL = Downsampling(kernel=2, stride=2, padding=0, is_pool=True)
-DOWNSAMPLING = (Downsampling(_PATCH, stride=1, padding=0), _POOL, _POOL, _POOL)
 
 
 class ConvGroup(nn.Module):
@@ -43,7 +40,7 @@ class ConvGroup(nn.Module):
 
 @register(
     'airbench94', paper='https://github.com/KellerJordan/cifar10-airbench', published='2024-03-20', image_size=32,
-    options=('width',),
+    options=('width', 'groups', 'components', 'patch', 'patch_stride'),
 )  # fmt: skip
 class Airbench(nn.Module, TakesImages):
     """The network of airbench94 (Jordan, 2024, '94% on CIFAR-10 in 3.29 Seconds on a Single GPU', arXiv:2404.00498).
@@ -59,21 +56,30 @@ class Airbench(nn.Module, TakesImages):
     largest value is taken.
 
     Attributes:
-        width: channels of the first group; the others have four times as many.
+        width: channels of the first group.
+        groups: channels of each group, as multiples of the width.
+        components, patch, patch_stride: of the whitening, which makes twice as many maps as it has components.
     """
 
     num_classes: int
     image_size: int
     dtype: DTypeLike = jnp.float32
     width: int = 64
+    groups: Sequence[int] = (1, 4, 4)
+    components: int = 12
+    patch: int = 2
+    patch_stride: int = 1
 
     images_taken = 5000
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        small.strides_for(DOWNSAMPLING, self.image_size)  # raises where nothing would be left; drops nothing
-        x = nn.gelu(Whitening(3 * _PATCH**2, _PATCH, dtype=self.dtype, name='whiten')(x), approximate=False)
-        for i, times in enumerate(_GROUPS, 1):
+        whitening = Downsampling(self.patch, self.patch_stride, padding=0)
+        # Raises where nothing would be left, and drops nothing.
+        small.strides_for((whitening, *[_POOL] * len(self.groups)), self.image_size)
+        x = Whitening(self.components, self.patch, self.patch_stride, self.dtype, name='whiten')(x)
+        x = nn.gelu(x, approximate=False)
+        for i, times in enumerate(self.groups, 1):
             x = ConvGroup(times * self.width, train, self.dtype, name=f'group{i}')(x)
         x = jnp.max(x, axis=(1, 2))
         head = Dense(self.num_classes, unit_uniform(), dtype=self.dtype, bias=False, name='head')
@@ -81,9 +87,9 @@ class Airbench(nn.Module, TakesImages):
 
     @nn.nowrap
     def with_images(self, params: Any, images: np.ndarray) -> Any:
-        kernel = whitening_kernel(images, 3 * _PATCH**2, _PATCH)
+        kernel = whitening_kernel(images, self.components, self.patch, self.patch_stride)
         return {**params, 'whiten': {**params['whiten'], 'kernel': kernel}}
 
     @nn.nowrap
     def macs_of_images(self, count: int, size: int) -> int:
-        return whitening_macs(count, size, 3, _PATCH)
+        return whitening_macs(count, size, 3, self.patch, self.patch_stride)

@@ -14,6 +14,7 @@ import numpy as np
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from efficiency.errors import UserError
 from efficiency.layers import ops
 from efficiency.layers.initializers import uniform_fan_in
 
@@ -48,6 +49,9 @@ class Whitening(nn.Module):
     Attributes:
         components: of a patch, those of the largest eigenvalues.
         kernel, stride: of the patches.
+
+    Raises:
+        UserError: if a patch has fewer components.
     """
 
     components: int
@@ -58,6 +62,11 @@ class Whitening(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (self.kernel, self.kernel, x.shape[3], 2 * self.components)
+        if self.components > (most := math.prod(shape[:3])):
+            raise UserError(
+                f'{self.components} components are asked for, and a patch of {self.kernel} x {self.kernel} x '
+                f'{x.shape[3]} has {most}'
+            )
         drawn = uniform_fan_in(math.prod(shape[:3]))
         kernel = jax.lax.stop_gradient(self.param('kernel', drawn, shape))
         bias = self.param('bias', drawn, shape[3:])

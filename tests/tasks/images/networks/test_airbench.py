@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from efficiency.count import count_network
+from efficiency.errors import UserError
 from efficiency.tasks.images.networks import create_model
 from efficiency.tasks.images.networks.variables import initialise
 from efficiency.tasks.images.networks.whitening import whitening_kernel, whitening_macs
@@ -161,3 +162,19 @@ def test_the_whitening_layer_has_no_gradient_but_its_bias():
     gradient = jax.grad(loss)(variables['params'])['whiten']
     assert not np.any(gradient['kernel'])
     assert np.all(gradient['bias'])
+
+
+def test_its_stem_and_its_groups_can_be_others():
+    options = {'width': 8, 'groups': (2, 3), 'components': 5, 'patch': 4, 'patch_stride': 2}
+    counted = count_network('airbench94', image_size=32, num_classes=10, options=options)
+    # 10 maps of 15 x 15; 16 channels, pooled to 7 x 7; 24 channels, pooled to 3 x 3.
+    convolutions = [(225, 10, 16), (49, 16, 16), (49, 16, 24), (9, 24, 24)]
+    stem = 225 * 4 * 4 * 3 * 10
+    assert counted['forward_dense_macs'] == stem + sum(9 * n * i * o for n, i, o in convolutions) + 24 * 10
+    model = create_model('airbench94', 10, 32, options=options)
+    images = np.random.RandomState(0).standard_normal((6, 32, 32, 3)).astype(np.float32)
+    params = model.with_images(initialise(model, jax.random.key(0), 32)['params'], images)
+    assert params['whiten']['kernel'].shape == (4, 4, 3, 10)
+    too_many = create_model('airbench94', 10, 32, options=options | {'components': 49})
+    with pytest.raises(UserError, match='49 components are asked for, and a patch of 4 x 4 x 3 has 48'):
+        initialise(too_many, jax.random.key(0), 32)
