@@ -1,18 +1,23 @@
-"""Little train compute to a high accuracy on CIFAR-10: what a small airbench94 gets to, by its size and its length.
+"""Little train compute to a high accuracy on CIFAR-10: a small airbench94, by its size, its length and its rates.
 
-Every run that is made in looking for a recipe is one of tuning here, and stands on the bill. AlexNet, whose level is
-looked for, is trained by `studies/cifar10.py`; a report over both has the factor.
+Every run that is made in looking for a recipe is one of tuning here, and stands on the bill: each round chooses one
+more of the recipe's settings, and begins where the round before it ended. AlexNet, whose level is looked for, is
+trained by `studies/cifar10.py`; a report over both has the factor.
 
     python -m efficiency.study --study=studies/speedrun_cifar10.py
 """
 
 _CONFIG = 'configs/speedrun/cifar10.py:cifar10'
+# Of each round: what the rounds before it chose, and what it chooses from.
+_ROUNDS = {
+    'size': ({}, {'model.width': [16, 24], 'num_epochs': [2.0, 4.0]}),
+}
 
 
 def get_study():
-    sizes = {
-        'settings': {'model.width': [8, 16], 'num_epochs': [2.0, 4.0]},
-        'seeds': [100],
-        'rule': 'best median final metric',
-    }
-    return {'baseline': 'size', 'seeds': [0], 'systems': {'size': {'config': _CONFIG, 'tune': sizes}}}
+    systems, overrides = {}, {'eval_every': 2.0}
+    for name, (chosen, settings) in _ROUNDS.items():
+        overrides |= chosen
+        tune = {'settings': settings, 'seeds': [100], 'rule': 'best median final metric'}
+        systems[name] = {'config': _CONFIG, 'overrides': dict(overrides), 'tune': tune}
+    return {'baseline': 'size', 'seeds': [0], 'systems': systems}
