@@ -23,6 +23,8 @@ _PASSES = 3
 _DELTA = 1e-3
 _EXPONENTS = (0.15, 0.4, 0.9)
 _SHARES = (0.1, 0.5, 0.85)
+# Of many starts so many are gone on with to the end.
+_FINALISTS = 3
 # The fewest sizes of which a power law says more than a line through all of them would.
 LEAST_SIZES = 4
 # Where exponents are looked for, and how much of that is taken for an end: the search stops short of it.
@@ -114,7 +116,8 @@ def bootstrap_fits(
 ) -> tuple[ScaleFit, list[ScaleFit]]:
     """The power law of runs, and those of resamples of them: whole runs, as the points of one are not independent.
 
-    There are none where no size has two runs: each resample of every size would be the runs themselves.
+    There are none where no size has two runs: each resample of every size would be the runs themselves; nor where the
+    fit is at a bound, and no power law.
 
     Args:
         runs: of each its points: sizes, data and losses.
@@ -129,7 +132,7 @@ def bootstrap_fits(
     fit = fit_scale(*(np.concatenate(each) for each in zip(*runs, strict=True)))
     logs = [tuple(np.log(np.asarray(each, float)) for each in run) for run in runs]
     generator, found = np.random.default_rng(seed), []
-    if len({float(run[0][0]) for run in runs}) == len(runs):
+    if len({float(run[0][0]) for run in runs}) == len(runs) or fit.is_at_a_bound:
         return fit, []
     while len(found) < draws:
         chosen = [logs[i] for i in generator.integers(len(logs), size=len(logs))]
@@ -168,14 +171,18 @@ def _fit(log_size: np.ndarray, log_data: np.ndarray, log_loss: np.ndarray, near:
     low = np.array([-20, -20, -20, LEAST_EXPONENT, LEAST_EXPONENT])
     high = np.array([log_loss.min(), 20, 20, LARGEST_EXPONENT, LARGEST_EXPONENT])
     inside = 1e-6 * (high - low)
-    found = [
-        optimize.least_squares(
+
+    def fitted(start, tolerance, evaluations):
+        return optimize.least_squares(
             lambda values: _log_loss(values, terms)[0] - log_loss, np.clip(start, low + inside, high - inside),
             lambda values: _log_loss(values, terms)[1], (low, high), loss='huber', f_scale=_DELTA, x_scale='jac',
-            ftol=1e-12, xtol=1e-12, gtol=1e-12, max_nfev=500,
-        )
-        for start in starts
-    ]  # fmt: skip
+            ftol=tolerance, xtol=tolerance, gtol=tolerance, max_nfev=evaluations,
+        )  # fmt: skip
+
+    if len(starts) > _FINALISTS:
+        rough = sorted((fitted(start, 1e-6, 50) for start in starts), key=lambda each: each.cost)
+        starts = [each.x for each in rough[:_FINALISTS]]
+    found = [fitted(start, 1e-12, 500) for start in starts]
     best = min(found, key=lambda each: each.cost).x
     log_e, log_a, log_b, alpha, beta = best.tolist()
     place = ((best - low) / (high - low))[1:]  # without an irreducible loss, at its end, there is a law all the same

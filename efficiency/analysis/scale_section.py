@@ -173,12 +173,14 @@ def _no_law(label: str, flat: Sequence[_Family]) -> str:
 
 def _row(family: _Family) -> dict:
     fit = family.fit
+    exponent, size = (
+        '[at a bound]' if fit.is_at_a_bound else _interval([getattr(each, key) for each in family.draws])
+        for key in ('exponent', 'size_exponent')
+    )
     return {
         'family': family.name, 'runs': len(family.runs), 'irreducible': fit.irreducible, 'alpha': fit.alpha,
         'beta': fit.beta, 'exponent': fit.exponent,
-        'exponent_interval': _interval([each.exponent for each in family.draws]),
-        'size_exponent': fit.size_exponent,
-        'size_interval': _interval([each.size_exponent for each in family.draws]),
+        'exponent_interval': exponent, 'size_exponent': fit.size_exponent, 'size_interval': size,
         'from_macs': family.range[0], 'to_macs': family.range[1],
     }  # fmt: skip
 

@@ -145,6 +145,7 @@ def test_a_family_whose_loss_does_not_fall_with_size_has_no_law_and_no_factor_by
     (section,) = scale_sections('t', Target('data', 'f' * 8, BITS, 0.1), runs)
     assert 'No factor of transformer over lstm by the envelopes' in section.text[-1]
     assert ' for lstm (alpha ' in section.text[-1]
+    assert section.tables[0].rows[0]['exponent_interval'] == '[at a bound]'
     assert [table.title for table in section.tables] == [
         'Power laws', 'Factor of transformer over lstm, as the runs have it', 'What others found',
     ]  # fmt: skip
