@@ -100,19 +100,8 @@ def complete_runs(folder: pathlib.Path) -> list[records.Record]:
     return sorted(runs, key=lambda run: run['seed'])
 
 
-@console.command
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
-    parser = Parser('efficiency.baselines', __doc__)
-    parser.add_argument('--runs', required=True, help='folder of run records')
-    parser.add_argument(
-        '--level', metavar='FOLDER', help='of run records of other seeds, by which the level is chosen; else by --runs'
-    )
-    options = parser.parse_args(argv)
-    folder = pathlib.Path(options.runs).expanduser()
-    runs = complete_runs(folder)
-    choosing = complete_runs(pathlib.Path(options.level).expanduser()) if options.level else ()
-    row = baseline_row(runs, str(folder), choosing)
+def _keep(row: dict[str, str]) -> None:
+    """Writes it into the list, in place of that of the same data set and metric."""
     others = [other for other in baselines() if _of(other) != _of(row)]
     text = io.StringIO()
     writer = csv.DictWriter(text, BASELINE_COLUMNS, lineterminator='\n')
@@ -122,6 +111,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_atomically(BASELINES_FILE, text.getvalue().encode())
     except OSError as error:
         raise UserError(f'cannot write {BASELINES_FILE}: {error.strerror}') from error
+
+
+@console.command
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = Parser('efficiency.baselines', __doc__)
+    parser.add_argument('--runs', required=True, help='folder of run records')
+    parser.add_argument(
+        '--level', metavar='FOLDER', help='of run records of other seeds, by which the level is chosen; else by --runs'
+    )
+    parser.add_argument('--say_only', action='store_true', help='write nothing; the list stays as it is')
+    options = parser.parse_args(argv)
+    folder = pathlib.Path(options.runs).expanduser()
+    runs = complete_runs(folder)
+    choosing = complete_runs(pathlib.Path(options.level).expanduser()) if options.level else ()
+    row = baseline_row(runs, str(folder), choosing)
+    if not options.say_only:
+        _keep(row)
     goal = of_record(runs[0])[row['metric']].goal(float(row['value']))
     print(
         f'{row["dataset"]}: AlexNet-level is {goal}; {row["seeds_reached"]} of '

@@ -197,7 +197,8 @@ def content(path: str | os.PathLike) -> bytes:
 def completed_config(config: Mapping) -> dict:
     """The config of a run that may be older than some keys, with those, and without what is none any more."""
     kept = {key: value for key, value in config.items() if key not in FORMER_CONFIG_KEYS}
-    return {**later_config_keys(config), **kept}
+    # The very first do not say that they began with no weights, which is a part of others' names.
+    return {'init_from': '', **later_config_keys(config), **kept}
 
 
 def later_config_keys(config: Mapping) -> dict:

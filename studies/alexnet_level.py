@@ -4,7 +4,7 @@
 five choose it alone, by the same config. An hour of two cores.
 
     python -m efficiency.study --study=studies/alexnet_level.py
-    python -m efficiency.baselines --runs=results/mnist5k --level=results/alexnet_level
+    python -m efficiency.baselines --runs=results/mnist5k --level=results/alexnet_level --say_only
 """
 
 

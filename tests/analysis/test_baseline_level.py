@@ -1,16 +1,22 @@
 """A level that follows from seeds is itself measured, and says how sure it is."""
 
+import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
 
+from efficiency import baselines
 from efficiency.analysis.baseline_level import level_interval
 from efficiency.analysis.contents import network_dates
+from efficiency.analysis.factors import factors_over
 from efficiency.analysis.measured import measured_section
-from efficiency.analysis.runs import read_runs, shared_targets
+from efficiency.analysis.runs import read_runs, seeds_of, shared_targets, systems
+from efficiency.published import BASELINES_FILE
 from efficiency.published.points import networks
 from tests.analysis.conftest import RETURN, TOP1, saver
+from tests.conftest import ROOT
 
 
 def test_seeds_that_agree_leave_only_the_error_of_the_examples():
@@ -56,3 +62,20 @@ def test_a_table_says_its_level_is_measured_where_it_is(tmp_path):
     assert 'does not' not in text
     assert 'do not get in the median' in text
     assert not told(type(target)(target.dataset, target.fingerprint, target.metric, 0.7))
+
+
+def test_the_results_page_says_what_seeds_of_their_own_choose_and_what_follows(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    before = BASELINES_FILE.read_bytes()
+    assert baselines.main(['--runs=results/mnist5k', '--level=results/alexnet_level', '--say_only']) == 0
+    assert BASELINES_FILE.read_bytes() == before
+    level = float(re.search(r'top1 >= (\S+);', capsys.readouterr().out)[1])
+    runs, _ = read_runs('results/mnist5k')
+    target = next(dataclasses.replace(target, value=level) for target in runs[0].targets)
+    crossings = {system.name: system.crossings(target) for system in systems(runs)}
+    factor = factors_over({name: seeds_of(each) for name, each in crossings.items()}, 'alexnet')['shufflenet_v1_x1_0']
+    there = seeds_of(crossings['alexnet']).summary.n_reached
+    page = ' '.join((ROOT / 'docs' / 'results.md').read_text().split())
+    assert there == 4
+    assert f'it is {level:g}, while the tables keep 0.954: four of the five billed seeds are there' in page
+    assert f'the factor to ShuffleNet v1 is {factor} as at 0.954' in page
