@@ -11,6 +11,14 @@ _CONFIG = 'configs/speedrun/cifar10.py:cifar10'
 # Of each round: what the rounds before it chose, and what it chooses from.
 _ROUNDS = {
     'size': ({}, {'model.width': [16, 24], 'num_epochs': [2.0, 4.0]}),
+    'rates': (
+        {'num_epochs': 2.0},
+        {
+            'augmentation': ['none', 'shift_alternating_flip'],
+            'label_smoothing': [0.0, 0.2],
+            'learning_rate': [0.12, 0.24],
+        },
+    ),
 }
 
 
