@@ -16,7 +16,7 @@ _ROUNDS = {
         {
             'augmentation': ['none', 'shift_alternating_flip'],
             'label_smoothing': [0.0, 0.2],
-            'learning_rate': [0.12, 0.24],
+            'learning_rate': [0.12, 0.48],
         },
     ),
 }
