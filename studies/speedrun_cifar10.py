@@ -19,6 +19,14 @@ _ROUNDS = {
             'learning_rate': [0.12, 0.48],
         },
     ),
+    'slower': (
+        {'augmentation': 'none', 'label_smoothing': 0.2},
+        {'learning_rate': [0.03, 0.06], 'model.components': [12, 24]},
+    ),
+    'longer': (
+        {'augmentation': 'shift_alternating_flip', 'model.width': 24, 'eval_every': 4.0},
+        {'learning_rate': [0.06, 0.12], 'num_epochs': [4.0]},
+    ),
 }
 
 
