@@ -95,8 +95,6 @@ def level_table(name: str, title: str, target: Target, base: str, other: str, fo
 
 
 def told(base: str, other: str, found: Sequence[LevelFactor]) -> str:
-    """The first and the last of the factors in a sentence; '' where there are none."""
-    if not found:
-        return ''
+    """The first and the last of the factors in a sentence."""
     ends = ' and '.join(f'{each.factor} at {each.level:.3g}' for each in (found[0], found[-1]))
     return f'As the runs have it, each by its cheapest size, {base} takes {ends} times what {other} takes.'
