@@ -8,6 +8,7 @@ import pytest
 
 from configs.speedrun import mnist5k, mnist5k_parts
 from efficiency import records
+from efficiency.analysis.document import cell_text
 from efficiency.analysis.gains import by_parts, gains
 from efficiency.analysis.mean_test import mean_test
 from efficiency.analysis.runs import System, read_runs, seeds_of
@@ -107,3 +108,18 @@ def test_the_page_has_what_the_parts_are_worth():
         assert f'| `{part.name}` | {part.alone} | {part.beside} |' in PAGE
     assert f'| all together | {found.whole} | |' in PAGE
     assert f'{found.whole.value / found.product("alone"):.1f} times the product' in PAGE
+
+
+def test_the_page_has_the_best_of_the_search_on_cifar10():
+    found = [records.read(path) for path in (ROOT / 'results' / 'speedrun_cifar10').glob('*/*.json')]
+    assert {record['study']['role'] for record in found} == {'tuning'}
+    spent = sum(record['final']['train_macs'] for record in found)
+    assert f'What {len(found)} tuning runs of one seed each found, for {cell_text(float(spent))} train macs' in PAGE
+    best = {}
+    for record in sorted(found, key=lambda record: record['final']['top1']):
+        best[cell_text(float(record['final']['train_macs']))] = record
+    for macs in ('6.61e11', '1.30e12', '2.60e12'):
+        config, top1 = best[macs]['config'], best[macs]['final']['top1']
+        rate, epochs = config['learning_rate'], config['num_epochs']
+        assert config['augmentation'] == 'shift_alternating_flip'
+        assert f'| {macs} | {100 * top1:.2f} % | {config["model"]["width"]}, {epochs:g}, {rate}, shifts and' in PAGE
