@@ -96,7 +96,7 @@ class LevelRow:
     def system(self, name: str) -> SystemAtLevel:
         """One of them."""
         seeds = _seeds(self.amounts[name], self.number)
-        known = _known(seeds.summary)
+        known = known_median(seeds.summary)
         return SystemAtLevel(
             name=name,
             published=self.dates[name],
@@ -184,7 +184,7 @@ def _seeds(amounts: _Amounts, number: int) -> Seeds:
     return Seeds(*(tuple(each[:, number].tolist()) for each in amounts))
 
 
-def _known(macs: Summary) -> float:
+def known_median(macs: Summary) -> float:
     """The median; what is not known is on no frontier, as what was never reached."""
     return math.inf if macs.is_bound else macs.median
 
@@ -204,7 +204,7 @@ def _level_row(
 ) -> LevelRow:
     """One row of `sensitivity`; dates are in their order."""
     macs = {name: _seeds(amounts[name], number).summary for name in dates}
-    known = list(map(_known, macs.values()))
+    known = list(map(known_median, macs.values()))
     names = list(dates)
     frontier = tuple(names[i] for i in frontier_indices(list(dates.values()), known))
     least = min(known)

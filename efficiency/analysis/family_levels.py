@@ -1,7 +1,6 @@
 """What two families of networks take to the same losses, as their runs have it: no law between them and the factor."""
 
 import dataclasses
-import math
 import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from efficiency.analysis.cells import factor_cells, factor_column, parts
+from efficiency.analysis.curves import known_median
 from efficiency.analysis.document import Column, Table
 from efficiency.analysis.factors import Factor, factors_over
 from efficiency.analysis.runs import MeasuredRun, System, Target, seeds_of, systems
@@ -74,7 +74,7 @@ def _least(system: System, metric: str) -> float:
 def _cheapest(family: Sequence[System], target: Target) -> tuple[System, Seeds]:
     """The system that takes the least to a level in the median that is known; a bound comes after all that is."""
     found = [(system, seeds_of(system.crossings(target, 'interpolated'))) for system in family]
-    return min(found, key=lambda each: math.inf if each[1].summary.is_bound else each[1].summary.median)
+    return min(found, key=lambda each: known_median(each[1].summary))
 
 
 def level_table(name: str, title: str, target: Target, base: str, other: str, found: Sequence[LevelFactor]) -> Table:

@@ -256,7 +256,7 @@ def test_of_one_seed_a_size_no_interval_is_made_up(save):
     assert bootstrap_fits(runs_of(TRUE, seeds=1), 5)[1] == []
 
 
-def test_the_page_on_language_says_what_the_kept_runs_do(tmp_path):
+def test_the_page_on_language_says_what_the_kept_runs_do():
     runs, left_out = read_runs(ROOT / 'results' / 'language_scale')
     assert (len(runs), left_out) == (16, [])
     page = ' '.join((ROOT / 'docs' / 'language.md').read_text().split())
