@@ -18,6 +18,7 @@ from jax.typing import DTypeLike
 from efficiency.layers import ops
 from efficiency.layers.downsampling import Downsampling
 from efficiency.layers.initializers import Initializer, constant, uniform_fan_in
+from efficiency.layers.normalisation import Moments, moments, normalised
 
 
 class Conv(nn.Module):
@@ -103,45 +104,45 @@ class BatchNorm(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, known: Moments | None = None) -> jax.Array:
+        """(..., c) -> the same.
+
+        Args:
+            known: in training, what `batch_moments` says of x, where that is known.
+        """
         channels = x.shape[-1:]
         running_mean = self.variable('batch_stats', 'mean', np.zeros, channels, np.float32)
         running_var = self.variable('batch_stats', 'var', np.ones, channels, np.float32)
         scale = self.param('scale', constant(1), channels)
         bias = self.param('bias', constant(0), channels)
-        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
         def normalise(x, mean, var):
-            return ((x - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias).astype(self.dtype)
+            return normalised(self.epsilon, self.dtype, x, mean, var, scale, bias)
 
         if not self.train:
             return normalise(x, running_mean.value, running_var.value)
-        group = _norm_group.get() or len(x)
-        if len(x) % group:
-            raise ValueError(f'{len(x)} examples are no whole number of groups of {group} to normalise')
-        count = group * math.prod(x.shape[1:-1])
-
-        def keep(mean, var):
-            if not self.is_initializing():
-                unbiased = var * (count / max(1, count - 1))
-                running_mean.value += self.momentum * (mean - running_mean.value)
-                running_var.value += self.momentum * (unbiased - running_var.value)
-
-        if group == len(x):
-            mean, var = _moments(x)
-            keep(mean, var)
+        mean, var = known or batch_moments(x)
+        groups = len(mean) if mean.ndim == 2 else 1
+        if not self.is_initializing():
+            count = math.prod(x.shape[:-1]) // groups
+            unbiased = var * (count / max(1, count - 1))
+            of_batch = (mean, unbiased) if mean.ndim == 1 else (mean.mean(0), unbiased.mean(0))
+            for running, value in zip((running_mean, running_var), of_batch, strict=True):
+                running.value += self.momentum * (value - running.value)
+        if mean.ndim == 1:
             return normalise(x, mean, var)
-        groups = x.reshape(-1, group, *x.shape[1:])
-        mean, var = jax.vmap(_moments)(groups)
-        keep(mean.mean(0), var.mean(0))
-        return jax.vmap(normalise)(groups, mean, var).reshape(x.shape)
+        return jax.vmap(normalise)(x.reshape(groups, -1, *x.shape[1:]), mean, var).reshape(x.shape)
 
 
-def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Mean and variance of each channel: (..., c) -> (c,), (c,)."""
-    axes = tuple(range(x.ndim - 1))
-    mean = jnp.mean(x, axes)
-    return mean, jnp.mean(jnp.square(x - mean), axes)
+def batch_moments(x: jax.Array) -> Moments:
+    """Mean and variance by which batch norm normalises in training, of each channel: (n, ..., c) -> (c,), (c,).
+
+    Inside of a `NormInGroups` of each group of examples, (groups, c).
+    """
+    group = _norm_group.get() or len(x)
+    if len(x) % group:
+        raise ValueError(f'{len(x)} examples are no whole number of groups of {group} to normalise')
+    return moments(x) if group == len(x) else jax.vmap(moments)(x.reshape(-1, group, *x.shape[1:]))
 
 
 class NormInGroups(nn.Module):

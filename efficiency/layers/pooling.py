@@ -89,6 +89,10 @@ def cpu_sum(window: Window, x: jax.Array) -> jax.Array:
 
 def cpu_sum_gradient(window: Window, shape: tuple[int, ...], dy: jax.Array) -> jax.Array:
     """`stock_sum_gradient`, every value of x collecting from the windows that it is in."""
+    (high, wide), (n, rows, columns, channels) = window.size, dy.shape
+    if window.size == window.strides and shape == (n, rows * high, columns * wide, channels):
+        # Windows that tile x: its values are copies.
+        return jnp.broadcast_to(dy[:, :, None, :, None], (n, rows, high, columns, wide, channels)).reshape(shape)
     return _collected(window, shape, lambda position, dy: dy, (dy,))
 
 

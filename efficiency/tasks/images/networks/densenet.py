@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,8 @@ from jax.typing import DTypeLike
 from efficiency.layers import ops
 from efficiency.layers.downsampling import Downsampling
 from efficiency.layers.initializers import constant, kaiming_normal_fan_in
-from efficiency.layers.modules import BatchNorm, Conv, Dense, max_pool
+from efficiency.layers.modules import BatchNorm, Conv, Dense, batch_moments, max_pool
+from efficiency.layers.normalisation import Moments
 from efficiency.tasks.images.networks import small
 from efficiency.tasks.images.networks.registry import register
 
@@ -28,28 +30,46 @@ DOWNSAMPLING = (
 )
 
 
+class Maps(NamedTuple):
+    """What a block has so far.
+
+    Attributes:
+        x: (n, h, w, c).
+        moments: in training those of x (`batch_moments`); those of what a layer saw stay what they were as others are
+            put behind it, so that none but the new ones are taken.
+    """
+
+    x: jax.Array
+    moments: Moments | None
+
+
+def maps_of(x: jax.Array, train: bool) -> Maps:
+    """Of values whose moments are not known yet."""
+    return Maps(x, batch_moments(x) if train else None)
+
+
 class DenseLayer(nn.Module):
     """Batch norm, ReLU, 1x1 convolution, and again with 3x3; its output goes behind its input (paper, section 3).
 
-    (n, h, w, c) -> (n, h, w, c + GROWTH).
+    Maps (n, h, w, c) -> (n, h, w, c + GROWTH).
     """
 
     train: bool
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, maps: Maps) -> Maps:
         conv = partial(Conv, bias=False, kernel_init=kaiming_normal_fan_in(), dtype=self.dtype)
         norm = partial(BatchNorm, self.train, dtype=self.dtype)
-        new = conv(4 * GROWTH, 1, name='conv1')(nn.relu(norm(name='norm1')(x)))
+        new = conv(4 * GROWTH, 1, name='conv1')(nn.relu(norm(name='norm1')(*maps)))
         new = conv(GROWTH, 3, padding=1, name='conv2')(nn.relu(norm(name='norm2')(new)))
-        return jnp.concatenate([x, new], axis=3)
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-1), maps, maps_of(new, self.train))
 
 
 class Transition(nn.Module):
     """Between two blocks: a 1x1 convolution halves the channels, an average pool the map if it is to `pool`.
 
-    (n, h, w, c) -> (n, h / 2, w / 2, c / 2).
+    Maps (n, h, w, c) -> values (n, h / 2, w / 2, c / 2).
     """
 
     pool: bool
@@ -57,9 +77,9 @@ class Transition(nn.Module):
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, maps: Maps) -> jax.Array:
         conv = partial(Conv, bias=False, kernel_init=kaiming_normal_fan_in(), dtype=self.dtype)
-        x = nn.relu(BatchNorm(self.train, dtype=self.dtype, name='norm')(x))
+        x = nn.relu(BatchNorm(self.train, dtype=self.dtype, name='norm')(*maps))
         x = conv(x.shape[3] // 2, 1, name='conv')(x)
         return ops.avg_pool(x, (2, 2), (2, 2)) if self.pool else x
 
@@ -91,10 +111,11 @@ class DenseNet(nn.Module):
         for block, layers in enumerate(self.layers, 1):
             if block > 1:
                 pool = transition_strides[block - 2] > 1
-                x = Transition(pool, train, self.dtype, name=f'features.transition{block - 1}')(x)
+                x = Transition(pool, train, self.dtype, name=f'features.transition{block - 1}')(maps)
+            maps = maps_of(x, train)
             for layer in range(1, layers + 1):
-                x = DenseLayer(train, self.dtype, name=f'features.denseblock{block}.denselayer{layer}')(x)
-        x = jnp.mean(nn.relu(norm(name='features.norm5')(x)), axis=(1, 2))
+                maps = DenseLayer(train, self.dtype, name=f'features.denseblock{block}.denselayer{layer}')(maps)
+        x = jnp.mean(nn.relu(norm(name='features.norm5')(*maps)), axis=(1, 2))
         classifier = Dense(self.num_classes, bias_init=constant(0), dtype=self.dtype, name='classifier')
         return classifier(x).astype(jnp.float32)
 
