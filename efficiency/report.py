@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     options = _parse(argv)
     if options.check_submission is not None:
-        return _check(options.check_submission, options.config, options.runs)
+        return _check(options.check_submission, options.config, options.data_dir, options.runs)
     _report(options)
     return 0
 
@@ -71,9 +71,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         '--config', metavar='FILE[:PRESET]',
         help="of --check_submission: the submission's own config file, which registers a network that is not ours",
     )  # fmt: skip
+    parser.add_argument(
+        '--data_dir', metavar='DIR', type=os.path.expanduser,
+        help='of --check_submission: where the texts are that records of language say they are of, as for '
+        'efficiency.main',
+    )  # fmt: skip
     options = parser.parse_args(argv)
-    if options.config is not None and options.check_submission is None:
-        parser.error('--config is of --check_submission alone')
+    for name in ('config', 'data_dir'):
+        if getattr(options, name) is not None and options.check_submission is None:
+            parser.error(f'--{name} is of --check_submission alone')
     if options.check_submission is None and not options.out:
         parser.error('--out=DIR is missing: where the report is to be written')
     if options.base_url and options.runs and os.path.relpath(options.runs).startswith(os.pardir):
@@ -91,7 +97,7 @@ def _path(text: str) -> pathlib.Path:
     return pathlib.Path(text).expanduser()
 
 
-def _check(path: str, config_file: str | None, runs: str | None) -> int:
+def _check(path: str, config_file: str | None, data_dir: str | None, runs: str | None) -> int:
     backend.count_on_cpu()
     from efficiency.analysis.standing import standing
     from efficiency.analysis.submission import check, files_of
@@ -100,7 +106,7 @@ def _check(path: str, config_file: str | None, runs: str | None) -> int:
 
     config = None if config_file is None else check_config(read_config(config_file))
     with console.doing() as progress:
-        problems = check(path, progress, config)
+        problems = check(path, progress, config, data_dir)
     for problem in problems:
         console.say(problem)
     if problems:

@@ -118,7 +118,7 @@ def tfds_dir():
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def run_main():
     """Runs the command line as a user does, `run_main('--config=...', env={...})`, and returns the finished process."""
     from tests.main_process import start_main

@@ -13,12 +13,11 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from efficiency import records
+from efficiency.analysis.kinds import EXACT, KINDS
 from efficiency.errors import shown
-from efficiency.metrics import OF_CLASSES
+from efficiency.metrics import of_record
 from efficiency.stages import Timetable
 
-# Of what is computed from whole numbers in floats.
-_EXACT = 1e-9
 # XLA counts in float32.
 _FLOAT32 = 1e-6
 # XLA adds to two flops a real multiply-add what is done element by element: of our 45 networks from 1 % to 33 % in
@@ -28,6 +27,8 @@ _MOST_OVER_REAL = 5
 _MOST_OVER_PEAK = 2.25
 # After the last evaluation nothing is trained; the clock may be read once more.
 _CLOCK_SECONDS, _CLOCK_SHARE = 0.1, 0.01
+# What the macs of a step are of; the second in the first records.
+_PARTS_OF_A_STEP = ('train_dense_macs_per_step_by_operation', 'train_dense_macs_per_step_by_kind')
 _COMPILED, _FORWARD = 'compiled_flops_per_step', 'forward_dense_macs_per_example'
 
 
@@ -35,12 +36,12 @@ def disagreements(record: records.Record) -> Iterator[str]:
     """What in a valid record is not as other parts of it say, a clause each; of one kind in the curve the first.
 
     Args:
-        record: of classification, finished, its config checked (`efficiency.training.settings.check_config`).
+        record: of a task of `KINDS`, finished, its config checked (`efficiency.training.settings.check_config`).
     """
     yield from _config(record)
     yield from _programs(record)
     yield from _curve(record)
-    yield from _accuracies(record)
+    yield from KINDS[records.task_of(record)].scores(record)
     yield from _evaluations(record)
     yield from _seconds(record)
     yield from _xla(record)
@@ -62,7 +63,7 @@ def _config(record: records.Record) -> Iterator[str]:
         if not 0 <= number < len(spans):
             yield f'programs[{i}].stage is {number}, and the config has {len(spans)}'
             return
-        for key in ('batch_size', 'image_size'):
+        for key in ('batch_size', KINDS[records.task_of(record)].setting):
             stated[f'programs[{i}].{key}'] = (program[key], spans[number].config[key])
     for key, (value, wanted) in stated.items():
         if value != wanted:
@@ -77,6 +78,10 @@ def _programs(record: records.Record) -> Iterator[str]:
     for i, program in enumerate(record['programs']):
         if program['train_real_macs_per_step'] > program['train_dense_macs_per_step']:
             yield f'programs[{i}] has more real macs a step than dense ones'
+        total = program['train_dense_macs_per_step']
+        for key in _PARTS_OF_A_STEP:
+            if key in program and sum(program[key].values()) != total:
+                yield f'programs[{i}].{key} are {sum(program[key].values())} together, and a step takes {total}'
     devices, hosts = (record['devices'][key] for key in ('count', 'hosts'))
     last = {records.place_of(program): program for program in record['programs']}
     for batch in {program['batch_size'] for program in last.values()}:
@@ -125,7 +130,7 @@ def _curve(record: records.Record) -> Iterator[str]:
             if not _same(point[key], value):
                 unlike.setdefault(key, f'curve[{i}].{key} is {point[key]}, not {value}: {words}')
     yield from unlike.values()
-    found = records.interpolated_crossing(curve, record['target'], OF_CLASSES)
+    found = records.interpolated_crossing(curve, record['target'], of_record(record))
     for key, value in (record['interpolated_crossing'] or {}).items():
         if key in found and not _same(value, found[key]):
             yield f'interpolated_crossing.{key} is {value}, and between the points around it lies {found[key]}'
@@ -157,30 +162,15 @@ def _schedule(steps: Sequence[int], record: records.Record) -> Iterator[str]:
         yield f'status is {record["status"]}, and the curve {"meets" if crossing else "does not meet"} the target'
 
 
-def _accuracies(record: records.Record) -> Iterator[str]:
-    num_eval = record['dataset']['num_eval']
-    for i, point in enumerate(record['curve']):
-        where = f'curve[{i}]'
-        for metric in OF_CLASSES:
-            right = point[metric] * num_eval
-            if point[metric] > 1 or not math.isclose(right, round(right), rel_tol=_EXACT, abs_tol=1e-6):
-                yield f'{where}.{metric} is {point[metric]}, no share of {num_eval} examples'
-                return
-        if point['top1'] > point['top5']:
-            yield f'{where} has a top1 of {point["top1"]}, above its top5 of {point["top5"]}'
-            return
-        if point['loss'] < 0:
-            yield f'{where}.loss is {point["loss"]}, and a cross-entropy is not below 0'
-            return
-
-
 def _evaluations(record: records.Record) -> Iterator[str]:
-    found, examples = record['evaluation'], len(record['curve']) * record['dataset']['num_eval']
+    found, evaluations = record['evaluation'], len(record['curve'])
+    examples = evaluations * record['dataset']['num_eval']
+    passes = evaluations * KINDS[records.task_of(record)].passes(record)
     forward = record['macs_per_example']['forward_dense']
     if found['examples'] != examples:
         yield f'evaluation.examples is {found["examples"]}, and evaluations x examples are {examples}'
-    elif len(_timetable(record).spans) == 1 and not _same(found['dense_macs'], examples * forward):
-        yield f'evaluation.dense_macs is {found["dense_macs"]}, not {examples} examples x {forward} macs'
+    elif len(_timetable(record).spans) == 1 and not _same(found['dense_macs'], passes * forward):
+        yield f'evaluation.dense_macs is {found["dense_macs"]}, not {passes} forward passes x {forward} macs'
 
 
 def _seconds(record: records.Record) -> Iterator[str]:
@@ -194,6 +184,10 @@ def _seconds(record: records.Record) -> Iterator[str]:
     found, taken = record['throughput'], [(program['steps'], program) for program in record['programs']]
     dense, real = (_sum(taken, f'train_{kind}_macs_per_step') / trained for kind in ('dense', 'real'))
     rates = {'examples_per_second': _sum(taken, 'batch_size') / trained, 'train_dense_macs_per_second': dense}
+    data = record['dataset']
+    for what in ('tokens', 'bytes'):
+        if f'{what}_per_second' in found and data.get(f'train_{what}'):
+            rates[f'{what}_per_second'] = rates['examples_per_second'] * data[f'train_{what}'] / data['num_train']
     peak = found.get('matmul_peak_macs_per_second')
     if peak:
         rates['share_of_peak'] = dense / peak
@@ -212,6 +206,8 @@ def _xla(record: records.Record) -> Iterator[str]:
     ratio = compiled / (2 * last['train_dense_macs_per_step']) if compiled else None
     if not _same(found['compiled_over_train_dense'], ratio):
         yield f'xla.compiled_over_train_dense is {found["compiled_over_train_dense"]}, and the two figures give {ratio}'
+    if not KINDS[records.task_of(record)].is_lowered_whole:
+        return
     # Of a batch that is taken in parts XLA counts one, as it does a loop's body once.
     own, parts = last['optimizer_dense_macs_per_step'], record['config'].get('microbatches', 1)
     real = 2 * ((last['train_real_macs_per_step'] - own) // parts + own)
@@ -244,4 +240,4 @@ def _same(value: float | None, wanted: float | None) -> bool:
         return value is wanted
     if isinstance(value, int) and isinstance(wanted, int):
         return value == wanted
-    return value == wanted or math.isclose(value, wanted, rel_tol=_EXACT)
+    return value == wanted or math.isclose(value, wanted, rel_tol=EXACT)

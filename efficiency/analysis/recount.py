@@ -1,9 +1,10 @@
 """Whether a record's macs and data set are those of its config: counted and looked up anew, nothing trained.
 
-Macs depend on the config and the data set's number of classes alone, not on images, so that any network of ours is
-recounted without its data. `efficiency.analysis.agreement` holds a record's figures against one another.
+Macs depend on the config and what the record says of its data, as the number of classes, so that any network of ours
+is recounted without its data. `efficiency.analysis.agreement` holds a record's figures against one another.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from efficiency import records
+from efficiency.analysis.kinds import KINDS
 from efficiency.errors import UserError, shown
-from efficiency.tasks.images import PASSES
+from efficiency.tasks import open_task
 from efficiency.tasks.images.data import datasets, sources
 from efficiency.tasks.images.data.augment import ON_HOST
 from efficiency.tasks.images.data.parts import split_of
 from efficiency.tasks.images.data.sources import Examples, Source
-from efficiency.tasks.images.networks import list_models
+from efficiency.tasks.networks import list_networks
 from efficiency.training.settings import check_config
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ def checked_config(record: records.Record) -> ConfigDict:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f'its keys are not those of a config: {error}') from error
     config = check_config(config)
-    if missing := next((key for key in ('augmentation', 'eval_split', 'image_size') if config[key] is None), None):
+    filled = KINDS[config.task].filled
+    if missing := next((key for key in filled if config[key] is None), None):
         raise UserError(f'config.{missing} is empty, and a run writes down what it took from its data')
     return config
 
@@ -55,8 +58,8 @@ def miscounts(record: records.Record, config: ConfigDict, progress: Callable[[st
         config: of the record, checked.
         progress: told what is being counted, which takes from a tenth of a second to ten.
     """
-    name = config.model.name
-    if name not in list_models():
+    name, kind = config.model.name, KINDS[config.task]
+    if name not in list_networks(task=config.task):
         yield (
             f'cannot be recounted, as {shown(name)} is no network of ours: its macs were held against each other and '
             "XLA's count only, which vouches for nothing; pass the config file that registers it by --config, or "
@@ -70,11 +73,12 @@ def miscounts(record: records.Record, config: ConfigDict, progress: Callable[[st
     from efficiency.training.recipe import outlined
 
     try:
-        task = outlined(config, known={'num_classes': record['dataset']['num_classes']})
+        task = outlined(config, known={size: record['dataset'][size] for size in kind.sizes})
         stages = counted_stages(task)
         counted = []
         for stage in stages:
-            progress(f'counting {name} at {stage.sizes["image_size"]} pixels, {stage.batch_size} examples a step')
+            size = f'{kind.setting} {stage.sizes[kind.setting]}'
+            progress(f'counting {name}, {size}, {stage.batch_size} examples a step')
             counted.append(_counted(stage))
     except UserError as error:
         yield f'cannot be recounted: {error}'
@@ -91,12 +95,17 @@ def miscounts(record: records.Record, config: ConfigDict, progress: Callable[[st
     for key, value in macs_per_example(costs).items():
         if record['macs_per_example'][key] != value:
             yield f'macs_per_example.{key} is {record["macs_per_example"][key]}, and {name} takes {value}'
-    found, first = records.first_macs(record), init_dense_macs(config, record['dataset']['num_train'])
+    of_images = config.task == 'images'
+    found, first = (
+        records.first_macs(record),
+        init_dense_macs(config, record['dataset']['num_train']) if of_images else 0,
+    )
     if found != first:
         yield f'initialisation.dense_macs is {found}, and the first values of {name} take {first}'
-    found, each = record['evaluation'], PASSES[config.eval_views] * counted_evaluation(task).dense_macs
-    if found['dense_macs'] != found['examples'] * each:
-        yield f'evaluation.dense_macs is {found["dense_macs"]}, not {found["examples"]} examples x {each} macs'
+    found, each = record['evaluation']['dense_macs'], counted_evaluation(task).dense_macs
+    passes = len(record['curve']) * kind.passes({**record, 'config': config.to_dict()})
+    if found != passes * each:
+        yield f'evaluation.dense_macs is {found}, not {passes} forward passes x {each} macs'
 
 
 def _counted(stage: 'Counted') -> dict[str, Any]:
@@ -131,18 +140,26 @@ def forward_macs(name: str, image_size: int, dataset: str) -> int | None:
     return counted_network(name, image_size=image_size, num_classes=num_classes).forward.dense_macs
 
 
-def other_data(record: records.Record, config: ConfigDict, progress: Callable[[str], None]) -> Iterator[str]:
+def other_data(
+    record: records.Record,
+    config: ConfigDict,
+    progress: Callable[[str], None],
+    data_dir: str | os.PathLike | None = None,
+) -> Iterator[str]:
     """What says that the data set is not the one that it is named after, a clause each.
 
     Of a data set that comes with this package the images are fingerprinted anew, of others that all know the numbers of
     classes and examples are held against what they have; any other is a problem, as nobody knows more of it than the
-    record says.
+    record says. Texts are read and fingerprinted, wherever they are on this machine.
     """
     name, splits = config.dataset.partition(':')[0], (config.train_split, config.eval_split)
     if _overlap(name, *splits):
         yield f'trains on examples of the split {splits[1]!r}, which it is evaluated on'
     try:
-        if name in sources.registered():
+        if records.task_of(record) != 'images':
+            progress(f'reading {name}')
+            wanted = _description_of_texts(config, data_dir)
+        elif name in sources.registered():
             progress(f'reading {name}')
             wanted = _description(config)
         elif name in _IN_PUBLIC:
@@ -154,8 +171,8 @@ def other_data(record: records.Record, config: ConfigDict, progress: Callable[[s
         yield f'its data set cannot be looked at: {error}'
         return
     for key, value in wanted.items():
-        if record['dataset'][key] != value:
-            yield f'dataset.{key} is {shown(record["dataset"][key])}, and {name} has {shown(value)}'
+        if record['dataset'].get(key) != value:
+            yield f'dataset.{key} is {shown(record["dataset"].get(key))}, and {name} has {shown(value)}'
 
 
 def _description(config: ConfigDict) -> dict[str, Any]:
@@ -165,6 +182,13 @@ def _description(config: ConfigDict) -> dict[str, Any]:
         as_stored=config.augmentation in ON_HOST,
     ).description  # fmt: skip
     return {key: found[key] for key in ('fingerprint', 'num_train', 'num_eval', 'num_classes')}
+
+
+def _description_of_texts(config: ConfigDict, data_dir: str | os.PathLike | None) -> dict[str, Any]:
+    """As `_description`; the fingerprint is of the texts, and of how they are cut and asked for."""
+    description = dict(open_task(config, data_dir).description)
+    del description['version']
+    return description
 
 
 def _sizes(name: str, train: str, evaluation: str) -> dict[str, Any]:

@@ -12,9 +12,11 @@ from ml_collections import ConfigDict
 
 from efficiency import records
 from efficiency.analysis.agreement import disagreements
+from efficiency.analysis.kinds import KINDS
 from efficiency.errors import UserError, shown
-from efficiency.metrics import OF_CLASSES, of_record
+from efficiency.metrics import of_record
 from efficiency.published import points as ledger
+from efficiency.tasks import task_entry
 
 _KINDS = 'a submission is a run record (.json) or ledger rows (.csv)'
 _MOST_BYTES = 2**28
@@ -24,7 +26,10 @@ _COMMIT = re.compile(r'[0-9a-f]{40}|[0-9a-f]{64}')
 
 
 def check(
-    path: str | os.PathLike, progress: Callable[[str], None] = lambda text: None, config: ConfigDict | None = None
+    path: str | os.PathLike,
+    progress: Callable[[str], None] = lambda text: None,
+    config: ConfigDict | None = None,
+    data_dir: str | os.PathLike | None = None,
 ) -> list[str]:
     """What is wrong with a submission, a sentence each; nothing if it can go into the ledger.
 
@@ -46,6 +51,7 @@ def check(
     Args:
         progress: told what is being counted.
         config: of the submission's own config file, which registers what is not ours; records have to be of it.
+        data_dir: where texts are, as for `efficiency.main`.
 
     Raises:
         UserError: if it cannot be read as a file, whatever is in it, or its name says that it is neither.
@@ -55,7 +61,7 @@ def check(
     for each in paths:
         if each.suffix.lower() == '.json':
             shown_name = each.relative_to(path) if len(paths) > 1 else each.name
-            problems += [f'{shown_name}: {problem}' for problem in _record_problems(each, progress, config)]
+            problems += [f'{shown_name}: {problem}' for problem in _record_problems(each, progress, config, data_dir)]
         elif config is not None:
             problems.append(f'{each.name} has rows, and a config is that of run records')
         else:
@@ -121,7 +127,12 @@ def _check_file(path: pathlib.Path) -> None:
         raise UserError(f'{path} cannot be read: {error.strerror}; {_KINDS}') from error
 
 
-def _record_problems(path: pathlib.Path, progress: Callable[[str], None], own: ConfigDict | None) -> Iterator[str]:
+def _record_problems(
+    path: pathlib.Path,
+    progress: Callable[[str], None],
+    own: ConfigDict | None,
+    data_dir: str | os.PathLike | None,
+) -> Iterator[str]:
     try:
         record = records.read(path)
     except records.RecordError as error:
@@ -153,7 +164,7 @@ def _record_problems(path: pathlib.Path, progress: Callable[[str], None], own: C
     if config.init_from:
         yield f'begins with the weights of {config.init_from}, whose training it does not count'
     yield from disagreements({**record, 'config': config.to_dict()})
-    yield from other_data(record, config, progress)
+    yield from other_data(record, config, progress, data_dir)
     yield from miscounts(record, config, progress)
 
 
@@ -167,19 +178,25 @@ def _not_of(own: ConfigDict, config: ConfigDict) -> Iterator[str]:
 
 def _why_not_compared(record: records.Record) -> str | None:
     """Why the figures of a valid record cannot be held against one another; None if they can."""
-    if (task := records.task_of(record)) != 'images':
-        return f'task is {shown(task)}, and only records of images can be held against what is known of their data'
-    if of_record(record) != OF_CLASSES:
-        return f'metrics are other than those of classification, {" and ".join(OF_CLASSES)}, as shares that rise'
+    task = records.task_of(record)
+    if task not in KINDS:
+        return f'task is {shown(task)}, and only records of {", ".join(KINDS)} can be held against what they are of'
+    kind, metrics = KINDS[task], task_entry(task).metrics
+    if of_record(record) != metrics:
+        return f'metrics are other than those of {task}, {" and ".join(metrics)}, in their units and directions'
     for key in ('curve', 'programs'):
         if not record[key]:
             return f'{key} is empty'
-    for key in ('num_train', 'num_eval', 'num_classes'):
-        if record['dataset'].get(key) is None:
-            return f'dataset.{key} is missing'
-    if any(program.get('image_size') is None for program in record['programs']):
-        return 'a program lacks its image_size'
-    counts = {f'dataset.{key}': record['dataset'][key] for key in ('num_train', 'num_eval', 'num_classes')}
+    for key in kind.sizes:
+        if type(record['dataset'].get(key)) is not int:
+            return f'dataset.{key} is missing, or no whole number'
+    if any(program.get(kind.setting) is None for program in record['programs']):
+        return f'a program lacks its {kind.setting}'
+    if record.get('unit') is not None or any(
+        program.get('form') or 'parts' in program for program in record['programs']
+    ):
+        return f'its steps are of several forms, and those of {task} are of one'
+    counts = {f'dataset.{key}': record['dataset'][key] for key in kind.sizes}
     for i, program in enumerate(record['programs']):
         counts |= {f'programs[{i}].{key}': program[key] for key in ('batch_size', 'train_real_macs_per_step')}
     for key, value in counts.items():

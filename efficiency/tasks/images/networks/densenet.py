@@ -108,11 +108,12 @@ class DenseNet(nn.Module):
         x = nn.relu(norm(name='features.norm0')(x))
         if pool_stride > 1:
             x = max_pool(x, 3, 2, 1)
+        maps = maps_of(x, train)
         for block, layers in enumerate(self.layers, 1):
             if block > 1:
                 pool = transition_strides[block - 2] > 1
-                x = Transition(pool, train, self.dtype, name=f'features.transition{block - 1}')(maps)
-            maps = maps_of(x, train)
+                transition = Transition(pool, train, self.dtype, name=f'features.transition{block - 1}')
+                maps = maps_of(transition(maps), train)
             for layer in range(1, layers + 1):
                 maps = DenseLayer(train, self.dtype, name=f'features.denseblock{block}.denselayer{layer}')(maps)
         x = jnp.mean(nn.relu(norm(name='features.norm5')(*maps)), axis=(1, 2))
