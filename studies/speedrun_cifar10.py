@@ -27,6 +27,10 @@ _ROUNDS = {
         {'augmentation': 'shift_alternating_flip', 'model.width': 24, 'eval_every': 4.0},
         {'learning_rate': [0.06, 0.12], 'num_epochs': [4.0]},
     ),
+    'short': (
+        {'learning_rate': 0.12, 'eval_every': 2.0},
+        {'model.width': [12, 16], 'num_epochs': [1.0, 1.5]},
+    ),
 }
 
 
