@@ -110,16 +110,51 @@ def test_the_page_has_what_the_parts_are_worth():
     assert f'{found.whole.value / found.product("alone"):.1f} times the product' in PAGE
 
 
-def test_the_page_has_the_best_of_the_search_on_cifar10():
+def cifar10(role):
+    """The records of the speed-run on CIFAR-10 that are in that role."""
     found = [records.read(path) for path in (ROOT / 'results' / 'speedrun_cifar10').glob('*/*.json')]
-    assert {record['study']['role'] for record in found} == {'tuning'}
+    assert {record['study']['role'] for record in found} == {'tuning', 'baseline'}
+    return [record for record in found if record['study']['role'] == role]
+
+
+def test_the_page_has_the_best_of_the_search_on_cifar10():
+    found = cifar10('tuning')
     spent = sum(record['final']['train_macs'] for record in found)
-    assert f'What {len(found)} tuning runs of one seed each found, for {cell_text(float(spent))} train macs' in PAGE
+    assert f'{len(found)} tuning runs of one seed each, {cell_text(float(spent))} train macs' in PAGE
     best = {}
     for record in sorted(found, key=lambda record: record['final']['top1']):
         best[cell_text(float(record['final']['train_macs']))] = record
-    for macs in ('6.61e11', '1.30e12', '2.60e12'):
+    lines = re.findall(r'^\| (\S+e\d+) \| ([\d.]+) % \| (\d+), ([\d.]+), ([\d.]+) \|$', PAGE, re.MULTILINE)
+    assert len(lines) >= 6
+    for macs, *said in lines:
         config, top1 = best[macs]['config'], best[macs]['final']['top1']
-        rate, epochs = config['learning_rate'], config['num_epochs']
-        assert config['augmentation'] == 'shift_alternating_flip'
-        assert f'| {macs} | {100 * top1:.2f} % | {config["model"]["width"]}, {epochs:g}, {rate}, shifts and' in PAGE
+        settings = config['model']['width'], config['num_epochs'], config['learning_rate']
+        assert [f'{100 * top1:.2f}', *(f'{value:g}' for value in settings)] == said
+
+
+def test_the_page_has_the_factor_to_the_level_of_alexnets_first_seed_on_cifar10():
+    runs, tuning = cifar10('baseline'), cifar10('tuning')
+    (alexnet,) = (records.read(path) for path in (ROOT / 'results' / 'cifar10' / 'alexnet').glob('*.json'))
+    level = alexnet['final']['top1']
+    found = mean_test([run['final']['top1'] for run in runs], OF_CLASSES['top1'], level)
+    assert (found.n, found.reached) == (5, 5)
+    assert found.p < 0.01
+    (macs,) = {run['final']['train_macs'] for run in runs}
+    crossing = records.first_crossing(alexnet['curve'], {'metric': 'top1', 'value': level}, OF_CLASSES)
+    spent = sum(records.spent(record)[0] for record in tuning)
+    said = (
+        f'{100 * level:.1f} %',
+        f'after {crossing["epochs"]:.0f} epochs and {cell_text(float(crossing["train_macs"]))} train macs',
+        f'mean of {100 * found.mean:.2f} %',
+        f'p = {found.p:.1g}',
+        cell_text(float(macs)),
+        f'{crossing["train_macs"] / macs:.0f} times less',
+        f'{spent / macs:.0f} times what one run',
+    )
+    for text in said:
+        assert text in PAGE, text
+    page = (ROOT / 'docs' / 'results.md').read_text()
+    for top1 in (0.5, 0.6, 0.65, 0.7, level):
+        point = records.first_crossing(alexnet['curve'], {'metric': 'top1', 'value': top1}, OF_CLASSES)
+        macs = cell_text(float(point['train_macs']))
+        assert f'| {100 * top1:g} % | {point["epochs"]:.0f} | {macs} |' in page
