@@ -2,7 +2,7 @@
 
 airbench94's recipe but for batches of 250, as a short run has few steps otherwise; a stem of patches of 4 x 4 pixels,
 every second one, so that the groups see a map of 15 x 15 in place of 31 x 31; a quarter of the width; half the rate of
-Muon; the whitening's bias is trained to the end. Evaluated once, after 1.5 epochs: 4.9e11 train macs, which
+Muon; the whitening's bias is trained to the end. Evaluated once, after 1.5 epochs: 4.97e11 train macs, which
 docs/speedrun.md holds against AlexNet's.
 
     python -m efficiency.main --config=configs/speedrun/cifar10.py

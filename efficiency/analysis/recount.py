@@ -95,15 +95,13 @@ def miscounts(record: records.Record, config: ConfigDict, progress: Callable[[st
     for key, value in macs_per_example(costs).items():
         if record['macs_per_example'][key] != value:
             yield f'macs_per_example.{key} is {record["macs_per_example"][key]}, and {name} takes {value}'
-    of_images = config.task == 'images'
-    found, first = (
-        records.first_macs(record),
-        init_dense_macs(config, record['dataset']['num_train']) if of_images else 0,
-    )
+    found, first = records.first_macs(record), 0
+    if config.task == 'images':
+        first = init_dense_macs(config, record['dataset']['num_train'])
     if found != first:
         yield f'initialisation.dense_macs is {found}, and the first values of {name} take {first}'
     found, each = record['evaluation']['dense_macs'], counted_evaluation(task).dense_macs
-    passes = len(record['curve']) * kind.passes({**record, 'config': config.to_dict()})
+    passes = len(record['curve']) * kind.passes(record)
     if found != passes * each:
         yield f'evaluation.dense_macs is {found}, not {passes} forward passes x {each} macs'
 

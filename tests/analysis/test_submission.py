@@ -49,7 +49,9 @@ def test_a_record_of_ours_is_accepted(record):
 def test_every_record_that_we_keep_agrees_with_itself():
     found = {path: records.read(path) for path in sorted(RESULTS.glob('*/*/*.json'))}
     of_kinds = {path: record for path, record in found.items() if records.task_of(record) in KINDS}
-    assert collections.Counter(map(records.task_of, of_kinds.values())).keys() >= {'images', 'language'}
+    number = collections.Counter(map(records.task_of, of_kinds.values()))
+    assert number['images'] > 40
+    assert number['language'] >= 16
     for path, record in of_kinds.items():
         checked_config(record)
         assert not list(disagreements(record)), path

@@ -3,6 +3,7 @@
 `efficiency.tasks.language.cloze` is the same of networks that are asked for what is hidden in a text.
 """
 
+import math
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,11 @@ SETTINGS = {
     'z_loss': number(0, 1),
 }
 DEFAULTS = {'text': '', 'z_loss': 0.0}
+
+
+def perplexity(loss: float) -> float:
+    """Of a mean loss in nats a token; the largest number where it is beyond that."""
+    return math.exp(min(loss, 690.0))
 
 
 def check_names(config: ConfigDict) -> None:

@@ -22,6 +22,7 @@ from efficiency.layers.initializers import drawn
 from efficiency.layers.precision import dtype_of
 from efficiency.stages import stages_of
 from efficiency.tasks.evaluation import Evaluator
+from efficiency.tasks.language import perplexity
 from efficiency.tasks.language.data import documents, rows
 from efficiency.tasks.language.data.documents import Documents
 from efficiency.tasks.language.data.objectives import INPUTS, OBJECTIVES, Objective
@@ -160,11 +161,6 @@ def _days(config: ConfigDict) -> Iterator[datetime.date]:
         for section in (stage.optimizer, *stage.optimizer.get('groups', ())):
             if found := OPTIMIZERS.get(section.get('name')):
                 yield found.published
-
-
-def perplexity(loss: float) -> float:
-    """Of a mean loss in nats a token; the largest number where it is beyond that."""
-    return math.exp(min(loss, 690.0))
 
 
 def objective(config: ConfigDict) -> Objective:

@@ -125,9 +125,11 @@ def test_the_page_has_the_best_of_the_search_on_cifar10():
     for record in sorted(found, key=lambda record: record['final']['top1']):
         best[cell_text(float(record['final']['train_macs']))] = record
     lines = re.findall(r'^\| (\S+e\d+) \| ([\d.]+) % \| (\d+), ([\d.]+), ([\d.]+) \|$', PAGE, re.MULTILINE)
-    assert len(lines) >= 6
+    assert {macs for macs, *_ in lines} >= {'6.61e11', '1.30e12', '2.60e12'}
+    assert 'all with shifts and alternating flips' in PAGE
     for macs, *said in lines:
         config, top1 = best[macs]['config'], best[macs]['final']['top1']
+        assert config['augmentation'] == 'shift_alternating_flip'
         settings = config['model']['width'], config['num_epochs'], config['learning_rate']
         assert [f'{100 * top1:.2f}', *(f'{value:g}' for value in settings)] == said
 
