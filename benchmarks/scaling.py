@@ -87,7 +87,8 @@ def compile_step(settings: Settings) -> Row:
         'all_reduces': all_reduces,
         'all_reduce_bytes': int(all_reduce_bytes),
         'gradient_bytes': _gradient_bytes(counted, config.precision),
-        'statistics_bytes': _statistics_bytes(counted, config.batch_norm_group),
+        # Batch norm's means and variances, of the whole batch or those that are kept for evaluation.
+        'statistics_bytes': _bytes(counted.state.extra['batch_stats']),
         'sends': sends,
         'send_bytes': int(send_bytes),
         'other_collectives': ', '.join(f'{number} {kind}' for kind, (number, _) in step.collectives.items()) or 'none',
@@ -101,15 +102,6 @@ def _bytes(shapes: Any) -> int:
     import jax
 
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
-
-
-def _statistics_bytes(counted: Any, batch_norm_group: int) -> int:
-    """What batch norm exchanges.
-
-    Over the whole batch means and variances forward, and what is owed to them backward; over groups no larger than a
-    chip's share those that are kept for evaluation alone.
-    """
-    return (1 if batch_norm_group else 2) * _bytes(counted.state.extra['batch_stats'])
 
 
 def _gradient_bytes(counted: Any, precision: str) -> int:
