@@ -84,6 +84,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--results', metavar='DIR', default='results', help='folder of the finished records')
     parser.add_argument('--data_dir', metavar='DIR', help='as for efficiency.main')
     parser.add_argument('--data_workers', metavar='N', help='as for efficiency.main')
+    parser.add_argument(
+        '--changed_code', action='store_true', help='take finished runs, and go on with others, of whatever code'
+    )
     parser.add_argument('--log', metavar='LOGS', help='as for efficiency.main')
     options = parser.parse_args(argv)
     if not options.study:
@@ -106,11 +109,11 @@ def _study(options: argparse.Namespace, engine, signals: _StopSignals) -> int:
     from efficiency.studies.text import listing, what_it_says
 
     study = read_study(options.study)
-    folders = Folders(study, options.runs, options.results, options.data_dir)
+    folders = Folders(study, options.runs, options.results, options.data_dir, options.changed_code)
     _check_only(study, options.only)
     if options.list:
         with folders.tracing():
-            systems, states, _ = _now(study, folders, engine)
+            systems, states, _ = _now(study, folders, engine, options.only)
         console.deliver(listing(study, systems, [state for state in states if _is_wanted(state.run, options.only)]))
         return 0
     systems, states = _make(study, folders, options, engine, signals)
@@ -129,18 +132,18 @@ def _complain(states) -> int:
     return 1
 
 
-def _now(study, folders, engine):
+def _now(study, folders, engine, only: str | None):
     """The systems whose settings are known by now, the state of each of their runs, and what the engine has of them."""
     from efficiency.studies.state import choose
 
     queue = engine.under_way(folders.runs)
-    states = [folders.state(run) for system in study.fixed for run in system.runs()]
+    states = [folders.state(run, _is_wanted(run, only)) for system in study.fixed for run in system.runs()]
     chosen = choose(study, states)
     taken = {repr(sorted(state.run.config.items())) for state in states}
     for system in chosen.values():
         # Where the rule chooses what another system is, its runs are that one's.
         new = [run for run in system.runs() if repr(sorted(run.config.items())) not in taken]
-        states += [folders.state(run) for run in new]
+        states += [folders.state(run, _is_wanted(run, only)) for run in new]
     states = [
         state._replace(status=queue[state.run.name], detail='')
         if state.status != 'done' and state.run.name in queue
@@ -170,10 +173,11 @@ def _make(study, folders, options: argparse.Namespace, engine, signals: _StopSig
     from efficiency.studies.state import OF_OTHER_CODE
 
     more = [f'--{name}={value}' for name in ('data_dir', 'data_workers', 'log') if (value := getattr(options, name))]
+    more += ['--changed_code'] * options.changed_code
     tried = set()
     while True:
         with folders.tracing():
-            systems, states, watched = _now(study, folders, engine)
+            systems, states, watched = _now(study, folders, engine, options.only)
         for state in states:
             if state.status == OF_OTHER_CODE and _is_wanted(state.run, options.only):
                 raise UserError(state.detail)

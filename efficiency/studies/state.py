@@ -49,10 +49,11 @@ class Folders:
         runs: of the workdirs, `<study>/<system>/seed<k>` below it.
         results: of the finished records, `<study>/<system>/seed<k>.json` below it.
         data_dir: as for efficiency.main.
+        changed_code: whether a finished run counts, and a stopped one is gone on with, whatever code it is of.
     """
 
-    def __init__(self, study: Study, runs: str, results: str, data_dir: str | None = None):
-        self.study, self._data_dir = study, data_dir
+    def __init__(self, study: Study, runs: str, results: str, data_dir: str | None = None, changed_code: bool = False):
+        self.study, self._data_dir, self._changed_code = study, data_dir, changed_code
         self._beginnings: dict[str, Beginning] = {}
         self._tracer: ProcessPoolExecutor | None = None
         self.runs = pathlib.Path(os.path.abspath(os.path.expanduser(runs)), study.name)
@@ -78,19 +79,22 @@ class Folders:
         """Where its finished record is kept."""
         return self._results / f'{run.name}.json'
 
-    def state(self, run: PlannedRun) -> State:
+    def state(self, run: PlannedRun, asked_for: bool = True) -> State:
         """What there is of a run.
+
+        Args:
+            asked_for: a finished run that is not counts whatever code it is of: to find that may take a minute.
 
         Raises:
             UserError: if a file in its place is the record of another run, or none.
         """
         kept = _record(self.kept(run), run)
         if kept:
-            return self._finished(self.kept(run), kept, run)
+            return self._finished(self.kept(run), kept, run, asked_for)
         task = self.task(run)
         record = _record(task.workdir / records.FILE_NAME, run)
         if record and records.is_finished(record):
-            return self._finished(task.workdir / records.FILE_NAME, record, run)
+            return self._finished(task.workdir / records.FILE_NAME, record, run, asked_for)
         steps = sum(program['steps'] for program in record['programs']) if record else 0
         if _is_held(task.workdir / '.lock'):
             return State(run, 'running', f'step {steps}', record)
@@ -98,21 +102,23 @@ class Folders:
         if record and record['status'] == 'failed':
             return State(run, 'failed', record['failure'] or '', record)
         if tried and tried.code is not None and tried.code not in _STOPPED:
-            # What the main command advises in vain: a study has no such flags.
-            sentence = tried.sentence.replace(GO_ON, f'move {self._places(run)} away') if tried.sentence else None
+            # A study has no --workdir, which the main command advises.
+            advice = f'move {self._places(run)} away, or go on with it all the same by --changed_code'
+            sentence = tried.sentence.replace(GO_ON, advice) if tried.sentence else None
             return State(run, 'failed', sentence or f'it ended with exit code {tried.code}', record)
         if record or tried:
             return State(run, 'stopped', f'at step {steps}', record)
         return State(run, 'missing')
 
-    def _finished(self, path: pathlib.Path, record: records.Record, run: PlannedRun) -> State:
-        try:
-            check_finished(
-                record, run.config, str(path), lambda: self._begun(run), run.system.config.split(':')[0],
-                f'move {self._places(run)} away, or name the system otherwise',
-            )  # fmt: skip
-        except UserError as error:
-            return State(run, OF_OTHER_CODE, str(error), record)
+    def _finished(self, path: pathlib.Path, record: records.Record, run: PlannedRun, asked_for: bool) -> State:
+        if asked_for and not self._changed_code:
+            try:
+                check_finished(
+                    record, run.config, str(path), lambda: self._begun(run), run.system.config.split(':')[0],
+                    f'move {self._places(run)} away, name the system otherwise, or take it as it is by --changed_code',
+                )  # fmt: skip
+            except UserError as error:
+                return State(run, OF_OTHER_CODE, str(error), record)
         return State(run, 'done', record['status'], record)
 
     def _places(self, run: PlannedRun) -> str:

@@ -88,6 +88,7 @@ def test_a_study_that_is_shown_lists_its_runs(arguments, tmp_path, monkeypatch, 
     here = [each for each in arguments if not each.startswith('--engine')]
     assert study.main([*here, '--list', f'--runs={tmp_path}']) == 0
     table = capsys.readouterr().out.split('\n\n')[0].splitlines()[1:]
+    assert [line for line in table if 'of other code' in line] == []
     listed = {line.split()[0] for line in table}
     (only,) = [each.partition('=')[2] for each in here if each.startswith('--only=')] or ['*']
     # A system that is to be tuned has runs of its own once its setting is chosen.

@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -311,19 +312,25 @@ def test_a_study_keeps_no_record_of_other_code(own, layers, tmp_path):
     systems = {'a': system, 'b': {**system, 'overrides': {'learning_rate': 0.02}}}
     study.write_text(f'def get_study():\n    return {{"systems": {systems}}}\n')
 
-    def listed(how='--list'):
+    def listed(*how):
         return subprocess.run(
             [sys.executable, '-m', 'efficiency.study', f'--study={study}', f'--runs={tmp_path}/runs',
-             f'--results={tmp_path}/results', how],
+             f'--results={tmp_path}/results', *how],
             cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
 
-    assert 'done' in listed().stdout
+    assert 'done' in listed('--list').stdout
     layers.write_text(LAYERS.replace('nn.relu', 'nn.tanh'))
-    done = listed()
+    done = listed('--list')
     assert done.returncode == 0
     assert f'of other code  {kept} trained another step than the code that is here now' in done.stdout
     done = listed('--jobs=1')
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f'efficiency: {kept} trained another step')
     assert f'move {kept} away' in done.stderr
+    assert '--changed_code' in done.stderr
+    assert re.search('^a/seed0 .* done ', listed('--list', '--changed_code').stdout, re.MULTILINE)
+    # What is not asked for is not looked at: it takes the trace of a step.
+    done = listed('--list', '--only=b')
+    assert 'of other code' not in done.stdout
+    assert 'traced anew' not in done.stderr
