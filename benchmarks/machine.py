@@ -45,9 +45,9 @@ def forget_peak_memory() -> None:
         pathlib.Path('/proc/self/clear_refs').write_text('5')
 
 
-def start_with_large_pages(process: multiprocessing.process.BaseProcess) -> None:
-    """Starts a process with its memory as `efficiency.main` has it."""
-    tunables = tunables_for_large_pages()
+def start_with_large_pages(process: multiprocessing.process.BaseProcess, more: str = '') -> None:
+    """Starts a process with its memory as `efficiency.main` has it, but for more of glibc's tunables."""
+    tunables = ':'.join(filter(None, [tunables_for_large_pages(), more]))
     with mock.patch.dict(os.environ, {'GLIBC_TUNABLES': tunables} if tunables else {}):
         process.start()
 

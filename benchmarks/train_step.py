@@ -7,7 +7,8 @@
 needs `pip install -c constraints.txt ".[crosscheck]"`. Both train the same network (`benchmarks/torch_networks.py`,
 `benchmarks/torch_translation.py`, `benchmarks/torch_language.py`) in float32 on one batch by the same optimizer, each
 in a process of its own with a thread a core; rounds alternate between ours and torch in each form of its step (of
-images with its default layout and with channels_last), each after a step to warm up, and the fastest of torch's counts.
+images with its default layout and with channels_last), each of at least three steps after half as many to warm up, and
+the fastest of torch's counts.
 Of a task is what `benchmarks/image_steps.py`, `benchmarks/translation_steps.py` and `benchmarks/language_steps.py` say.
 Medians over the rounds. With --one_core each is on one core, and its seconds are those it had of it: what others do on
 the machine meanwhile takes little from that.
@@ -17,6 +18,7 @@ import argparse
 import contextlib
 import importlib
 import json
+import math
 import multiprocessing
 import os
 import statistics
@@ -54,13 +56,21 @@ def peak() -> Steps:
 
 def contenders(task: ModuleType) -> dict[str, Callable[..., Steps]]:
     """All who may take part, by name."""
-    return {'ours': task.ours, **task.TORCH, 'small_pages': task.ours, 'peak': lambda *args: peak()}
+    ours = dict.fromkeys(('ours', 'small_pages', 'kept_memory'), task.ours)
+    return {**ours, **task.TORCH, 'peak': lambda *args: peak()}
 
 
+# Who has large pages, and what else of glibc's tunables: all threads in one heap, nothing of which goes back.
+_LARGE_PAGES = {
+    'ours': '',
+    'kept_memory': 'glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1000000000000',
+}
+_LEAST_STEPS = 3
 # Of those with whom ours is compared the fastest counts.
 RIVALS: dict[str, Callable[[ModuleType], tuple[str, ...]]] = {
     'torch': lambda task: tuple(task.TORCH),
     'small_pages': lambda task: ('small_pages',),
+    'kept_memory': lambda task: ('kept_memory',),
     'nothing': lambda task: (),
 }
 
@@ -76,8 +86,8 @@ def _serve(pipe: Connection, one_core: bool, task: str, contender: str, *args) -
     machine.forget_peak_memory()
     pipe.send(None)
     while count := pipe.recv():
-        # What others did meanwhile has taken the caches.
-        steps(1)
+        # What others did meanwhile has taken the caches, and on some machines the pages that were not touched.
+        steps(math.ceil(count / 2))
         before = clock()
         steps(count)
         pipe.send(((clock() - before) / count, machine.peak_memory()))
@@ -89,8 +99,8 @@ def process(one_core: bool, task: str, contender: str, *args) -> Iterator[Callab
     context = multiprocessing.get_context('spawn')
     pipe, theirs = context.Pipe()
     child = context.Process(target=_serve, args=(theirs, one_core, task, contender, *args), daemon=True)
-    if contender == 'ours':
-        machine.start_with_large_pages(child)
+    if contender in _LARGE_PAGES:
+        machine.start_with_large_pages(child, _LARGE_PAGES[contender])
     else:
         child.start()
     theirs.close()
@@ -125,7 +135,7 @@ def measure(name: str, task: ModuleType, size: int, arguments: argparse.Namespac
             key: stack.enter_context(process(arguments.one_core, task.__name__, key, name, size, arguments.batch_size))
             for key in taking_part
         }
-        counts = {key: max(1, round(arguments.seconds / take[key](2)[0])) for key in taking_part}
+        counts = {key: max(_LEAST_STEPS, round(arguments.seconds / take[key](2)[0])) for key in taking_part}
         for _ in range(arguments.rounds):
             for key in taking_part:
                 time.sleep(0.1)  # threads that wait by spinning give up meanwhile
