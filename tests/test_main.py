@@ -131,7 +131,7 @@ def test_the_help_of_a_study_is_quick():
         [sys.executable, '-X', 'importtime', '-m', 'efficiency.study', '--help'],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    options = 'study list only jobs engine engine_options runs results data_dir data_workers log'
+    options = 'study list only jobs engine engine_options runs results data_dir data_workers changed_code log'
     assert set(re.findall(r'^  --(\w+)', done.stdout, re.MULTILINE)) == set(options.split())
     assert not any(f' {heavy}\n' in done.stderr for heavy in ('jax', 'numpy', 'ml_collections', 'ray'))
     assert time.monotonic() - before < 10
