@@ -179,7 +179,9 @@ def _make(study, folders, options: argparse.Namespace, engine, signals: _StopSig
         with folders.tracing():
             systems, states, watched = _now(study, folders, engine, options.only)
         for state in states:
-            if state.status == OF_OTHER_CODE and _is_wanted(state.run, options.only):
+            if not _is_wanted(state.run, options.only):
+                continue  # of what code it is was not looked at
+            if state.status == OF_OTHER_CODE:
                 raise UserError(state.detail)
             if state.status == 'done':
                 folders.keep(state)

@@ -330,7 +330,12 @@ def test_a_study_keeps_no_record_of_other_code(own, layers, tmp_path):
     assert f'move {kept} away' in done.stderr
     assert '--changed_code' in done.stderr
     assert re.search('^a/seed0 .* done ', listed('--list', '--changed_code').stdout, re.MULTILINE)
-    # What is not asked for is not looked at: it takes the trace of a step.
-    done = listed('--list', '--only=b')
-    assert 'of other code' not in done.stdout
+    # What is not asked for is not looked at, which takes the trace of a step, and so not kept.
+    workdir = tmp_path / 'runs' / 'small' / 'a' / 'seed0'
+    workdir.mkdir(parents=True)
+    kept.rename(workdir / 'run.json')
+    done = listed('--only=b')
+    assert done.returncode == 0
     assert 'traced anew' not in done.stderr
+    assert kept.parent.parent.joinpath('b', 'seed0.json').exists()
+    assert not kept.exists()
