@@ -5,8 +5,8 @@
 has libtpu compile each network's recipe for ImageNet, with its optimizer and batch norm over the whole batch, for a
 constant batch a chip. It prints what a chip computes, holds and exchanges in a step, and whether it is so that flops do
 not grow with the slice, and that gradients are exchanged, by all-reduces alone, and at most a hundredth more; where one
-of these is not so the exit code is 1. It needs the extra `tpu-aot`, and for each of them two to seven CPU minutes and
-4 GiB. With --write each row is kept once it is there, and the same command goes on where it stopped. Keys of the
+of these is not so the exit code is 1. It needs the extra `tpu-aot`, and for each of them up to seven CPU minutes and 4
+GiB. With --write each row is kept once it is there, and the same command goes on where it stopped. Keys of the
 config are set as in training, as --config.precision=bfloat16.
 
     python -m benchmarks.scaling --plan=1000

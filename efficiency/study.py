@@ -85,7 +85,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--data_dir', metavar='DIR', help='as for efficiency.main')
     parser.add_argument('--data_workers', metavar='N', help='as for efficiency.main')
     parser.add_argument(
-        '--changed_code', action='store_true', help='take finished runs, and go on with others, of whatever code'
+        '--changed_code',
+        action='store_true',
+        help='take finished runs, and go on with others, of whatever code, weights or data',
     )
     parser.add_argument('--log', metavar='LOGS', help='as for efficiency.main')
     options = parser.parse_args(argv)
@@ -137,7 +139,12 @@ def _now(study, folders, engine, only: str | None):
     from efficiency.studies.state import choose
 
     queue = engine.under_way(folders.runs)
-    states = [folders.state(run, _is_wanted(run, only)) for system in study.fixed for run in system.runs()]
+    choosing = _choosing(study, only)
+    states = [
+        folders.state(run, _is_wanted(run, only) or run.system.name in choosing)
+        for system in study.fixed
+        for run in system.runs()
+    ]
     chosen = choose(study, states)
     taken = {repr(sorted(state.run.config.items())) for state in states}
     for system in chosen.values():
@@ -155,6 +162,14 @@ def _now(study, folders, engine, only: str | None):
 
 def _is_wanted(run, only: str | None) -> bool:
     return only is None or fnmatch.fnmatchcase(run.name, only) or fnmatch.fnmatchcase(run.system.name, only)
+
+
+def _choosing(study, only: str | None) -> set[str]:
+    """The names of the systems by which a setting is chosen for one that is wanted."""
+    from efficiency.studies.definition import PlannedRun
+
+    tuned = (each for each in study.tuned if any(_is_wanted(PlannedRun(each, seed), only) for seed in each.seeds))
+    return {candidate.name for each in tuned for candidate in each.candidates}
 
 
 def _check_only(study, only: str | None) -> None:
@@ -179,11 +194,9 @@ def _make(study, folders, options: argparse.Namespace, engine, signals: _StopSig
         with folders.tracing():
             systems, states, watched = _now(study, folders, engine, options.only)
         for state in states:
-            if not _is_wanted(state.run, options.only):
-                continue  # of what code it is was not looked at
             if state.status == OF_OTHER_CODE:
                 raise UserError(state.detail)
-            if state.status == 'done':
+            if state.status == 'done' and _is_wanted(state.run, options.only):  # of others the code was not looked at
                 folders.keep(state)
         # What another command runs at this moment is that one's; what an earlier one left with the engine is watched.
         todo = [

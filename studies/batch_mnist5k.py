@@ -6,8 +6,10 @@ from one seed that is billed as tuning, and the best is trained from three other
 against steps to AlexNet's level and the critical batch ([studies](../docs/studies.md#batches)). Half an hour of two
 cores.
 
-    python -m efficiency.study --study=studies/batch_mnist5k.py
+    python -m efficiency.study --study=studies/batch_mnist5k.py --changed_code
     python -m efficiency.report --runs=results/batch_mnist5k --out=report
+
+(--changed_code, as the records that are kept are of an earlier version of this package, docs/records.md.)
 """
 
 _BATCHES = (8, 16, 32, 64, 128, 256, 512)

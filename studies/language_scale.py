@@ -5,8 +5,10 @@ that every evaluation of a run is the end of a shorter one; half an epoch each, 
 in parameters and tokens to each family ([studies](../docs/studies.md#scale)). About an hour and a half of two cores,
 the smallest first.
 
-    python -m efficiency.study --study=studies/language_scale.py
+    python -m efficiency.study --study=studies/language_scale.py --changed_code
     python -m efficiency.report --runs=results/language_scale --target=bits_per_byte:1.8 --out=report
+
+(--changed_code, as the records that are kept are of an earlier version of this package, docs/records.md.)
 """
 
 # Layers and width, and the width of an LSTM of two layers of about as many multiply-adds.

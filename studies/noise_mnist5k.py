@@ -4,8 +4,10 @@ The simple noise scale of McCandlish et al. (2018) from runs in batches of 64 an
 `studies/batch_mnist5k.py` found best for these, beside the critical batch that it fitted. Five seeds each, evaluated
 four times an epoch, to AlexNet's level. Ten minutes of two cores.
 
-    python -m efficiency.study --study=studies/noise_mnist5k.py
+    python -m efficiency.study --study=studies/noise_mnist5k.py --changed_code
     python -m efficiency.report --runs=results/noise_mnist5k --out=report
+
+(--changed_code, as the records that are kept are of an earlier version of this package, docs/records.md.)
 """
 
 _RATES = {64: 0.04, 256: 0.11314}

@@ -5,7 +5,9 @@ more of the recipe's settings, and begins where the round before it ended. Of th
 takes the shortest that is above AlexNet's level by more than seeds differ: `configs/speedrun/cifar10.py`, from five
 seeds that chose nothing. AlexNet is trained by `studies/cifar10.py`; a report over both has the factor.
 
-    python -m efficiency.study --study=studies/speedrun_cifar10.py
+    python -m efficiency.study --study=studies/speedrun_cifar10.py --changed_code
+
+(--changed_code, as the records that are kept are of an earlier version of this package, docs/records.md.)
 """
 
 _CONFIG = 'configs/speedrun/cifar10.py:cifar10'

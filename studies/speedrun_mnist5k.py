@@ -5,7 +5,9 @@ seed of its own; it begins where the round before it ended. Of the last round, o
 best but the shortest whose seeds all got there: `configs/speedrun/mnist5k.py`, from ten seeds that chose nothing,
 beside LeNet-5, the network that takes least in `studies/mnist5k.py`.
 
-    python -m efficiency.study --study=studies/speedrun_mnist5k.py
+    python -m efficiency.study --study=studies/speedrun_mnist5k.py --changed_code
+
+(--changed_code, as the records that are kept are of an earlier version of this package, docs/records.md.)
 """
 
 _FIRST = 'configs/speedrun/mnist5k_start.py:mnist5k'

@@ -3,8 +3,10 @@
 The parts are those of configs/speedrun/mnist5k_parts.py; `plain` has none of them. A report's section of gains reads
 the names.
 
-    python -m efficiency.study --study=studies/speedrun_mnist5k_ablations.py
+    python -m efficiency.study --study=studies/speedrun_mnist5k_ablations.py --changed_code
     python -m efficiency.report --runs=results/speedrun_mnist5k_ablations --out=report
+
+(--changed_code, as the records that are kept are of an earlier version of this package, docs/records.md.)
 """
 
 from configs.speedrun.mnist5k_parts import PARTS

@@ -83,7 +83,7 @@ class Folders:
         """What there is of a run.
 
         Args:
-            asked_for: a finished run that is not counts whatever code it is of: to find that may take a minute.
+            asked_for: whether to look at a finished run's code, which may take a minute; without, it counts.
 
         Raises:
             UserError: if a file in its place is the record of another run, or none.

@@ -16,7 +16,7 @@ def tunables_for_large_pages() -> str | None:
 
     XLA on a CPU allocates all that a step works in as one block at its beginning, often of hundreds of megabytes, and
     frees it at its end. glibc maps and unmaps a block of that size each time, and the system makes its pages one by
-    one as they are touched. That was an eighth to a quarter of a step in pages of 4 KiB, and is little in 2 MiB
+    one as they are touched. That was an eighth to a quarter of a step in pages of 4 KiB, and is less in 2 MiB
     (`python -m benchmarks.train_step --against=small_pages`). On most systems a process must ask for those (mode
     'madvise'), which glibc does from 2.35 on, if it is told so before the process starts.
     """

@@ -337,5 +337,14 @@ def test_a_study_keeps_no_record_of_other_code(own, layers, tmp_path):
     done = listed('--only=b')
     assert done.returncode == 0
     assert 'traced anew' not in done.stderr
-    assert kept.parent.parent.joinpath('b', 'seed0.json').exists()
+    other = kept.parent.parent / 'b' / 'seed0.json'
     assert not kept.exists()
+    # One that was stopped, whose checkpoints are there, goes on under other code if that is meant.
+    other.unlink()
+    (tmp_path / 'runs' / 'small' / 'b' / 'seed0' / 'run.json').unlink()
+    layers.write_text(LAYERS)
+    done = listed('--only=b')
+    assert done.returncode == 1
+    assert 'or go on with it all the same by --changed_code' in listed('--list', '--only=b').stdout
+    assert listed('--only=b', '--changed_code').returncode == 0
+    assert other.exists()
