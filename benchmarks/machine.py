@@ -47,7 +47,8 @@ def forget_peak_memory() -> None:
 
 def start_with_large_pages(process: multiprocessing.process.BaseProcess, more: str = '') -> None:
     """Starts a process with its memory as `efficiency.main` has it, but for more of glibc's tunables."""
-    tunables = ':'.join(filter(None, [tunables_for_large_pages(), more]))
+    asked_for = tunables_for_large_pages() or os.environ.get('GLIBC_TUNABLES')
+    tunables = ':'.join(filter(None, [asked_for, more]))
     with mock.patch.dict(os.environ, {'GLIBC_TUNABLES': tunables} if tunables else {}):
         process.start()
 

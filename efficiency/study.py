@@ -111,11 +111,16 @@ def _study(options: argparse.Namespace, engine, signals: _StopSignals) -> int:
     from efficiency.studies.text import listing, what_it_says
 
     study = read_study(options.study)
-    folders = Folders(study, options.runs, options.results, options.data_dir, options.changed_code)
     _check_only(study, options.only)
+    choosing = _choosing(study, options.only)
+
+    def checks(run):
+        return not options.changed_code and (_is_wanted(run, options.only) or run.system.name in choosing)
+
+    folders = Folders(study, options.runs, options.results, options.data_dir, checks)
     if options.list:
         with folders.tracing():
-            systems, states, _ = _now(study, folders, engine, options.only)
+            systems, states, _ = _now(study, folders, engine)
         console.deliver(listing(study, systems, [state for state in states if _is_wanted(state.run, options.only)]))
         return 0
     systems, states = _make(study, folders, options, engine, signals)
@@ -134,23 +139,18 @@ def _complain(states) -> int:
     return 1
 
 
-def _now(study, folders, engine, only: str | None):
+def _now(study, folders, engine):
     """The systems whose settings are known by now, the state of each of their runs, and what the engine has of them."""
     from efficiency.studies.state import choose
 
     queue = engine.under_way(folders.runs)
-    choosing = _choosing(study, only)
-    states = [
-        folders.state(run, _is_wanted(run, only) or run.system.name in choosing)
-        for system in study.fixed
-        for run in system.runs()
-    ]
+    states = [folders.state(run) for system in study.fixed for run in system.runs()]
     chosen = choose(study, states)
     taken = {repr(sorted(state.run.config.items())) for state in states}
     for system in chosen.values():
         # Where the rule chooses what another system is, its runs are that one's.
         new = [run for run in system.runs() if repr(sorted(run.config.items())) not in taken]
-        states += [folders.state(run, _is_wanted(run, only)) for run in new]
+        states += [folders.state(run) for run in new]
     states = [
         state._replace(status=queue[state.run.name], detail='')
         if state.status != 'done' and state.run.name in queue
@@ -164,19 +164,21 @@ def _is_wanted(run, only: str | None) -> bool:
     return only is None or fnmatch.fnmatchcase(run.name, only) or fnmatch.fnmatchcase(run.system.name, only)
 
 
-def _choosing(study, only: str | None) -> set[str]:
-    """The names of the systems by which a setting is chosen for one that is wanted."""
+def _has_wanted(system, only: str | None) -> bool:
     from efficiency.studies.definition import PlannedRun
 
-    tuned = (each for each in study.tuned if any(_is_wanted(PlannedRun(each, seed), only) for seed in each.seeds))
+    return any(_is_wanted(PlannedRun(system, seed), only) for seed in system.seeds)
+
+
+def _choosing(study, only: str | None) -> set[str]:
+    """The names of the systems by which a setting is chosen for one that is wanted."""
+    tuned = (each for each in study.tuned if _has_wanted(each, only))
     return {candidate.name for each in tuned for candidate in each.candidates}
 
 
 def _check_only(study, only: str | None) -> None:
-    from efficiency.studies.definition import PlannedRun
-
     systems = [*study.fixed, *study.tuned]
-    if not any(_is_wanted(PlannedRun(system, seed), only) for system in systems for seed in system.seeds):
+    if not any(_has_wanted(system, only) for system in systems):
         names = ', '.join(system.name for system in systems)
         raise UserError(f'--only={shown(only)} matches no run and no system of the study; its systems are {names}')
 
@@ -192,7 +194,7 @@ def _make(study, folders, options: argparse.Namespace, engine, signals: _StopSig
     tried = set()
     while True:
         with folders.tracing():
-            systems, states, watched = _now(study, folders, engine, options.only)
+            systems, states, watched = _now(study, folders, engine)
         for state in states:
             if state.status == OF_OTHER_CODE:
                 raise UserError(state.detail)

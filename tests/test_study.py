@@ -224,7 +224,9 @@ def test_a_factor_is_of_medians_and_its_interval_of_resampled_seeds():
     assert [row['stopped'] for row in rows] == [None, None]
 
 
-def test_where_the_rule_chooses_what_another_system_is_its_runs_are_that_ones(tmp_path):
+@pytest.fixture
+def of_one_setting(tmp_path):
+    """A study whose rule can choose only what another system is, and whose records are there."""
     tune = TUNE | {'settings': {'learning_rate': [0.01]}}
     path = written(tmp_path, seeds=[0], systems={'plain': LENET, 'tuned': LENET | {'tune': tune}})
     for name, seed in (('plain', 0), ('tuned-learning_rate=0.01', 1)):
@@ -233,10 +235,27 @@ def test_where_the_rule_chooses_what_another_system_is_its_runs_are_that_ones(tm
         kept = tmp_path / 'results' / 'small' / name / f'seed{seed}.json'
         kept.parent.mkdir(parents=True)
         kept.write_text(json.dumps(record))
-    done = run(path)
+    return path
+
+
+def test_where_the_rule_chooses_what_another_system_is_its_runs_are_that_ones(of_one_setting, tmp_path):
+    done = run(of_one_setting)
     assert (done.returncode, done.stderr) == (0, '')
     assert not (tmp_path / 'runs').exists()
     assert not (tmp_path / 'results' / 'small' / 'tuned').exists()
+
+
+def test_the_code_is_looked_at_of_what_is_asked_for_and_of_what_its_setting_is_chosen_by(of_one_setting, monkeypatch):
+    looked_at = []
+    monkeypatch.setattr(
+        'efficiency.studies.state.check_finished', lambda record, *_: looked_at.append(record['config']['seed'])
+    )
+    folder = of_one_setting.parent
+    command = [f'--study={of_one_setting}', f'--results={folder}/results', f'--runs={folder}/runs', '--list']
+    for more, seeds in ([], {0, 1}), (['--only=plain'], {0}), (['--only=tuned'], {1}), (['--changed_code'], set()):
+        looked_at.clear()
+        assert study.main([*command, *more]) == 0
+        assert set(looked_at) == seeds, more
 
 
 def test_what_a_system_will_take_is_the_count_of_its_steps(monkeypatch, tmp_path):

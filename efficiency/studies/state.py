@@ -8,7 +8,7 @@ import pathlib
 import re
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
@@ -49,11 +49,13 @@ class Folders:
         runs: of the workdirs, `<study>/<system>/seed<k>` below it.
         results: of the finished records, `<study>/<system>/seed<k>.json` below it.
         data_dir: as for efficiency.main.
-        changed_code: whether a finished run counts, and a stopped one is gone on with, whatever code it is of.
+        checks: says of a finished run whether its code is looked at, which may take a minute; without, it counts.
     """
 
-    def __init__(self, study: Study, runs: str, results: str, data_dir: str | None = None, changed_code: bool = False):
-        self.study, self._data_dir, self._changed_code = study, data_dir, changed_code
+    def __init__(
+        self, study: Study, runs: str, results: str, data_dir: str | None, checks: Callable[[PlannedRun], bool]
+    ):
+        self.study, self._data_dir, self._checks = study, data_dir, checks
         self._beginnings: dict[str, Beginning] = {}
         self._tracer: ProcessPoolExecutor | None = None
         self.runs = pathlib.Path(os.path.abspath(os.path.expanduser(runs)), study.name)
@@ -79,22 +81,19 @@ class Folders:
         """Where its finished record is kept."""
         return self._results / f'{run.name}.json'
 
-    def state(self, run: PlannedRun, asked_for: bool = True) -> State:
+    def state(self, run: PlannedRun) -> State:
         """What there is of a run.
-
-        Args:
-            asked_for: whether to look at a finished run's code, which may take a minute; without, it counts.
 
         Raises:
             UserError: if a file in its place is the record of another run, or none.
         """
         kept = _record(self.kept(run), run)
         if kept:
-            return self._finished(self.kept(run), kept, run, asked_for)
+            return self._finished(self.kept(run), kept, run)
         task = self.task(run)
         record = _record(task.workdir / records.FILE_NAME, run)
         if record and records.is_finished(record):
-            return self._finished(task.workdir / records.FILE_NAME, record, run, asked_for)
+            return self._finished(task.workdir / records.FILE_NAME, record, run)
         steps = sum(program['steps'] for program in record['programs']) if record else 0
         if _is_held(task.workdir / '.lock'):
             return State(run, 'running', f'step {steps}', record)
@@ -110,8 +109,8 @@ class Folders:
             return State(run, 'stopped', f'at step {steps}', record)
         return State(run, 'missing')
 
-    def _finished(self, path: pathlib.Path, record: records.Record, run: PlannedRun, asked_for: bool) -> State:
-        if asked_for and not self._changed_code:
+    def _finished(self, path: pathlib.Path, record: records.Record, run: PlannedRun) -> State:
+        if self._checks(run):
             try:
                 check_finished(
                     record, run.config, str(path), lambda: self._begun(run), run.system.config.split(':')[0],

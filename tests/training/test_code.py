@@ -3,7 +3,6 @@
 import ast
 import json
 import os
-import pathlib
 import re
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from efficiency.errors import UserError
 from efficiency.training import code
 from efficiency.training.own_files import own_files
 from tests.conftest import ROOT, not_root
+from tests.study_command import run, written
 
 pytestmark = pytest.mark.kind('changed code')
 
@@ -306,45 +306,36 @@ def test_a_study_keeps_no_record_of_other_code(own, layers, tmp_path):
     kept = tmp_path / 'results' / 'small' / 'a' / 'seed0.json'
     kept.parent.mkdir(parents=True)
     kept.write_bytes((own / 'run' / 'run.json').read_bytes())
-    study = pathlib.Path(tmp_path, 'small.py')
     system = {'config': f'{own}/own.py', 'seeds': [0]}
     # Two of one file, which registers the network again for each.
-    systems = {'a': system, 'b': {**system, 'overrides': {'learning_rate': 0.02}}}
-    study.write_text(f'def get_study():\n    return {{"systems": {systems}}}\n')
-
-    def listed(*how):
-        return subprocess.run(
-            [sys.executable, '-m', 'efficiency.study', f'--study={study}', f'--runs={tmp_path}/runs',
-             f'--results={tmp_path}/results', *how],
-            cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
-
-    assert 'done' in listed('--list').stdout
+    study = written(tmp_path, systems={'a': system, 'b': {**system, 'overrides': {'learning_rate': 0.02}}})
+    assert 'done' in run(study, '--list').stdout
     layers.write_text(LAYERS.replace('nn.relu', 'nn.tanh'))
-    done = listed('--list')
+    done = run(study, '--list')
     assert done.returncode == 0
     assert f'of other code  {kept} trained another step than the code that is here now' in done.stdout
-    done = listed('--jobs=1')
+    done = run(study, '--jobs=1')
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f'efficiency: {kept} trained another step')
     assert f'move {kept} away' in done.stderr
     assert '--changed_code' in done.stderr
-    assert re.search('^a/seed0 .* done ', listed('--list', '--changed_code').stdout, re.MULTILINE)
+    assert re.search('^a/seed0 .* done ', run(study, '--list', '--changed_code').stdout, re.MULTILINE)
     # What is not asked for is not looked at, which takes the trace of a step, and so not kept.
     workdir = tmp_path / 'runs' / 'small' / 'a' / 'seed0'
     workdir.mkdir(parents=True)
     kept.rename(workdir / 'run.json')
-    done = listed('--only=b')
+    done = run(study, '--only=b')
     assert done.returncode == 0
     assert 'traced anew' not in done.stderr
     other = kept.parent.parent / 'b' / 'seed0.json'
+    assert other.exists()
     assert not kept.exists()
     # One that was stopped, whose checkpoints are there, goes on under other code if that is meant.
     other.unlink()
     (tmp_path / 'runs' / 'small' / 'b' / 'seed0' / 'run.json').unlink()
     layers.write_text(LAYERS)
-    done = listed('--only=b')
+    done = run(study, '--only=b')
     assert done.returncode == 1
-    assert 'or go on with it all the same by --changed_code' in listed('--list', '--only=b').stdout
-    assert listed('--only=b', '--changed_code').returncode == 0
+    assert 'or go on with it all the same by --changed_code' in run(study, '--list', '--only=b').stdout
+    assert run(study, '--only=b', '--changed_code').returncode == 0
     assert other.exists()
