@@ -217,12 +217,13 @@ def _make(study, folders, options: argparse.Namespace, engine, signals: _StopSig
             macs = {}
             for system, each in expected_macs(list(wanted.values()), states, options.data_dir):
                 signals.check()
-                progress.line(f'{system} takes {each:.3g} train macs')
+                takes = f'{each:.3g}' if each < math.inf else 'an unknown number of'
+                progress.line(f'{system} takes {takes} train macs')
                 macs[system] = each
             todo.sort(key=lambda run: macs[run.system.name])
             tasks = {run.name: folders.task(run, more) for run in todo}
             stopped = {state.run.name: state.detail for state in states if state.status == 'stopped'}
-            progress.begin(sum(macs[run.system.name] for run in todo if macs[run.system.name] < math.inf))
+            progress.begin([macs[run.system.name] for run in todo])
             runs = {run.name: run for run in todo}
             with contextlib.closing(
                 engine.run(list(tasks.values()), options.jobs, options.engine_options, folders.runs)

@@ -1,6 +1,8 @@
 """How a study shows how far it is: a bar on a terminal, plain lines elsewhere."""
 
+import math
 import time
+from collections.abc import Sequence
 
 from efficiency.engines.tasks import Task, last_try
 from efficiency.studies.state import Folders, State
@@ -22,10 +24,12 @@ class Progress(Bar):
     def __exit__(self, *error) -> None:
         self.close()
 
-    def begin(self, macs: float) -> None:
-        """Before the first."""
-        runs = f'{self._total} run{"s" if self._total != 1 else ""}'
-        self.line(f'{runs} to make in {self._folders.runs}, {macs:.3g} train macs at the most')
+    def begin(self, macs: Sequence[float]) -> None:
+        """Before the first: the most train macs of each run, infinite where they could not be counted."""
+        known = [each for each in macs if each < math.inf]
+        most = f', {sum(known):.3g} train macs at the most' if known else ''
+        unknown = f', {len(macs) - len(known)} of unknown compute' if len(known) < len(macs) else ''
+        self.line(f'{self._total} run{"s" if self._total != 1 else ""} to make in {self._folders.runs}{most}{unknown}')
 
     def started(self, task: Task, stopped: str | None) -> None:
         """A run has begun, or goes on with where it was stopped, in words."""
