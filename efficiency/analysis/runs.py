@@ -21,6 +21,7 @@ from efficiency.errors import UserError
 from efficiency.metrics import Metric, of_record
 
 _LONGEST_IN_A_NAME = 24
+_SETTINGS_IN_A_NAME = 2
 _HASH = 'hash '  # before one, in a name
 _ROUNDING = 1e-6  # a run's last step ends its epochs but for so small a part
 
@@ -269,15 +270,15 @@ def systems(runs: Sequence[MeasuredRun]) -> list[System]:
     of_model = defaultdict(list)
     for key in recipes:
         of_model[key[0]].append(key)
-    names = {}
-    for model, keys in of_model.items():
-        differing = _differing_keys([recipes[key] for key in keys])
-        own = {key: _name(model, recipes[key], differing) for key in keys}
-        asked = [_system_of_study(groups[key]) for key in keys]
-        # What a hash would tell apart, the studies may have names for.
-        if any(f'={_HASH}' in name for name in own.values()) and None not in asked and len({*asked}) == len(asked):
-            own = {key: f'{model} ({system})' for key, system in zip(keys, asked, strict=True)}
-        names |= own
+    differing = {model: _differing_keys([recipes[key] for key in keys]) for model, keys in of_model.items()}
+    names = {key: _name(key[0], recipes[key], differing[key[0]]) for key in recipes}
+    many = any(len(keys) > _SETTINGS_IN_A_NAME for keys in differing.values())
+    # What a hash or many settings would tell apart, the studies may have names for.
+    if many or any(f'={_HASH}' in name for name in names.values()):
+        for model, keys in of_model.items():
+            asked = [_system_of_study(groups[key]) for key in keys]
+            if differing[model] and None not in asked and len({*asked}) == len(asked):
+                names |= {key: f'{model} ({system})' for key, system in zip(keys, asked, strict=True)}
     return sorted(
         (System(names[key], key[0], sorted(group, key=lambda run: run.seed)) for key, group in groups.items()),
         key=lambda system: system.name,

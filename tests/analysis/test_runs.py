@@ -122,3 +122,14 @@ def test_what_only_a_hash_would_tell_apart_is_called_as_its_study_does(save):
     # What two systems are called is no name.
     object.__setattr__(runs[0], 'system', runs[1].system)
     assert all('optimizer.groups=' in system.name for system in systems(runs))
+
+
+def test_what_many_settings_would_tell_apart_is_called_as_its_study_does(save):
+    sizes = {'small': (1, 8, 2), 'large': (2, 16, 4)}
+    for name, (layers, width, heads) in sizes.items():
+        folder = save(name, model='net', depth=layers, width=width, heads=heads)
+    runs, _ = read_runs(folder)
+    assert 'net (depth=1, heads=2, width=8)' in [system.name for system in systems(runs)]
+    for run in runs:
+        object.__setattr__(run, 'system', pathlib.Path(run.path).parent.name)
+    assert [system.name for system in systems(runs)] == ['net (large)', 'net (small)']
