@@ -231,7 +231,7 @@ class System:
     """One network under one recipe on one data set: its runs differ in their seed.
 
     Attributes:
-        name: the network's, with what tells this recipe from others of the same network.
+        name: the network's, or the learner's, with what tells this recipe from others of the same.
     """
 
     name: str
@@ -267,22 +267,32 @@ def systems(runs: Sequence[MeasuredRun]) -> list[System]:
     for run in runs:
         groups[run.model, run.recipe].append(run)
     recipes = {key: dict(_flat(settings(group[0].config))) for key, group in groups.items()}
-    of_model = defaultdict(list)
-    for key in recipes:
-        of_model[key[0]].append(key)
-    differing = {model: _differing_keys([recipes[key] for key in keys]) for model, keys in of_model.items()}
-    names = {key: _name(key[0], recipes[key], differing[key[0]]) for key in recipes}
+    called = {key: _called(group[0]) for key, group in groups.items()}
+    of_one_name = defaultdict(list)
+    for key, name in called.items():
+        of_one_name[name].append(key)
+    differing = {name: _differing_keys([recipes[key] for key in keys]) for name, keys in of_one_name.items()}
+    names = {key: _name(called[key], recipes[key], differing[called[key]]) for key in recipes}
     many = any(len(keys) > _SETTINGS_IN_A_NAME for keys in differing.values())
     # What a hash or many settings would tell apart, the studies may have names for.
     if many or any(f'={_HASH}' in name for name in names.values()):
-        for model, keys in of_model.items():
+        for name, keys in of_one_name.items():
             asked = [_system_of_study(groups[key]) for key in keys]
-            if differing[model] and None not in asked and len({*asked}) == len(asked):
-                names |= {key: f'{model} ({system})' for key, system in zip(keys, asked, strict=True)}
+            if differing[name] and None not in asked and len({*asked}) == len(asked):
+                names |= {
+                    key: name if system == name else f'{name} ({system})'
+                    for key, system in zip(keys, asked, strict=True)
+                }
     return sorted(
         (System(names[key], key[0], sorted(group, key=lambda run: run.seed)) for key, group in groups.items()),
         key=lambda system: system.name,
     )
+
+
+def _called(run: MeasuredRun) -> str:
+    """What a run is of, in a word: its network or, where data have no end, as of games, the learner of its config."""
+    learner = run.config.get('learner')
+    return learner if run.unit is not None and isinstance(learner, str) else run.model
 
 
 def _system_of_study(runs: Sequence[MeasuredRun]) -> str | None:
@@ -292,7 +302,7 @@ def _system_of_study(runs: Sequence[MeasuredRun]) -> str | None:
 
 
 def _differing_keys(configs: Sequence[Mapping]) -> list[str]:
-    """Keys that are not the same in all recipes for one network."""
+    """Keys that are not the same in all recipes."""
     values = defaultdict(set)
     for config in configs:
         for key, value in config.items():
@@ -301,11 +311,13 @@ def _differing_keys(configs: Sequence[Mapping]) -> list[str]:
     return sorted(key for key in values if len(values[key]) > 1 or key not in everywhere)
 
 
-def _name(model: str, recipe: Mapping, differing: Sequence[str]) -> str:
-    """The network's name, followed by what tells its recipe from the others for it."""
+def _name(called: str, recipe: Mapping, differing: Sequence[str]) -> str:
+    """What a run is called, followed by what tells its recipe from the others that are called so."""
     if not differing:
-        return model
-    return f'{model} ({", ".join(f"{key}={_short(recipe[key])}" for key in differing if key in recipe) or "otherwise"})'
+        return called
+    return (
+        f'{called} ({", ".join(f"{key}={_short(recipe[key])}" for key in differing if key in recipe) or "otherwise"})'
+    )
 
 
 def _short(value: object) -> str:

@@ -133,3 +133,18 @@ def test_what_many_settings_would_tell_apart_is_called_as_its_study_does(save):
     for run in runs:
         object.__setattr__(run, 'system', pathlib.Path(run.path).parent.name)
     assert [system.name for system in systems(runs)] == ['net (large)', 'net (small)']
+
+
+def test_what_learns_without_end_is_called_by_how_it_learns(save):
+    learners = {'dqn': {'updates': 8}, 'dqn_every_4_frames': {'updates': 2}, 'pqn': {'updates': 64}}
+    for name, own in learners.items():
+        folder = save(name, model='net', learner=name[:3], **own)
+    runs, _ = read_runs(folder)
+    assert {system.name.split()[0] for system in systems(runs)} == {'net'}
+    for run in runs:
+        object.__setattr__(run, 'unit', 'frames')
+    assert [system.name for system in systems(runs)] == ['dqn (updates=2)', 'dqn (updates=8)', 'pqn']
+    for run in runs:
+        object.__setattr__(run, 'system', pathlib.Path(run.path).parent.name)
+        run.config['n_step'], run.config['double'] = len(run.system), run.system
+    assert [system.name for system in systems(runs)] == ['dqn', 'dqn (dqn_every_4_frames)', 'pqn']
