@@ -1,8 +1,8 @@
 """Compute to higher levels of CIFAR-10, 80 % and on to the public 91.0 %, by sizes and lengths of airbench94.
 
-Where `studies/speedrun_cifar10.py` looks for the least to AlexNet's level, this goes up from there: the recipe it found,
-wider and longer, with the small stem that sees every second pixel and with the public one. Each shape is tried once
-and stands on the bill; the cheapest that is above a level is trained from three seeds more.
+Where `studies/speedrun_cifar10.py` looks for the least to AlexNet's level, this goes up from there: the recipe that it
+found, wider and longer, with the small stem that sees every second pixel and with the public one. Each shape is tried
+once and stands on the bill; the best of each round is trained from three seeds more.
 
     python -m efficiency.study --study=studies/speedrun_cifar10_levels.py
     python -m efficiency.report --runs=results/speedrun_cifar10_levels --target=top1:0.85 --out=report
