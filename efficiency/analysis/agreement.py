@@ -6,6 +6,7 @@ the seconds of other phases than training, losses, and accuracies beyond being s
 agree about the target. `efficiency.analysis.recount` finds macs and data sets anew.
 """
 
+import collections
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -32,15 +33,18 @@ _PARTS_OF_A_STEP = ('train_dense_macs_per_step_by_operation', 'train_dense_macs_
 _COMPILED, _FORWARD = 'compiled_flops_per_step', 'forward_dense_macs_per_example'
 
 
-def disagreements(record: records.Record) -> Iterator[str]:
+def disagreements(record: records.Record, forms: Sequence[int] | None = None) -> Iterator[str]:
     """What in a valid record is not as other parts of it say, a clause each; of one kind in the curve the first.
 
     Args:
         record: of a task of `KINDS`, finished, its config checked (`efficiency.training.settings.check_config`).
+        forms: of each step in turn the form that its batch has, where batches have several
+            (`efficiency.analysis.recount.opened_data`). Where they are not known, what a point of the curve took is
+            not looked at.
     """
     yield from _config(record)
     yield from _programs(record)
-    yield from _curve(record)
+    yield from _curve(record, forms)
     yield from KINDS[records.task_of(record)].scores(record)
     yield from _evaluations(record)
     yield from _seconds(record)
@@ -63,7 +67,8 @@ def _config(record: records.Record) -> Iterator[str]:
         if not 0 <= number < len(spans):
             yield f'programs[{i}].stage is {number}, and the config has {len(spans)}'
             return
-        for key in ('batch_size', KINDS[records.task_of(record)].setting):
+        setting = KINDS[records.task_of(record)].setting
+        for key in ('batch_size', setting) if setting else ('batch_size',):
             stated[f'programs[{i}].{key}'] = (program[key], spans[number].config[key])
     for key, (value, wanted) in stated.items():
         if value != wanted:
@@ -82,6 +87,14 @@ def _programs(record: records.Record) -> Iterator[str]:
         for key in _PARTS_OF_A_STEP:
             if key in program and sum(program[key].values()) != total:
                 yield f'programs[{i}].{key} are {sum(program[key].values())} together, and a step takes {total}'
+        if parts := program.get('parts'):
+            for kind in ('dense', 'real'):
+                called = sum(part['calls_per_step'] * part[f'{kind}_macs_per_call'] for part in parts)
+                if called != program[f'train_{kind}_macs_per_step']:
+                    yield (
+                        f'programs[{i}].train_{kind}_macs_per_step is {program[f"train_{kind}_macs_per_step"]}, and '
+                        f'its parts take {called}'
+                    )
     devices, hosts = (record['devices'][key] for key in ('count', 'hosts'))
     last = {records.place_of(program): program for program in record['programs']}
     for batch in {program['batch_size'] for program in last.values()}:
@@ -103,38 +116,69 @@ def _programs(record: records.Record) -> Iterator[str]:
 
 
 def _timetable(record: records.Record) -> Timetable:
-    return Timetable(ConfigDict(records.completed_config(record['config'])), record['dataset']['num_train'])
+    epoch = KINDS[records.task_of(record)].epoch or record['dataset']['num_train']
+    return Timetable(ConfigDict(records.completed_config(record['config'])), epoch)
 
 
-def _curve(record: records.Record) -> Iterator[str]:
+def _curve(record: records.Record, forms: Sequence[int] | None) -> Iterator[str]:
     """The compute of each point is that of its steps, and there is a point wherever the config evaluates."""
-    curve, num_train = record['curve'], record['dataset']['num_train']
-    forward, first = record['macs_per_example']['forward_dense'], records.first_macs(record)
-    steps = sum(program['steps'] for program in record['programs'])
+    curve, steps = record['curve'], sum(program['steps'] for program in record['programs'])
     if curve[-1]['step'] != steps:
         yield f'curve ends at step {curve[-1]["step"]}, and the programs took {steps}'
+    places = {records.place_of(program) for program in record['programs']}
+    if forms is not None:
+        yield from _of_forms(record, forms)
+    if forms is not None or len({stage for stage, _ in places}) == len(places):
+        yield from _compute(record, forms)
+    found = records.interpolated_crossing(curve, record['target'], of_record(record))
+    for key, value in (record['interpolated_crossing'] or {}).items():
+        if key in found and not _same(value, found[key]):
+            yield f'interpolated_crossing.{key} is {value}, and between the points around it lies {found[key]}'
+    yield from _schedule([point['step'] for point in curve], record)
+
+
+def _of_forms(record: records.Record, forms: Sequence[int]) -> Iterator[str]:
+    """Whether as many steps were of each form as the data have."""
+    wanted = collections.Counter(_places(record, forms, record['curve'][-1]['step']))
+    taken = collections.Counter()
+    for program in record['programs']:
+        taken[records.place_of(program)] += program['steps']
+    for (stage, form), steps in sorted(taken.items()):
+        if steps != wanted[stage, form]:
+            yield f'took {steps} steps of form {form} in stage {stage}, and its batches are {wanted[stage, form]} such'
+
+
+def _places(record: records.Record, forms: Sequence[int], steps: int) -> Iterator[records.Place]:
+    """The stage and the form of a run's first steps."""
+    timetable = _timetable(record)
+    return ((timetable.number_at(step), form) for step, form in enumerate(forms[:steps]))
+
+
+def _compute(record: records.Record, forms: Sequence[int] | None) -> Iterator[str]:
+    curve, endless = record['curve'], KINDS[records.task_of(record)].epoch is not None
+    forward, first = record['macs_per_example']['forward_dense'], records.first_macs(record)
     unlike = {}
     for i, point in enumerate(curve):
-        taken = _steps_by_program(record['programs'], point['step'])
+        taken = _steps_by_program(record, forms, point['step'])
         examples = _sum(taken, 'batch_size')
         paper_macs = 3 * sum(n * program['batch_size'] * program.get(_FORWARD, forward) for n, program in taken)
         wanted = [
             ('examples', examples, 'its steps x batch size'),
-            ('epochs', examples / num_train, f'its examples / {num_train}'),
-            ('paper_macs', paper_macs, "3 x its programs' forward dense macs x its examples"),
             ('train_macs', first + _sum(taken, 'train_dense_macs_per_step'), "its steps x their programs' macs"),
         ]
+        if endless:
+            words = 'as its data have no end'
+            wanted += [('epochs', None, words), ('paper_macs', None, words)]
+        else:
+            num_train = record['dataset']['num_train']
+            wanted.append(('epochs', examples / num_train, f'its examples / {num_train}'))
+            wanted.append(('paper_macs', paper_macs, "3 x its programs' forward dense macs x its examples"))
         if all(_COMPILED in program for program in record['programs']):  # the first records' do not have it
             wanted.append(('compiled_flops', _sum(taken, _COMPILED), "its steps x their programs' compiled flops"))
         for key, value, words in wanted:
             if not _same(point[key], value):
                 unlike.setdefault(key, f'curve[{i}].{key} is {point[key]}, not {value}: {words}')
     yield from unlike.values()
-    found = records.interpolated_crossing(curve, record['target'], of_record(record))
-    for key, value in (record['interpolated_crossing'] or {}).items():
-        if key in found and not _same(value, found[key]):
-            yield f'interpolated_crossing.{key} is {value}, and between the points around it lies {found[key]}'
-    yield from _schedule([point['step'] for point in curve], record)
 
 
 def _schedule(steps: Sequence[int], record: records.Record) -> Iterator[str]:
@@ -165,11 +209,13 @@ def _schedule(steps: Sequence[int], record: records.Record) -> Iterator[str]:
 def _evaluations(record: records.Record) -> Iterator[str]:
     found, evaluations = record['evaluation'], len(record['curve'])
     examples = evaluations * record['dataset']['num_eval']
-    passes = evaluations * KINDS[records.task_of(record)].passes(record)
-    forward = record['macs_per_example']['forward_dense']
     if found['examples'] != examples:
         yield f'evaluation.examples is {found["examples"]}, and evaluations x examples are {examples}'
-    elif len(_timetable(record).spans) == 1 and not _same(found['dense_macs'], passes * forward):
+    passes_of, forward = KINDS[records.task_of(record)].passes, record['macs_per_example']['forward_dense']
+    if passes_of is None or len(_timetable(record).spans) > 1:
+        return
+    passes = evaluations * passes_of(record)
+    if found['examples'] == examples and not _same(found['dense_macs'], passes * forward):
         yield f'evaluation.dense_macs is {found["dense_macs"]}, not {passes} forward passes x {forward} macs'
 
 
@@ -199,7 +245,7 @@ def _seconds(record: records.Record) -> Iterator[str]:
 
 
 def _xla(record: records.Record) -> Iterator[str]:
-    found, last = record['xla'], record['programs'][-1]
+    found, last = record['xla'], _used_most(record)
     compiled, lowered = found[_COMPILED], found['lowered_flops_per_step']
     if not _same(last.get(_COMPILED, compiled), compiled):
         yield f"xla.{_COMPILED} is {compiled}, and its program's is {last[_COMPILED]}"
@@ -220,12 +266,24 @@ def _xla(record: records.Record) -> Iterator[str]:
         )
 
 
-def _steps_by_program(programs: Sequence[Mapping], step: int) -> list[tuple[int, Mapping]]:
-    """How many of a run's first steps each of its programs took."""
-    taken = []
+def _used_most(record: records.Record) -> Mapping:
+    """The program that most steps of the last stage were of, as it was last: `xla` is of it."""
+    last = record['programs'][-1].get('stage', 0)
+    here = [program for program in record['programs'] if program.get('stage', 0) == last]
+    place = records.place_of(max(here, key=lambda program: program['steps']))
+    return [program for program in here if records.place_of(program) == place][-1]
+
+
+def _steps_by_program(record: records.Record, forms: Sequence[int] | None, step: int) -> list[tuple[int, Mapping]]:
+    """How many of a run's first steps each of its programs took: one after the other, but for what forms tell apart."""
+    taken, programs = [], record['programs']
+    left = None if forms is None else collections.Counter(_places(record, forms, step))
     for program in programs:
-        taken.append((min(program['steps'], step), program))
+        place = records.place_of(program)
+        taken.append((min(program['steps'], step if left is None else left[place]), program))
         step -= taken[-1][0]
+        if left is not None:
+            left[place] -= taken[-1][0]
     return taken
 
 

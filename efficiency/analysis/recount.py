@@ -13,17 +13,22 @@ from ml_collections import ConfigDict
 
 from efficiency import records
 from efficiency.analysis.kinds import KINDS
+from efficiency.data.batches import ONLY_HOST
 from efficiency.errors import UserError, shown
+from efficiency.record_schema import UNPADDED
+from efficiency.stages import Timetable, stages_of
 from efficiency.tasks import open_task
 from efficiency.tasks.images.data import datasets, sources
 from efficiency.tasks.images.data.augment import ON_HOST
 from efficiency.tasks.images.data.parts import split_of
 from efficiency.tasks.images.data.sources import Examples, Source
 from efficiency.tasks.networks import list_networks
+from efficiency.tasks.task import plain, shapes_of
 from efficiency.training.settings import check_config
 
 if TYPE_CHECKING:
     from efficiency.costs import Counted
+    from efficiency.tasks.task import Form, Task
 
 # Classes and sizes of splits, by the names of TensorFlow Datasets; 'val' is what trees of ImageNet's files call it.
 _IN_PUBLIC = {
@@ -51,12 +56,50 @@ def checked_config(record: records.Record) -> ConfigDict:
     return config
 
 
-def miscounts(record: records.Record, config: ConfigDict, progress: Callable[[str], None]) -> Iterator[str]:
+def opened_data(
+    record: records.Record, config: ConfigDict, progress: Callable[[str], None], data_dir: str | os.PathLike | None
+) -> tuple['Task | None', list[int] | None]:
+    """The task of a record with its data, and the form of the batch of each of its steps.
+
+    Neither of images, of which a record says enough; no forms where none has several.
+
+    Raises:
+        UserError: if the data are not here.
+    """
+    if records.task_of(record) == 'images':
+        return None, None
+    progress(f'reading {config.dataset}')
+    task = open_task(config, data_dir)
+    forms = [task.forms(stage) for _, stage in stages_of(task.config)]
+    if max(map(len, forms)) == 1:
+        return task, None
+    taken: list[int] = []
+    for span, of_stage in zip(Timetable(task.config, task.epoch_examples).spans, forms, strict=True):
+        batches, shapes = task.batches(span.config, ONLY_HOST), [plain(form.batch) for form in of_stage]
+        for step in range(min(span.steps, record['curve'][-1]['step'] - len(taken))):
+            batch = batches.at(span.first_example + step * span.config.batch_size)
+            taken.append(shapes.index(plain(shapes_of(batch))))
+    return task, taken
+
+
+def _places(task: 'Task') -> list[tuple[records.Place, 'Form']]:
+    """The stage and the number of each form, in the order of `efficiency.costs.counted_stages`."""
+    return [
+        ((number, i), form)
+        for number, (_, stage) in enumerate(stages_of(task.config))
+        for i, form in enumerate(task.forms(stage))
+    ]
+
+
+def miscounts(
+    record: records.Record, config: ConfigDict, progress: Callable[[str], None], opened: 'Task | None' = None
+) -> Iterator[str]:
     """The macs that are not those of the config's network and train step, a clause each.
 
     Args:
         config: of the record, checked.
         progress: told what is being counted, which takes from a tenth of a second to ten.
+        opened: the task with its data, where these were opened; otherwise what the record says of them is taken.
     """
     name, kind = config.model.name, KINDS[config.task]
     if name not in list_networks(task=config.task):
@@ -73,24 +116,28 @@ def miscounts(record: records.Record, config: ConfigDict, progress: Callable[[st
     from efficiency.training.recipe import outlined
 
     try:
-        task = outlined(config, known={size: record['dataset'][size] for size in kind.sizes})
-        stages = counted_stages(task)
+        task = opened or outlined(config, known={size: record['dataset'][size] for size in kind.sizes})
+        stages, places = counted_stages(task), _places(task)
         counted = []
-        for stage in stages:
-            size = f'{kind.setting} {stage.sizes[kind.setting]}'
-            progress(f'counting {name}, {size}, {stage.batch_size} examples a step')
-            counted.append(_counted(stage))
+        for stage, (_, form) in zip(stages, places, strict=True):
+            size = ''.join(f', {key} {value}' for key, value in stage.sizes.items())
+            progress(f'counting {name}{size}, {stage.batch_size} examples a step')
+            counted.append({**stage.sizes, **_counted(stage), **_padding(stage, form)})
     except UserError as error:
         yield f'cannot be recounted: {error}'
         return
+    found = dict(zip([place for place, _ in places], zip(stages, counted, strict=True), strict=True))
+    if other := next((each for each in map(records.place_of, record['programs']) if each not in found), None):
+        yield f'a program is of stage {other[0]} and form {other[1]}, and the config has none such'
+        return
     for i, program in enumerate(record['programs']):
-        for key, value in counted[program.get('stage', 0)].items():
+        for key, value in found[records.place_of(program)][1].items():
             if key in program and program[key] != value:
                 yield f'programs[{i}].{key} is {shown(program[key])}, and {name} under this config takes {shown(value)}'
     costs = [
         (program['steps'], stage.batch_size, stage.forward, stage.train)
         for program in record['programs']
-        for stage in [stages[program.get('stage', 0)]]
+        for stage, _ in [found[records.place_of(program)]]
     ]
     for key, value in macs_per_example(costs).items():
         if record['macs_per_example'][key] != value:
@@ -100,6 +147,11 @@ def miscounts(record: records.Record, config: ConfigDict, progress: Callable[[st
         first = init_dense_macs(config, record['dataset']['num_train'])
     if found != first:
         yield f'initialisation.dense_macs is {found}, and the first values of {name} take {first}'
+    published = task.published and task.published.isoformat()
+    if record.get('published') not in (published, None):
+        yield f'published is {record["published"]}, and {name} under this config is of {published}'
+    if kind.passes is None:
+        return
     found, each = record['evaluation']['dense_macs'], counted_evaluation(task).dense_macs
     passes = len(record['curve']) * kind.passes(record)
     if found != passes * each:
@@ -121,6 +173,16 @@ def _counted(stage: 'Counted') -> dict[str, Any]:
     }
 
 
+def _padding(stage: 'Counted', form: 'Form') -> dict[str, Any]:
+    """What a record says of padding, where the data that were opened tell it."""
+    if form.padding_share is None:
+        return {}
+    return {
+        'padding_share': form.padding_share,
+        UNPADDED: round(stage.train.dense_macs * (1 - form.padding_share)),
+    }
+
+
 def forward_macs(name: str, image_size: int, dataset: str) -> int | None:
     """Forward dense macs of one of our networks on an image of a data set; None where its classes are not known.
 
@@ -139,25 +201,25 @@ def forward_macs(name: str, image_size: int, dataset: str) -> int | None:
 
 
 def other_data(
-    record: records.Record,
-    config: ConfigDict,
-    progress: Callable[[str], None],
-    data_dir: str | os.PathLike | None = None,
+    record: records.Record, config: ConfigDict, progress: Callable[[str], None], opened: 'Task | None' = None
 ) -> Iterator[str]:
     """What says that the data set is not the one that it is named after, a clause each.
 
     Of a data set that comes with this package the images are fingerprinted anew, of others that all know the numbers of
     classes and examples are held against what they have; any other is a problem, as nobody knows more of it than the
-    record says. Texts are read and fingerprinted, wherever they are on this machine.
+    record says. Texts and games are as they were opened on this machine, and nothing is said where they were not.
+
+    Args:
+        opened: the task with its data, of a task other than images.
     """
+    if records.task_of(record) != 'images':
+        yield from _unlike(record, dict(opened.description), config.dataset) if opened else ()
+        return
     name, splits = config.dataset.partition(':')[0], (config.train_split, config.eval_split)
     if _overlap(name, *splits):
         yield f'trains on examples of the split {splits[1]!r}, which it is evaluated on'
     try:
-        if records.task_of(record) != 'images':
-            progress(f'reading {name}')
-            wanted = _description_of_texts(config, data_dir)
-        elif name in sources.registered():
+        if name in sources.registered():
             progress(f'reading {name}')
             wanted = _description(config)
         elif name in _IN_PUBLIC:
@@ -168,25 +230,23 @@ def other_data(
     except UserError as error:
         yield f'its data set cannot be looked at: {error}'
         return
+    yield from _unlike(record, wanted, name)
+
+
+def _unlike(record: records.Record, wanted: Mapping[str, Any], name: str) -> Iterator[str]:
+    """Where what a record says of its data is not what they are; a version is that of a package, and no matter."""
     for key, value in wanted.items():
-        if record['dataset'].get(key) != value:
+        if key != 'version' and record['dataset'].get(key) != value:
             yield f'dataset.{key} is {shown(record["dataset"].get(key))}, and {name} has {shown(value)}'
 
 
 def _description(config: ConfigDict) -> dict[str, Any]:
-    """What a record has to say of a data set that is here; its version is that of the package, and no matter."""
+    """What a record has to say of a data set that is here."""
     found = datasets.load(
         config.dataset, (config.train_split, config.eval_split), config.image_size,
         as_stored=config.augmentation in ON_HOST,
     ).description  # fmt: skip
     return {key: found[key] for key in ('fingerprint', 'num_train', 'num_eval', 'num_classes')}
-
-
-def _description_of_texts(config: ConfigDict, data_dir: str | os.PathLike | None) -> dict[str, Any]:
-    """As `_description`; the fingerprint is of the texts, and of how they are cut and asked for."""
-    description = dict(open_task(config, data_dir).description)
-    del description['version']
-    return description
 
 
 def _sizes(name: str, train: str, evaluation: str) -> dict[str, Any]:

@@ -22,6 +22,8 @@ _KINDS = 'a submission is a run record (.json) or ledger rows (.csv)'
 _MOST_BYTES = 2**28
 # Far above what any run takes; the product of three such is a number still.
 _LARGEST = 1e90
+# Of which the forms of several are looked at one by one, in a minute.
+_MOST_STEPS = 10**7
 _COMMIT = re.compile(r'[0-9a-f]{40}|[0-9a-f]{64}')
 
 
@@ -152,7 +154,7 @@ def _record_problems(
         yield reason
         return
     # What needs jax, which takes seconds.
-    from efficiency.analysis.recount import checked_config, miscounts, other_data
+    from efficiency.analysis.recount import checked_config, miscounts, opened_data, other_data
 
     try:
         config = checked_config(record)
@@ -163,9 +165,14 @@ def _record_problems(
         yield from _not_of(own, config)
     if config.init_from:
         yield f'begins with the weights of {config.init_from}, whose training it does not count'
-    yield from disagreements({**record, 'config': config.to_dict()})
-    yield from other_data(record, config, progress, data_dir)
-    yield from miscounts(record, config, progress)
+    opened = forms = None
+    try:
+        opened, forms = opened_data(record, config, progress, data_dir)
+    except UserError as error:
+        yield f'its data set cannot be looked at: {error}'
+    yield from disagreements({**record, 'config': config.to_dict()}, forms)
+    yield from other_data(record, config, progress, opened)
+    yield from miscounts(record, config, progress, opened)
 
 
 def _not_of(own: ConfigDict, config: ConfigDict) -> Iterator[str]:
@@ -190,12 +197,10 @@ def _why_not_compared(record: records.Record) -> str | None:
     for key in kind.sizes:
         if type(record['dataset'].get(key)) is not int:
             return f'dataset.{key} is missing, or no whole number'
-    if any(program.get(kind.setting) is None for program in record['programs']):
+    if kind.setting and any(program.get(kind.setting) is None for program in record['programs']):
         return f'a program lacks its {kind.setting}'
-    if record.get('unit') is not None or any(
-        program.get('form') or 'parts' in program for program in record['programs']
-    ):
-        return f'its steps are of several forms, and those of {task} are of one'
+    if (steps := sum(program['steps'] for program in record['programs'])) > _MOST_STEPS:
+        return f'takes {steps:,} steps, and no more than {_MOST_STEPS:,} are looked at'
     counts = {f'dataset.{key}': record['dataset'][key] for key in kind.sizes}
     for i, program in enumerate(record['programs']):
         counts |= {f'programs[{i}].{key}': program[key] for key in ('batch_size', 'train_real_macs_per_step')}

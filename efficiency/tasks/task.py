@@ -78,6 +78,16 @@ class Form(NamedTuple):
     parts: Sequence[Part] = ()
 
 
+def plain(shapes: Shapes) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Shapes and types as devices have them, by which batches are told from one another."""
+    return {name: (tuple(shape), jax.dtypes.canonicalize_dtype(dtype)) for name, (shape, dtype) in shapes.items()}
+
+
+def shapes_of(batch: Mapping[str, Any]) -> Shapes:
+    """Of a batch of arrays."""
+    return {name: (array.shape, array.dtype) for name, array in batch.items()}
+
+
 class Batches(Protocol):
     """Training batches, which can begin anywhere; sent to worker processes unless they are in memory.
 

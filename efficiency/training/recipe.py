@@ -10,12 +10,11 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from efficiency.data.batches import Shapes
 from efficiency.errors import UserError, shown
 from efficiency.records import Place
 from efficiency.stages import stages_of
 from efficiency.tasks import open_task, outline_task, task_entry
-from efficiency.tasks.task import Form, Task
+from efficiency.tasks.task import Form, Task, plain, shapes_of
 from efficiency.training import hosts
 from efficiency.training.checkpoint import digest
 from efficiency.training.gradients import gradients_of
@@ -103,7 +102,7 @@ class Recipe:
 
     @functools.cached_property
     def _batches(self) -> dict[Place, dict]:  # asked for at each step
-        return {place: _plain(form.batch) for place, form in self.forms.items()}
+        return {place: plain(form.batch) for place, form in self.forms.items()}
 
     def place_of(self, stage: Stage, batch: Mapping[str, Any]) -> Place:
         """The program that takes a batch of a stage.
@@ -111,7 +110,7 @@ class Recipe:
         Raises:
             UserError: if none does.
         """
-        found = _plain({name: (array.shape, array.dtype) for name, array in batch.items()})
+        found = plain(shapes_of(batch))
         for place, batch_of_form in self._batches.items():
             if place[0] == stage.number and found == batch_of_form:
                 return place
@@ -232,11 +231,6 @@ def _check_stages(task: Task) -> None:
 
 def _form(leaf: Any) -> str:
     return f'{leaf.dtype} {leaf.shape}'
-
-
-def _plain(shapes: Shapes) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Shapes and types as devices have them."""
-    return {name: (tuple(shape), jax.dtypes.canonicalize_dtype(dtype)) for name, (shape, dtype) in shapes.items()}
 
 
 def _check_names(variables: Any, task: str) -> None:

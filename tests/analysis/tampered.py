@@ -6,7 +6,7 @@ from typing import Any
 
 from efficiency import records
 from efficiency.analysis.agreement import disagreements
-from efficiency.analysis.recount import checked_config, miscounts, other_data
+from efficiency.analysis.recount import checked_config, miscounts, opened_data, other_data
 from efficiency.errors import UserError
 
 
@@ -45,13 +45,16 @@ def _is_found(record: records.Record, data_dir: Any) -> bool:
     try:
         records.validate(record)
         config = checked_config(record)
+        if next(disagreements(record), None):
+            return True
+        opened, forms = opened_data(record, config, print, data_dir)
     except (records.RecordError, UserError):
         return True
     return any(
         next(problems(), None)
         for problems in (
-            lambda: disagreements(record),
-            lambda: other_data(record, config, print, data_dir),
-            lambda: miscounts(record, config, print),
+            lambda: disagreements(record, forms),
+            lambda: other_data(record, config, print, opened),
+            lambda: miscounts(record, config, print, opened),
         )
     )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _BOARD_METRICS = tuple(
     Metric(name, SHARE, True, 0, 1) for name in ('raw_accuracy', 'puct_accuracy', 'gumbel_accuracy')
 )  # fmt: skip
+# So many moves or frames are what the lengths of a config are told in.
+EPOCH = 1_000_000
 _MOST = 2**20
 _ALL_AT_ONCE = Rule(lambda v: is_whole(v) and v == 1, '1: an update of a game takes its examples at once')
 _BOARD_SETTINGS = {
@@ -172,7 +174,7 @@ def _check_arcade(config: ConfigDict) -> None:
             f'config.replay_frames is {config.replay_frames}, and environments {config.environments}; it must be a '
             f'multiple of them, more than {config.n_step} times as many'
         )
-    if config.warm_up >= config.num_epochs * 1_000_000:
+    if config.warm_up >= config.num_epochs * EPOCH:
         raise UserError(f'config.warm_up is {config.warm_up} frames, and the run has no more; nothing would be learned')
     if config.warm_up < (config.n_step + 1) * config.environments:
         raise UserError(

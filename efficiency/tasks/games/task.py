@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from efficiency.layers.initializers import drawn
+from efficiency.tasks.games import EPOCH
 from efficiency.tasks.task import Forward, Task
 
 
@@ -20,8 +21,7 @@ class GameTask(Task):
         shape: of what the network sees, (height, width, planes or channels).
     """
 
-    # What an epoch is: so many moves or frames, of which the config's lengths are told.
-    epoch_examples = 1_000_000
+    epoch_examples = EPOCH
     network: nn.Module
     shape: tuple[int, ...]
 
