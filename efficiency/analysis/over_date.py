@@ -15,6 +15,8 @@ _MANY = 24
 # Of the time since the baseline: how much earlier a point is drawn where it is, and where those before it are.
 _EARLIER, _EDGE = 0.25, 0.1
 _LINE_POINTS = 25
+# How many times more, and less, than any point takes the band of a regression is drawn to.
+_BEYOND_POINTS = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,10 +123,15 @@ def _lines(start: DatedPoint, later: Sequence[DatedPoint], frontier: Sequence[Da
     ]  # fmt: skip
     if len(later) > 2:
         dates = [start.date + (last - start.date) * i / (_LINE_POINTS - 1) for i in range(_LINE_POINTS)]
-        middle, low, high = line_at([p.date for p in later], [p.macs for p in later], dates)
+        macs = [p.macs for p in later]
+        middle, low, high = line_at([p.date for p in later], macs, dates)
+        # Of three points it may be twenty powers of ten wide, in which no point is told from another.
+        least, most = min(macs) / _BEYOND_POINTS, max(macs) * _BEYOND_POINTS
+        is_cut = min(low) < least or max(high) > most
+        low, high = ([min(max(end, least), most) for end in ends] for ends in (low, high))
         lines.append(
             Series(
-                'regression over all, with its 95 % band',
+                f'regression over all, with its 95 % band{", cut" if is_cut else ""}',
                 dates,
                 middle,
                 colour=COLOURS[2],

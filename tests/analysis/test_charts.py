@@ -83,6 +83,17 @@ def test_what_is_much_older_than_the_baseline_stands_at_the_edge_and_says_so():
     np.testing.assert_allclose(line.low, line.high, rtol=3e-2)  # leap years
 
 
+def test_the_band_of_three_points_leaves_them_apart():
+    points = [
+        over_date.DatedPoint(name, datetime.date(year, 1, 1), macs, 'here', measured=True)
+        for name, year, macs in (('dqn', 2015, 2e13), ('ppo', 2017, 4e11), ('pqn', 2024, 3e11))
+    ]
+    chart = over_date.compute_over_date('d', 'D', points, 'dqn', 'Compute.')
+    (band,) = (series for series in chart.series if series.band)
+    assert band.name.endswith(', cut')
+    assert 3e10 <= min(band.low) < max(band.high) <= 2e14
+
+
 def test_the_band_of_a_line_is_that_of_its_mean():
     days = [datetime.date(2012, 1, 1) + datetime.timedelta(days=400 * i) for i in range(6)]
     macs = [2.0**y for y in (40.0, 39.1, 39.4, 37.2, 38.0, 36.5)]
