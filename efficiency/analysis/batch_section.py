@@ -8,11 +8,11 @@ import numpy as np
 from efficiency.analysis.charts import BLACK, COLOURS, GRAY, Chart, Series
 from efficiency.analysis.critical_batch import LEAST_BATCHES, BatchFit, bootstrap_batches
 from efficiency.analysis.document import Column, Section, Table, cell_text
-from efficiency.analysis.runs import MeasuredRun, Target
+from efficiency.analysis.runs import MeasuredRun, Target, of_one_recipe
 
 _PLACES = 41
 _METHODS = (
-    'Each point is a seed of one batch size, at the learning rate that the study chose for it; its crossing is '
+    'Each point is a seed of one batch size, at the learning rate that the study has for it; its crossing is '
     'interpolated between evaluations. The line is (S / S_min - 1) (E / E_min - 1) = 1 (McCandlish et al., 2018, '
     'equation 2.11), fitted to the logarithm of examples by a robust loss; intervals are of 95 %, over resampled seeds '
     'of each batch size. At the critical batch, E_min / S_min, a run takes twice the least examples and twice the '
@@ -34,11 +34,13 @@ def batch_sections(name: str, target: Target, runs: Sequence[MeasuredRun]) -> li
         if run.study and not run.is_tuning and run.can_be_asked(target) and batch and not run.config.get('stages'):
             groups[run.study, run.model][batch].append(run)
     sections = []
-    for (study, model), by_batch in sorted(groups.items()):
-        amounts = {batch: _examples(each, target) for batch, each in sorted(by_batch.items())}
-        known = {batch: each for batch, each in amounts.items() if each}
-        if len(known) >= LEAST_BATCHES:
-            sections.append(_section(f'{study}-{model}-{name}', f'{model}, {target}', by_batch, known))
+    for (study, model), every in sorted(groups.items()):
+        for recipe, by_batch in of_one_recipe(every, 'batch_size'):
+            amounts = {batch: _examples(each, target) for batch, each in sorted(by_batch.items())}
+            known = {batch: each for batch, each in amounts.items() if each}
+            if len(known) >= LEAST_BATCHES:
+                title = f'{model}{recipe and " "}{recipe}, {target}'
+                sections.append(_section(f'{study}-{model}{recipe}-{name}', title, by_batch, known))
     return sections
 
 

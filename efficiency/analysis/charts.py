@@ -2,6 +2,8 @@
 
 import dataclasses
 import datetime
+import hashlib
+import re
 from collections.abc import Sequence
 
 Value = float | datetime.date
@@ -13,6 +15,8 @@ MARKERS = ('circle', 'square', 'diamond', 'triangle-up', 'triangle-down', 'cross
 TO_THE_LEFT = 'triangle-left'  # of what lies beyond the edge
 DASHES = ('solid', 'dash', 'dot', 'dashdot')
 _LISTED = 12
+# Of the 255 letters that file systems take, with room for what is put before and behind.
+_LONGEST_NAME = 160
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,12 +55,20 @@ class Series:
     band: bool = False
 
 
+def file_name(name: str) -> str:
+    """A name that every disk takes, another for each: what has other letters or is too long ends in a hash."""
+    plain = re.sub(r'[^\w.,=+-]+', '_', name, flags=re.ASCII)
+    if plain == name and len(name) <= _LONGEST_NAME:
+        return name
+    return f'{plain[: _LONGEST_NAME - 7]}-{hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:6]}'
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Chart:
     """A figure.
 
     Attributes:
-        name: of its files.
+        name: of its files, see `file_name`.
         title, x_label, y_label: with units.
         text: what it shows and where it is from, for the caption.
         log_x, log_y: whether an axis is logarithmic.
@@ -73,6 +85,9 @@ class Chart:
     log_y: bool = False
     percent_x: bool = False
     percent_y: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, 'name', file_name(self.name))
 
 
 def style(i: int) -> dict:

@@ -277,4 +277,8 @@ def _verdict(result: Comparison, names: tuple[str, str], alpha: float) -> str:
         among = f' among {result.comparisons} comparisons' if result.comparisons > 1 else ''
         return f'{text}, but {seeds} cannot show a difference at {alpha:g}{among} ({test}).'
     shown_or_not = 'the seeds show a difference' if result.p <= alpha else 'the seeds do not show a difference'
+    value = result.factor.value
+    if result.p <= alpha and value is not None and (value - 1) * result.difference < 0:
+        less = names[0] if result.difference > 0 else names[1]
+        shown_or_not = f'the seeds show a difference the other way, as over all of them {less} takes less'
     return f'{text}; {shown_or_not} at {alpha:g} ({test}).'

@@ -3,11 +3,11 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
-from efficiency.analysis.cells import amount_cells, amount_column, parts
+from efficiency.analysis.cells import amount_cells, amount_column, amount_text, parts
 from efficiency.analysis.document import Column, Table, address
 from efficiency.analysis.measured_tables import Found
 from efficiency.analysis.runs import seeds_of
-from efficiency.analysis.survival import summary_over_seeds
+from efficiency.analysis.survival import Summary, summary_over_seeds
 from efficiency.published.prices import Price
 
 _SECONDS_AN_HOUR = 3600
@@ -15,9 +15,9 @@ _COLUMNS = (
     Column('system', 'system'),
     Column('device', 'trained on'),
     amount_column('seconds', 'train seconds'),
-    Column('device_hours', 'device hours'),
-    Column('usd', 'US dollars'),
-    Column('kwh', 'kWh'),
+    amount_column('device_hours', 'device hours'),
+    amount_column('usd', 'US dollars'),
+    amount_column('kwh', 'kWh'),
     Column('seeds', 'seeds'),
     Column('priced_at', 'priced as', link='href'),
 )
@@ -44,9 +44,10 @@ def cost_table(name: str, found: Found, prices: Mapping[str, Price]) -> Table:
                 unpriced.add(kind)
             rows.append(
                 {
-                    'system': system.name, 'device': device, **amount_cells('seconds', seconds), 'device_hours': hours,
-                    'usd': hours * price.usd_per_hour if price else None,
-                    'kwh': hours * price.watts / 1000 if price else None, 'seeds': len(some),
+                    'system': system.name, 'device': device, **amount_cells('seconds', seconds),
+                    **_as_bounded('device_hours', hours, seconds),
+                    **_as_bounded('usd', hours * price.usd_per_hour if price else None, seconds),
+                    **_as_bounded('kwh', hours * price.watts / 1000 if price else None, seconds), 'seeds': len(some),
                     'priced_at': _told(price) if price else None,
                     'href': address(price.source) if price else None,
                 }
@@ -59,7 +60,15 @@ def cost_table(name: str, found: Found, prices: Mapping[str, Price]) -> Table:
     )
     if unpriced:
         text = f'{text} Not in the list: {", ".join(sorted(unpriced))}.'
-    return Table(f'cost-{name}', 'Time, money and energy', _COLUMNS, rows, text, parts(['seconds']))
+    return Table(
+        f'cost-{name}', 'Time, money and energy', _COLUMNS, rows, text, parts(['seconds', 'device_hours', 'usd', 'kwh'])
+    )
+
+
+def _as_bounded(key: str, value: float | None, of: Summary) -> dict:
+    """What follows from an amount is a bound where that is one."""
+    is_bound = of.is_bound and value is not None
+    return {key: value, f'{key}_text': amount_text(value, is_bound), f'{key}_bound': 'or more' if is_bound else None}
 
 
 def _told(price: Price) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from efficiency.analysis.charts import Chart
+from efficiency.analysis.charts import Chart, file_name
 
 Row = Mapping[str, Any]
 
@@ -40,7 +40,7 @@ class Table:
     """A table: rows of texts, numbers, dates and None, with infinity where a level was never reached.
 
     Attributes:
-        name: of its CSV file.
+        name: of its CSV file, see `file_name`.
         in_file: columns that only the CSV file has: what people read in one cell, a number each.
     """
 
@@ -51,12 +51,16 @@ class Table:
     text: str = ''
     in_file: Sequence[Column] = ()
 
+    def __post_init__(self):
+        object.__setattr__(self, 'name', file_name(self.name))
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Section:
     """A part of the report: what it says, its charts, its tables, and how to read them.
 
     Attributes:
+        name: of its place on the page, see `file_name`.
         answers: what of it comes first on the page, a paragraph each.
         methods: how its numbers were come by and are to be read, which comes last.
     """
@@ -68,6 +72,9 @@ class Section:
     tables: Sequence[Table] = ()
     answers: Sequence[str] = ()
     methods: Sequence[str] = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, 'name', file_name(self.name))
 
 
 def cell_text(value: Any, digits: int = 3) -> str:

@@ -61,9 +61,13 @@ class Gains:
         return None if gains is None else math.prod(gains)
 
     def sum(self, of: str) -> float | None:
-        """One, and what each gain is beyond one: what they would be together if compute added up, not factors."""
+        """One, and what each gain is beyond one: what they would be together if compute added up, not factors.
+
+        None where one is not known, or losses would be of all compute and more.
+        """
         gains = self._values(of)
-        return None if gains is None else 1 + sum(gain - 1 for gain in gains)
+        total = None if gains is None else 1 + sum(gain - 1 for gain in gains)
+        return total if total is not None and total > 0 else None
 
     def _values(self, of: str) -> list[float] | None:
         gains = [getattr(part, of) for part in self.parts]

@@ -1,5 +1,6 @@
 """What a report says of the parts of a study's systems, where their names say which parts they have."""
 
+import math
 from collections.abc import Sequence
 
 from efficiency.analysis.cells import factor_cells, factor_column, parts
@@ -9,6 +10,8 @@ from efficiency.analysis.gains import Gains, by_parts, gains
 from efficiency.analysis.runs import MeasuredRun, System, Target, seeds_of
 from efficiency.errors import UserError
 
+# Of factors that are told in three digits.
+_SAME = 5e-3
 _KINDS = ('alone', 'beside', 'shapley')
 _TEXT = (
     "A part's gain is the compute that the system without it takes to the target over what it takes with it: put in "
@@ -85,12 +88,15 @@ class _Bare(Factor):
 
 def _told(found: Gains, systems: int) -> str:
     names = [part.name for part in found.parts]
-    text = f'{systems} systems of {2 ** len(names)} that {len(names)} parts can make: {", ".join(names)}.'
+    can = 'one part' if len(names) == 1 else f'{len(names)} parts'
+    text = f'{systems} systems of {2 ** len(names)} that {can} can make: {", ".join(names)}.'
     product, whole = found.product('alone'), found.whole
-    if product is None or whole is None or whole.value is None or whole.bound:
+    if len(names) == 1 or not product or whole is None or whole.value is None or whole.bound:
         return text
+    if not whole.value:
+        return f'{text} Together they do not get there in the median, where {found.base} does.'
     ratio = whole.value / product
-    how = 'more than' if ratio > 1 else 'less than'
+    how = 'as much as' if math.isclose(ratio, 1, rel_tol=_SAME) else 'more than' if ratio > 1 else 'less than'
     return (
         f'{text} Together they are worth {cell_text(whole.value)}, {how} the {cell_text(product)} of each alone: '
         f'{cell_text(ratio)} of it.'

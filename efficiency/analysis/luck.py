@@ -69,7 +69,7 @@ def luck(
         for cause, found in read.items():
             ranges[cause] = _read(factor, [each[system.name] for each in found])
         told = {cause: each and str(each) for cause, each in ranges.items()}
-        rows.append({'system': system.name, 'factor': factor.value, 'factor_text': cell_text(factor.value), **told})
+        rows.append({'system': system.name, 'factor': factor.value, 'factor_text': _told(factor.value), **told})
         by_system[system.name] = factor, ranges
     columns = [Column('system', 'system'), Column('factor', 'efficiency factor', text='factor_text')]
     columns += [Column(cause, label) for cause, label in _CAUSES.items()]
@@ -87,7 +87,12 @@ class _Range:
 
     def __str__(self):
         high = 'unbounded' if math.isinf(self.high) else cell_text(self.high)
-        return f'{cell_text(self.low)} to {high}' + (', one end not known' if self.open else '')
+        text = 'infinite' if math.isinf(self.low) else f'{cell_text(self.low)} to {high}'
+        return text + (', one end not known' if self.open else '')
+
+
+def _told(factor: float | None) -> str:
+    return 'infinite' if factor is not None and math.isinf(factor) else cell_text(factor)
 
 
 def _chart(name: str, target: Target, found: Mapping[str, tuple[Factor, Mapping[str, _Range | None]]]) -> Chart:

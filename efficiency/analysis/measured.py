@@ -2,7 +2,6 @@
 
 import datetime
 import math
-import re
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from efficiency.analysis.baseline_level import baseline_level
 from efficiency.analysis.cells import factor_cells, factor_column, parts, range_text
 from efficiency.analysis.cost_table import cost_table
 from efficiency.analysis.crossings import Crossing
-from efficiency.analysis.curves import LevelRow, sensitivity
+from efficiency.analysis.curves import LevelRow, known_median, sensitivity
 from efficiency.analysis.decompose import Split
 from efficiency.analysis.document import Column, Section, Table
 from efficiency.analysis.factors import factors_over
@@ -46,16 +45,14 @@ _TESTED = 3
 
 def slug(target: Target) -> str:
     """A name for files, other for each target."""
-    return re.sub(
-        r'[^\w.-]+', '_', f'{target.dataset}-{target.fingerprint[:6]}-{target.metric.name}-{exact(target.value)}'
-    )
+    return f'{target.dataset}-{target.fingerprint[:6]}-{target.metric.name}-{exact(target.value)}'
 
 
 class Compared(NamedTuple):
     """The systems that were tried on a target, side by side.
 
     Attributes:
-        found: their runs and what each took, the cheapest first.
+        found: their runs and what each took, the cheapest first, what is only known to take so much or more after them.
         baseline: the system that the others are compared with.
         dates: of publication, by the system's name; without those that are not known.
         medians: of each system, over its seeds.
@@ -83,7 +80,7 @@ def compared(
     dates = {name: day for name, day in days.items() if day}
     crossings = {system: system.crossings(target) for system in mine}
     medians = {system: summary_over_seeds(seeds_of(each)) for system, each in crossings.items()}
-    order = sorted(crossings, key=lambda system: (medians[system].median, medians[system].is_bound, system.name))
+    order = sorted(crossings, key=lambda system: (known_median(medians[system]), medians[system].median, system.name))
     found = {system: crossings[system] for system in order}
     baseline = _baseline(target, order, dates)
     return Compared(found, baseline, dates, medians, over_baseline(found, baseline))
@@ -170,36 +167,46 @@ def _answer(
     trend_text: str,
 ) -> str:
     """What it comes to: how much less compute, how fast it falls, and what would change that."""
-    later = since(order, baseline, dates) or order
-    best, seeds = later[0], sum(summary.n for summary in medians.values())
+    since_then = since(order, baseline, dates) or order
+    # What has no date is in no trend, and takes what it takes.
+    later = [system for system in order if system in since_then or system.name not in dates]
+    known = [system for system in later if math.isfinite(known_median(medians[system]))]
+    seeds = sum(summary.n for summary in medians.values())
 
     def dated(system: System) -> str:
         return f'{system.name} ({dates[system.name].year})' if system.name in dates else system.name
 
-    factor, days = splits[best].train_macs.value, {dates.get(system.name) for system in later}
+    best, days = known[0] if known else later[0], {dates.get(system.name) for system in later}
+    factor, macs = splits[best].train_macs.value, medians[best].median
     counted = f'{_number(len(order), "system")}, {_number(seeds, "run")}'
-    if not factor:
+    if not known:
         said = f'of {counted} none is known to reach {target} in the median.'
     elif len(order) == 1:
-        said = f'{dated(best)} takes {medians[best].median:.3g} macs to {target}; {counted}.'
+        said = f'{dated(best)} takes {macs:.3g} macs to {target}; {counted}.'
     elif len(order) > 1 and len(days) == 1 and None not in days:
         said = (
             f'{best.name} takes the least compute to {target}, {_over_dearest(later, medians)}; all are of one '
             f'date, which says nothing of progress; {counted}.'
         )
     elif best is baseline:
-        said = f'nothing later takes less compute to {target} than {dated(baseline)}, {trend_text}; {counted}.'
+        nothing = 'nothing later' if baseline.name in dates else 'nothing'
+        said = f'{nothing} takes less compute to {target} than {dated(baseline)}, {trend_text}; {counted}.'
+    elif factor is None:
+        said = (
+            f'{dated(best)} takes {macs:.3g} macs to {target}, and no factor is known over {dated(baseline)}, whose '
+            f'runs were stopped before, {trend_text}; {counted}.'
+        )
     elif math.isinf(factor):
-        spent, taken = min(float(run.curve['train_macs'][-1]) for run in baseline.runs), medians[best].median
+        spent = min(float(run.curve['train_macs'][-1]) for run in baseline.runs)
         there = f'which was not there in the median after {spent:.3g} macs'
-        if taken < spent:
+        if macs < spent:
             said = (
-                f'at least {spent / taken:.3g} x less compute to {target} with {dated(best)} than with '
+                f'at least {spent / macs:.3g} x less compute to {target} with {dated(best)} than with '
                 f'{dated(baseline)}, {there}, {trend_text}; {counted}.'
             )
         else:
             said = (
-                f'{dated(best)} takes {taken:.3g} macs to {target}, and no factor is known over {dated(baseline)}, '
+                f'{dated(best)} takes {macs:.3g} macs to {target}, and no factor is known over {dated(baseline)}, '
                 f'{there}, {trend_text}; {counted}.'
             )
     else:
@@ -214,8 +221,11 @@ def _answer(
         )
     elif single := sum(summary.n == 1 for summary in medians.values()):
         doubts.append(f'more seeds of the {_number(single, "system")} with one')
-    if missed := medians[baseline].n - medians[baseline].n_reached:
-        doubts.append(f'more seeds of {baseline.name}, of which {missed} of {medians[baseline].n} did not get there')
+    base = medians[baseline]
+    if base.n_censored:
+        doubts.append(f'{baseline.name} trained on, of which {base.n_censored} of {base.n} seeds were stopped before')
+    if missed := base.n - base.n_reached - base.n_censored:
+        doubts.append(f'more seeds of {baseline.name}, of which {missed} of {base.n} did not get there')
     doubts.append(
         f'tuning, as here each has the recipe of its config, or another level than {target.metric.goal(target.value)}'
     )
@@ -223,8 +233,8 @@ def _answer(
 
 
 def _over_dearest(order: Sequence[System], medians: Mapping[System, Summary]) -> str:
-    """How many times less the first of these takes than the last that gets there in the median."""
-    there = [system for system in order if math.isfinite(medians[system].median)]
+    """How many times less the first of these takes than the last that is known to get there in the median."""
+    there = [system for system in order if math.isfinite(known_median(medians[system]))]
     if len(there) < 2:
         return 'and no other is known to be there in the median'
     ratio = medians[there[-1]].median / medians[there[0]].median
@@ -273,12 +283,13 @@ def _level_text(
     found = baseline_level(target, baseline, {system: dates[system.name] for system in later}) if later else None
     if not found:
         return []
-    metric, error = target.metric, ''
+    metric, error, others = target.metric, '', ''
     if found.standard_error is not None:
         error = f', the standard error of an evaluation {found.standard_error:.2g}'
+        others = ' and as many other examples'
     return [
         f'The level is the best round value that 4 of 5 seeds of {baseline.name} end at, chosen on the seeds whose '
-        f'compute is billed{error}. With other seeds and as many other examples it would lie between '
+        f'compute is billed{error}. With other seeds{others} it would lie between '
         f'{metric.text(found.low)} and {metric.text(found.high)} (95 %). The factor from {baseline.name} to the '
         f'cheapest is {" and ".join(_at_level(row, metric, baseline) for row in found.rows)}.'
     ]

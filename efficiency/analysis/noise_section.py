@@ -7,7 +7,7 @@ import numpy as np
 
 from efficiency.analysis.charts import COLOURS, GRAY, Chart, Series
 from efficiency.analysis.document import Column, Section, Table, cell_text
-from efficiency.analysis.runs import MeasuredRun, Target
+from efficiency.analysis.runs import MeasuredRun, Target, of_one_recipe
 from efficiency.metrics import NOISE
 
 _DRAWS, _SHARE = 1000, 0.95
@@ -29,10 +29,18 @@ def noise_sections(name: str, target: Target, runs: Sequence[MeasuredRun]) -> li
         target: of the metric and the data.
         runs: of any studies and data.
     """
-    groups = defaultdict(list)
-    for run in runs:
-        if run.can_be_asked(target) and not run.is_tuning and all(key in run.curve for key in NOISE):
-            groups[run.model, run.config.get('batch_size')].append(run)
+    found = [
+        run for run in runs if run.can_be_asked(target) and not run.is_tuning and all(key in run.curve for key in NOISE)
+    ]
+    by_network = defaultdict(lambda: defaultdict(list))
+    for run in found:
+        by_network[run.model][run.config.get('batch_size')].append(run)
+    groups = {
+        (f'{model}{recipe and " "}{recipe}', batch): each
+        for model, every in by_network.items()
+        for recipe, by_batch in of_one_recipe(every, 'batch_size')
+        for batch, each in by_batch.items()
+    }
     return [_section(name, target, groups)] if groups else []
 
 

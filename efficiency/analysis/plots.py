@@ -93,8 +93,10 @@ def factor_over_level(name: str, title: str, metric: Metric, rows: Sequence, tar
     known = [row for row in rows if _is_point(row.factor)]
     axis = axis_of(metric, [row.level for row in known])
     known = [row for row in known if axis.place(row.level) is not None]
-    series = [_factors('baseline to the end of the frontier', known, [row.factor for row in known], axis, style(0))]
-    series[0] = dataclasses.replace(series[0], dash='solid')
+    series = []
+    if known:
+        line = _factors('baseline to the end of the frontier', known, [row.factor for row in known], axis, style(0))
+        series.append(dataclasses.replace(line, dash='solid'))
     for i, system in enumerate(sorted({name for row in known for name in row.frontier})[:8]):
         factors = [row.system(system).factor_to_baseline for row in known]
         series.append(_factors(system, known, factors, axis, style(i + 1)))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from efficiency.analysis.cells import amount_cells, amount_column, factor_cells, factor_column, parts, range_text
 from efficiency.analysis.document import Column, Section, Table, address
 from efficiency.analysis.factors import Factor, factors_over
-from efficiency.analysis.runs import MeasuredRun, System, Target, seeds_of
+from efficiency.analysis.runs import MeasuredRun, System, Target, of_one_recipe, seeds_of
 from efficiency.analysis.survival import Seeds, summary_over_seeds
 from efficiency.published.prices import Peak
 
@@ -39,8 +39,11 @@ def precision_sections(name: str, target: Target, runs: Sequence[MeasuredRun], p
         if run.study and not run.is_tuning and run.can_be_asked(target):
             groups[run.study, run.model][run.precision].append(run)
     return [
-        _section(f'{study}-{model}-{name}', f'{model}, {target}', target, by_precision, peaks)
-        for (study, model), by_precision in sorted(groups.items())
+        _section(
+            f'{study}-{model}{recipe}-{name}', f'{model}{recipe and " "}{recipe}, {target}', target, by_precision, peaks
+        )
+        for (study, model), every in sorted(groups.items())
+        for recipe, by_precision in of_one_recipe(every, 'precision')
         if len(by_precision) > 1 and _BASE in by_precision
     ]
 

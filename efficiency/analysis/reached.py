@@ -6,6 +6,7 @@ methods by them.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -114,10 +115,13 @@ def profile_section(targets: Sequence[Target], runs: Sequence[MeasuredRun]) -> S
     if len(problems) < 2:
         return None
     medians: dict[str, dict[str, float]] = {}
+    told = Counter(map(str, problems.values()))
     for target in problems.values():
+        # Data of one name may be several.
+        label = str(target) if told[str(target)] == 1 else f'{target}, data {target.fingerprint[:6]}'
         found = systems([run for run in runs if run.can_be_asked(target)])
         summaries = {system.name: summary_over_seeds(seeds_of(system.crossings(target))) for system in found}
-        medians[str(target)] = {name: math.inf if s.is_bound else s.median for name, s in summaries.items()}
+        medians[label] = {name: math.inf if s.is_bound else s.median for name, s in summaries.items()}
     everywhere = set.intersection(*map(set, medians.values()))
     if len(everywhere) < 2:
         return None

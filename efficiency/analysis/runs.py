@@ -8,6 +8,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from typing import Any
 
 import numpy as np
 
@@ -339,6 +340,30 @@ def _flat(config: Mapping, prefix: str = '') -> Iterator[tuple[str, object]]:
             yield from _flat(value, f'{prefix}{key}.')
         else:
             yield prefix + key, value
+
+
+def of_one_recipe(
+    by_value: Mapping[Any, Sequence[MeasuredRun]], key: str
+) -> list[tuple[str, Mapping[Any, Sequence[MeasuredRun]]]]:
+    """Runs of one network by the value of a key of their configs, so that each value has one recipe.
+
+    Where every value has one, they may differ in more than the key, as each batch size may have a rate that is best for
+    it. Otherwise those are taken together that differ in nothing else.
+
+    Returns:
+        What tells each group from the others, '' for one alone, and its runs by value.
+    """
+    if all(len({run.recipe for run in runs}) == 1 for runs in by_value.values()):
+        return [('', by_value)]
+    groups: dict[str, dict[Any, list[MeasuredRun]]] = defaultdict(lambda: defaultdict(list))
+    rests = {}
+    for value, runs in by_value.items():
+        for run in runs:
+            rest = {name: each for name, each in _flat(settings(run.config)) if name != key}
+            rests[repr(sorted(rest.items()))] = rest
+            groups[repr(sorted(rest.items()))][value].append(run)
+    differing = _differing_keys(list(rests.values()))
+    return sorted((_name('', rests[rest], differing).strip(), group) for rest, group in groups.items())
 
 
 def shared_targets(runs: Sequence[MeasuredRun]) -> list[Target]:

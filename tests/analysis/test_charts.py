@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from efficiency.analysis import figures, interactive, over_date, plots
-from efficiency.analysis.charts import Chart, Series
+from efficiency.analysis.charts import Chart, Series, file_name
 from efficiency.analysis.factors import Factor
 from efficiency.analysis.trend_tests import line_at
 
@@ -109,3 +109,12 @@ def test_the_band_of_a_line_is_that_of_its_mean():
     np.testing.assert_allclose(np.log2(middle), new @ beta, rtol=1e-9)
     np.testing.assert_allclose(np.log2(low), new @ beta - width, rtol=1e-9)
     np.testing.assert_allclose(np.log2(high), new @ beta + width, rtol=1e-9)
+
+
+def test_names_that_no_file_can_have_are_another_for_each():
+    assert file_name('gains-plain-top1-0.9') == 'gains-plain-top1-0.9'
+    names = ['a/b', 'a_b', 'a b', 'a' * 300, 'a' * 301, 'データ', '../x']
+    found = [file_name(name) for name in names]
+    assert len({*found}) == len(names)
+    assert all(len(name.encode()) < 200 and '/' not in name for name in found)
+    assert [file_name(name) for name in found] == found

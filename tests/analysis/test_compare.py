@@ -196,3 +196,11 @@ def test_which_takes_less_is_not_said_where_a_bound_leaves_it_open():
     assert 'which takes less is not known' in compare(stopped, [10.0] * 5, ('A', 'B')).verdict
     assert 'which takes less is not known' in compare([10.0] * 5, stopped, ('A', 'B')).verdict
     assert 'takes 10.0' in compare([1.0] * 5, Seeds((10.0,) * 5, (True,) * 5), ('A', 'B')).verdict
+
+
+def test_a_difference_the_other_way_than_the_medians_is_said_to_be_that():
+    # Most of the first are cheap, and the others so dear that over all of them the second takes less.
+    found = compare([2e9] * 7 + [29e9] * 6, [3e9] * 13, ('A', 'B'))
+    assert found.factor.value == pytest.approx(1.5)
+    assert found.difference < 0
+    assert 'the seeds show a difference the other way, as over all of them B takes less at 0.05' in found.verdict

@@ -1,5 +1,7 @@
 """Time, money and energy stand beside compute, by a list with a date that anybody can replace."""
 
+import dataclasses
+
 import pytest
 
 from efficiency.analysis.cost_table import cost_table
@@ -67,3 +69,14 @@ def test_what_is_no_list_is_said(tmp_path):
     (tmp_path / 'other.csv').write_text('a,b\n1,2\n')
     with pytest.raises(UserError, match='must have the columns device_kind'):
         prices(tmp_path / 'other.csv')
+
+
+def test_what_follows_from_a_bound_is_one(tmp_path):
+    save = saver(tmp_path / 'runs')
+    for seed in range(3):
+        save(f'a-{seed}', model='alexnet', seed=seed, accuracies=(0.1, 0.9), target=0.8, stop=True)
+    runs, _ = read_runs(tmp_path / 'runs')
+    target = dataclasses.replace(runs[0].target, value=0.95)
+    found = {system: system.crossings(target) for system in systems(runs)}
+    (row,) = cost_table('t', found, prices(listed(tmp_path, 'cpu,a machine,3.6,1000,2026-01-01,https://a.org'))).rows
+    assert all(row[f'{key}_text'].endswith(' or more') for key in ('seconds', 'device_hours', 'usd', 'kwh'))

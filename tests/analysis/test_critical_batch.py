@@ -79,3 +79,22 @@ def test_the_results_page_says_what_the_kept_runs_do():
     (target,) = shared_targets(runs)
     (section,) = batch_sections('kept', target, runs)
     assert section.text[0] in ' '.join((ROOT / 'docs' / 'results.md').read_text().split())
+
+
+def test_rates_that_were_all_kept_are_studies_of_their_own(tmp_path):
+    save = saver(tmp_path)
+    for rate, slower in ((0.1, 1), (0.01, 3)):
+        for batch in (10, 20, 50, 100):
+            evaluations = slower * round((400 + 10 * batch) / 100)
+            accuracies = (0.1,) * (evaluations - 1) + (0.9,)
+            save(f'r{rate}-b{batch}', model='lenet5', batch_size=batch, learning_rate=rate, accuracies=accuracies)
+    runs, _ = read_runs(tmp_path)
+    (target,) = shared_targets(runs)
+    for run in runs:
+        object.__setattr__(run, 'study', 'batches')
+    sections = batch_sections('t', target, runs)
+    assert [section.title.partition(',')[0] for section in sections] == [
+        'Batches: lenet5 (learning_rate=0.01)', 'Batches: lenet5 (learning_rate=0.1)',
+    ]  # fmt: skip
+    slow, fast = ({row['batch']: row['examples'] for row in section.tables[0].rows} for section in sections)
+    assert all(slow[batch] > 2 * fast[batch] for batch in fast)

@@ -12,7 +12,7 @@ from efficiency.analysis.gains import by_parts, gains, shapley
 from efficiency.analysis.gains_section import gains_sections
 from efficiency.analysis.page import csv_text, markdown
 from efficiency.analysis.runs import Target, read_runs
-from efficiency.analysis.survival import Seeds
+from efficiency.analysis.survival import Seeds, as_seeds
 from efficiency.errors import UserError
 from tests.analysis.conftest import BITS
 
@@ -161,3 +161,17 @@ def test_names_that_say_no_parts_cost_a_report_nothing_else(save):
 
 def _of_study(run):
     return dataclasses.replace(run, study='options', system=run.config['parts'])
+
+
+def test_one_part_is_worth_what_it_is_worth(save):
+    folder = saved(save, **{'plain': 1200, 'plain+a': 600})
+    runs = [_of_study(run) for run in read_runs(folder)[0]]
+    (section,) = gains_sections('t', Target('data', 'f' * 8, BITS, 2.5), runs)
+    assert section.text[-1] == '2 systems of 2 that one part can make: a.'
+
+
+def test_parts_that_lose_more_than_all_have_no_sum():
+    took = {(): 1.0, ('a',): 5.0, ('b',): 5.0, ('a', 'b'): 30.0}
+    found = gains('plain', {frozenset(parts): as_seeds([value]) for parts, value in took.items()})
+    assert found.product('alone') == pytest.approx(0.04)
+    assert found.sum('alone') is None

@@ -129,7 +129,7 @@ def test_axes_are_of_errors_where_accuracies_are_squeezed_and_never_of_what_is_n
     # A share that is 1 nearly everywhere has no error to draw.
     assert not drawn(TOP5, [0.99, 1.0, 1.0], 1.0).log_y
     assert axis_of(BLEU, [1, 99]).is_log is False
-    assert not factor_over_level('f', 'F', TOP1, [], 0.9, '').series[0].x
+    assert not factor_over_level('f', 'F', TOP1, [], 0.9, '').series
 
 
 def test_budgets_of_falling_and_negative_metrics_by_hand():

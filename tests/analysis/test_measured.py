@@ -228,3 +228,34 @@ def test_sizes_of_one_network_are_no_history(save):
         'Measured: net (size=2) takes the least compute to top1 >= 0.8 on data, 4 x less than net (size=1); all are of '
         'one date, which says nothing of progress; 2 systems, 4 runs.'
     )
+
+
+def stopped(model, final, macs, target):
+    """Seeds that were stopped at a target of their own, below what they are asked for."""
+    return [record | {'target': target, 'stop': True} for record in runs_of(model, final, final, final, macs=macs)]
+
+
+def test_what_was_stopped_before_the_target_is_not_said_to_be_there(save):
+    cheap = stopped('a', 0.6, 10, 0.6)
+    (answer,) = section(save, *cheap, *runs_of('alexnet', 0.9, macs=4000), *runs_of('b', 0.9, macs=1000)).answers
+    assert answer.startswith('Measured: 4.00 [one seed: not known] x less compute to top1 >= 0.8 on data with b (2016)')
+
+
+def test_where_all_were_stopped_before_none_is_known_to_be_there(save):
+    (answer,) = section(save, *stopped('a', 0.6, 10, 0.6)).answers
+    assert answer.startswith('Measured: of 1 system, 3 runs none is known to reach top1 >= 0.8 on data in the median.')
+    assert 'a trained on, of which 3 of 3 seeds were stopped before' in answer
+    assert 'did not get there' not in answer
+
+
+def test_a_baseline_that_was_stopped_before_leaves_a_factor_or_more(save):
+    (answer,) = section(save, *stopped('alexnet', 0.6, 4000, 0.6), *runs_of('b', 0.9, 0.9, 0.9, macs=1000)).answers
+    assert answer.startswith('Measured: 4.00 or more [')
+    assert 'alexnet trained on, of which 3 of 3 seeds were stopped before' in answer
+
+
+def test_what_has_no_date_takes_what_it_takes(save):
+    (answer,) = section(save, *runs_of('alexnet', 0.9, macs=4000), *runs_of('mynet', 0.9, macs=1000)).answers
+    assert answer.startswith(
+        'Measured: 4.00 [one seed: not known] x less compute to top1 >= 0.8 on data with mynet than'
+    )

@@ -104,3 +104,20 @@ def test_the_results_page_says_what_the_kept_runs_do():
         assert on_the_page(f'| {row["gain_text"]} | {row["train_macs_text"]} | {row["range"]} |')
     (h100,) = [row for row in on if row['precision'] == 'bfloat16' and 'H100' in row['device']]
     assert on_the_page(f'would be {h100["effective_text"]} times')
+
+
+def test_a_precision_is_held_against_float32_of_the_same_recipe(tmp_path):
+    save = saver(tmp_path)
+    for seed in range(2):
+        save(f'full-{seed}', seed=seed, accuracies=(0.1, 0.9), batch_size=32)
+        save(f'half-{seed}', seed=seed, accuracies=(0.1, 0.9), batch_size=32, precision='bfloat16')
+        save(f'wide-{seed}', seed=seed, accuracies=(0.1,) * 9 + (0.9,), batch_size=64, precision='bfloat16')
+    runs, target = the_runs(tmp_path)
+    for run in runs:
+        object.__setattr__(run, 'study', 'precisions')
+        object.__setattr__(run, 'precision', run.config.get('precision', 'float32'))
+    (section,) = precision_sections('t', target, runs, [])
+    assert 'batch_size=32' in section.title
+    assert [(row['precision'], row['gain'], row['seeds']) for row in section.tables[0].rows] == [
+        ('float32', 1, 2), ('bfloat16', 1, 2),
+    ]  # fmt: skip

@@ -80,3 +80,20 @@ def test_a_report_over_two_data_sets_has_the_profile_of_what_both_have(tmp_path)
     ]  # fmt: skip
     one_set = [run for run in runs if run.target.dataset == 'one']
     assert profile_section(shared_targets(one_set), one_set) is None
+
+
+def test_two_data_sets_of_one_name_are_two(tmp_path):
+    save = saver(tmp_path)
+    for data in ('one', 'two'):
+        for model, macs in (('alexnet', 1000), ('lenet5', 500 if data == 'one' else 3000)):
+            save(f'{data}-{model}', model=model, seed=int(data == 'two'), accuracies=(0.9,), macs_per_epoch=macs)
+    runs, _ = read_runs(tmp_path)
+    runs = [
+        dataclasses.replace(
+            run, target=dataclasses.replace(run.target, fingerprint=pathlib.Path(run.path).parent.name[:3])
+        )
+        for run in runs
+    ]
+    section = profile_section(shared_targets(runs), runs)
+    assert section.text == ['2 data sets, 2 systems on all of them.']
+    assert [row['best_on'] for row in section.tables[0].rows] == [1, 1]

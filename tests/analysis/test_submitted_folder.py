@@ -68,3 +68,13 @@ def test_a_submission_on_other_data_has_no_table():
     done = checked(ROOT / 'results' / 'mnist5k' / 'lenet5', f'--runs={ENTRY.parent.parent.parent / "docs"}')
     assert done.returncode == 2
     assert done.stderr.count('\n') == 1
+
+
+def test_a_submission_whose_copies_are_among_the_runs_counts_once(tmp_path):
+    shutil.copytree(ROOT / 'results' / 'mnist5k' / 'lenet5', tmp_path / 'mine')
+    done = checked(tmp_path / 'mine', '--runs=results/mnist5k')
+    assert done.returncode == 0, done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if 'this one' in line)
+    assert line.split()[:2] == ['1', 'lenet5']
+    seeds = len(list((tmp_path / 'mine').glob('*.json')))
+    assert line.split()[-4:-2] == [str(seeds)] * 2
