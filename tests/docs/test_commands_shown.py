@@ -108,7 +108,7 @@ def test_a_report_is_made(arguments, tmp_path, monkeypatch, capsys):
         page = (tmp_path / 'report' / 'report.md').read_text()
         assert ('## Measured: ' in page) == any(each.startswith('--runs=') for each in arguments)
     else:
-        assert out == f'{FILLED_IN["FILE"]}: nothing is wrong with it\n'
+        assert ': nothing is wrong with it\n' in out
 
 
 @pytest.mark.parametrize('arguments', shown('efficiency.baselines'))
