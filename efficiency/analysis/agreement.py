@@ -7,6 +7,7 @@ agree about the target. `efficiency.analysis.recount` finds macs and data sets a
 """
 
 import collections
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -139,7 +140,7 @@ def _curve(record: records.Record, forms: Sequence[int] | None) -> Iterator[str]
 
 def _of_forms(record: records.Record, forms: Sequence[int]) -> Iterator[str]:
     """Whether as many steps were of each form as the data have."""
-    wanted = collections.Counter(_places(record, forms, record['curve'][-1]['step']))
+    wanted = collections.Counter(itertools.islice(_places(record, forms), record['curve'][-1]['step']))
     taken = collections.Counter()
     for program in record['programs']:
         taken[records.place_of(program)] += program['steps']
@@ -148,18 +149,20 @@ def _of_forms(record: records.Record, forms: Sequence[int]) -> Iterator[str]:
             yield f'took {steps} steps of form {form} in stage {stage}, and its batches are {wanted[stage, form]} such'
 
 
-def _places(record: records.Record, forms: Sequence[int], steps: int) -> Iterator[records.Place]:
-    """The stage and the form of a run's first steps."""
+def _places(record: records.Record, forms: Sequence[int]) -> Iterator[records.Place]:
+    """The stage and the form of each step in turn."""
     timetable = _timetable(record)
-    return ((timetable.number_at(step), form) for step, form in enumerate(forms[:steps]))
+    return ((timetable.number_at(step), form) for step, form in enumerate(forms))
 
 
 def _compute(record: records.Record, forms: Sequence[int] | None) -> Iterator[str]:
     curve, endless = record['curve'], KINDS[records.task_of(record)].epoch is not None
     forward, first = record['macs_per_example']['forward_dense'], records.first_macs(record)
-    unlike = {}
+    places, so_far, done, unlike = _places(record, forms or ()), collections.Counter(), 0, {}
     for i, point in enumerate(curve):
-        taken = _steps_by_program(record, forms, point['step'])
+        so_far.update(itertools.islice(places, max(0, point['step'] - done)))
+        done = point['step']
+        taken = _steps_by_program(record['programs'], done, None if forms is None else so_far)
         examples = _sum(taken, 'batch_size')
         paper_macs = 3 * sum(n * program['batch_size'] * program.get(_FORWARD, forward) for n, program in taken)
         wanted = [
@@ -274,16 +277,20 @@ def _used_most(record: records.Record) -> Mapping:
     return [program for program in here if records.place_of(program) == place][-1]
 
 
-def _steps_by_program(record: records.Record, forms: Sequence[int] | None, step: int) -> list[tuple[int, Mapping]]:
-    """How many of a run's first steps each of its programs took: one after the other, but for what forms tell apart."""
-    taken, programs = [], record['programs']
-    left = None if forms is None else collections.Counter(_places(record, forms, step))
+def _steps_by_program(
+    programs: Sequence[Mapping], step: int, of_places: Mapping[records.Place, int] | None
+) -> list[tuple[int, Mapping]]:
+    """How many of a run's first steps each of its programs took: one after the other, but for what forms tell apart.
+
+    Args:
+        of_places: how many of these steps were of each stage and form; None where stages have one form.
+    """
+    taken, left = [], collections.Counter(of_places)
     for program in programs:
         place = records.place_of(program)
-        taken.append((min(program['steps'], step if left is None else left[place]), program))
+        taken.append((min(program['steps'], step if of_places is None else left[place]), program))
         step -= taken[-1][0]
-        if left is not None:
-            left[place] -= taken[-1][0]
+        left[place] -= taken[-1][0]
     return taken
 
 
