@@ -6,7 +6,7 @@ import pytest
 
 from efficiency.analysis.compare import compare_with_baseline
 from efficiency.analysis.document import cell_text
-from efficiency.analysis.factors import factors_over
+from efficiency.analysis.factors import factor_with_interval, factors_over
 from efficiency.analysis.runs import read_runs, seeds_of, systems
 from efficiency.analysis.survival import summary_over_seeds
 from efficiency.metrics import Metric
@@ -68,10 +68,28 @@ def test_what_the_seeds_show_and_what_it_is_made_of(kept, page):
     assert f'{of_frames:.3g} is in frames, {factors["pqn"].value / of_frames:.3g} in macs a frame' in page
 
 
+def test_what_dqns_later_steps_come_to(kept, page):
+    def took(name, level):
+        (system,) = systems(kept[name])
+        target = kept[name][0].target
+        return seeds_of(system.crossings(target.__class__(*target.data, _RETURN, level)))
+
+    for name in ('dqn_every_4_frames', 'n_step_dueling'):
+        ends = ['{:.2f}'.format(run.curve['return'][-1]) for run in kept[name]]
+        (spent,) = {cell_text(float(run.curve['train_macs'][-1])) for run in kept[name]}
+        assert f'{", ".join(ends[:2])} and {ends[2]} for {spent}' in page
+        assert max(map(float, ends)) < LEVEL
+    every, n_step, at_5 = (
+        factor_with_interval(took('dqn', level), took(name, level))
+        for name, level in (('dqn_every_4_frames', 3), ('n_step_dueling', 3), ('n_step_dueling', 5))
+    )
+    assert f'({every} times less), the second {n_step} times less, to one of 5 still {at_5}:' in page
+
+
 def test_readme_begins_with_it(kept):
     _, factors = amounts(kept, LEVEL)
     factor, interval = re.match(r'(\S+) (.*)', str(factors['pqn'])).groups()
-    runs = sum(len(kept[name]) for name in ('dqn', 'ppo', 'pqn'))
+    runs = sum(map(len, kept.values()))
     readme = ' '.join((ROOT / 'README.md').read_text().split())
     assert f'measured here | **{factor} x** {interval}, to PQN (2024) |' in readme
-    assert f'3 ways to learn, {runs} runs' in readme
+    assert f'{len(kept)} ways to learn, {runs} runs' in readme
