@@ -35,6 +35,8 @@ def batch_sections(name: str, target: Target, runs: Sequence[MeasuredRun]) -> li
             groups[run.study, run.model][batch].append(run)
     sections = []
     for (study, model), every in sorted(groups.items()):
+        if len(every) < LEAST_BATCHES:  # whatever its recipes, which take long to tell apart where there are many
+            continue
         for recipe, by_batch in of_one_recipe(every, 'batch_size'):
             amounts = {batch: _examples(each, target) for batch, each in sorted(by_batch.items())}
             known = {batch: each for batch, each in amounts.items() if each}

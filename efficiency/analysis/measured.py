@@ -167,7 +167,7 @@ def _answer(
     trend_text: str,
 ) -> str:
     """What it comes to: how much less compute, how fast it falls, and what would change that."""
-    since_then = since(order, baseline, dates) or order
+    since_then = {*(since(order, baseline, dates) or order)}
     # What has no date is in no trend, and takes what it takes.
     later = [system for system in order if system in since_then or system.name not in dates]
     known = [system for system in later if math.isfinite(known_median(medians[system]))]

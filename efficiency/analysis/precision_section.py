@@ -43,6 +43,7 @@ def precision_sections(name: str, target: Target, runs: Sequence[MeasuredRun], p
             f'{study}-{model}{recipe}-{name}', f'{model}{recipe and " "}{recipe}, {target}', target, by_precision, peaks
         )
         for (study, model), every in sorted(groups.items())
+        if len(every) > 1  # of many recipes in one precision, asking for their groups would take long
         for recipe, by_precision in of_one_recipe(every, 'precision')
         if len(by_precision) > 1 and _BASE in by_precision
     ]

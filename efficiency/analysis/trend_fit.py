@@ -127,10 +127,13 @@ def rates(days: np.ndarray, macs: np.ndarray, method: str, frontier: bool) -> tu
 
 
 def _rates(days: np.ndarray, macs: np.ndarray, method: str, frontier: bool) -> tuple[np.ndarray, np.ndarray]:
-    order, on_frontier = frontier_of(days, macs)
-    days, macs = (np.take_along_axis(values, order, -1) for values in (days, macs))
+    if frontier:
+        order, on_frontier = frontier_of(days, macs)
+        days, macs = (np.take_along_axis(values, order, -1) for values in (days, macs))
     there = np.isfinite(macs)
-    first = there.argmax(axis=-1, keepdims=True)  # the cheapest of the first date that has one
+    # The cheapest of the first date that has one.
+    earliest = np.where(there, days, np.iinfo(np.int64).max).min(axis=-1, keepdims=True)
+    first = np.where(days == earliest, macs, math.inf).argmin(axis=-1, keepdims=True)
     x = (days - np.take_along_axis(days, first, -1)) / DAYS_PER_MONTH
     defined = np.where(there, x, 0).max(axis=-1) > 0
     weight = on_frontier if frontier else there

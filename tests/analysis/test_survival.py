@@ -109,6 +109,25 @@ def test_resamples_have_the_medians_of_what_was_drawn():
         assert (median, bound) == (summary.median, summary.is_bound)
 
 
+def test_the_median_of_many_seeds_is_drawn_as_often_as_the_binomial_law_says():
+    # At most the j-th smallest of 101, wherever 51 or more of the draws are: a binomial number of them, with j / 101.
+    medians, bounds = resampled_medians(range(1, 102), 40_000, np.random.default_rng(0))
+    shares = [(medians <= rank).mean() for rank in range(1, 102)]
+    exact = [stats.binom.sf(50, 101, rank / 101) for rank in range(1, 102)]
+    assert not bounds.any()
+    assert np.abs(np.subtract(shares, exact)).max() < 1.63 / 200  # Kolmogorov's, of one in a hundred
+
+
+@pytest.mark.parametrize('never', [0, 130])
+def test_the_median_of_many_seeds_is_drawn_as_if_all_of_each_resample_were(never):
+    """Of an even number, where the two in the middle go together; and some of which never got there."""
+    random = np.random.default_rng(1)
+    values = np.append(random.lognormal(size=256 - never), [math.inf] * never)
+    medians, _ = resampled_medians(values, 4000, random)
+    whole = np.median(random.choice(values, (4000, 256)), axis=1)
+    assert stats.ks_2samp(medians, whole).pvalue > 0.01
+
+
 @pytest.mark.parametrize(
     ('values', 'says'),
     [
