@@ -142,6 +142,13 @@ def _report(options: argparse.Namespace) -> None:
         )
         write_report(TITLE, sections, options.out, progress, drawing)
     print(f'{options.out / "index.html"}: {len(sections)} sections')
+    left_out = [
+        row for section in sections for table in section.tables if table.name == 'left-out' for row in table.rows
+    ]
+    if left_out:
+        files = f'{len(left_out)} {"files are" if len(left_out) > 1 else "file is"}'
+        path, reason = left_out[0]['path'], left_out[0]['reason']
+        console.say(f'{files} left out, which the section Records lists; the first, {path}: {reason}')
 
 
 if __name__ == '__main__':

@@ -278,6 +278,17 @@ def test_a_pair_of_other_images_or_one_that_never_got_there_is_said_so(save, tmp
     assert 'does not reach' in capsys.readouterr().err
 
 
+def test_what_is_left_out_is_said_with_the_first_reason(save, tmp_path, capsys):
+    folder = save('a', model='a')
+    assert report.main([f'--runs={folder}', f'--out={tmp_path / "out"}']) == 0
+    assert 'left out' not in capsys.readouterr().err
+    record = json.loads((folder / 'a' / 'run.json').read_text())
+    (folder / 'still.json').write_text(json.dumps(record | {'seed': 1, 'status': 'running'}))
+    assert report.main([f'--runs={folder}', f'--out={tmp_path / "out"}']) == 0
+    said = '1 file is left out, which the section Records lists; the first, {}: is incomplete: its status is running'
+    assert said.format(folder / 'still.json') in capsys.readouterr().err
+
+
 def test_a_folder_that_cannot_be_written_is_said_so(tmp_path, capsys):
     (tmp_path / 'file').write_text('')
     assert report.main([f'--out={tmp_path / "file"}']) == 2
