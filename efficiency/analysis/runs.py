@@ -363,7 +363,8 @@ def of_one_recipe(
             rests[repr(sorted(rest.items()))] = rest
             groups[repr(sorted(rest.items()))][value].append(run)
     differing = _differing_keys(list(rests.values()))
-    return sorted((_name('', rests[rest], differing).strip(), group) for rest, group in groups.items())
+    named = ((_name('', rests[rest], differing).strip(), group) for rest, group in groups.items())
+    return sorted(named, key=lambda each: each[0])
 
 
 def shared_targets(runs: Sequence[MeasuredRun]) -> list[Target]:
