@@ -30,7 +30,7 @@ def one(**system):
         (one(overrides={'batch_size': 'many'}), 'config.batch_size must be a whole number'),
         (one(overrides={'learning_rate': None}), 'learning_rate'),
         (one(overrides={'seed': 1}), 'without the seed'),
-        (one(seeds=3), 'seeds is 3; it must be whole numbers, each once, as range(3)'),
+        (one(seeds=3), 'seeds is 3; it must be whole numbers from 0 to 2147483647, each once, as range(3)'),
         (one(seeds=[1, 1]), 'each once'),
         (one(seeds=[True]), 'whole numbers'),
         ({'seeds': [0], 'systems': {'a/b': {}}}, "system 'a/b': its name cannot be that of a folder"),

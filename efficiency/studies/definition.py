@@ -249,7 +249,8 @@ def _seeds(seeds: Any, key: str) -> tuple[int, ...]:
         found = ()
     whole = all(type(seed) is int and 0 <= seed < 2**31 for seed in found)
     if not found or not whole or len(set(found)) < len(found):
-        raise UserError(f'{key} is {shown(seeds)}; it must be whole numbers, each once, as range(3) or [0, 1, 2]')
+        wanted = 'whole numbers from 0 to 2147483647, each once, as range(3) or [0, 1, 2]'
+        raise UserError(f'{key} is {shown(seeds)}; it must be {wanted}')
     return found
 
 
