@@ -1,6 +1,6 @@
 """From Seq2Seq to the Transformer on Multi30k: how much less compute a BLEU takes, under equal tuning.
 
-Six systems, each tried at three learning rates from one seed, billed as tuning; the rate of the best final BLEU is
+Six systems, each tried at four learning rates from one seed, billed as tuning; the rate of the best final BLEU is
 then trained from three seeds more, that of Seq2Seq, whose level the others are asked for, from five. All are trained
 for five epochs to their end. An ensemble of five of Seq2Seq, as the paper's level is of, is trained once at the rate of
 its config, without tuning. Levels follow from the runs: Seq2Seq's mean final BLEU on the validation split less half a
@@ -11,7 +11,8 @@ point, rounded down to half a point, then GNMT's and the ensemble's likewise. Ab
 """
 
 SYSTEMS = ('seq2seq', 'seq2seq_attention', 'gnmt', 'conv_s2s', 'transformer', 'transformer_pre_norm')
-RATES = [0.001, 0.003, 0.006]
+# Three were to be tried; of Seq2Seq's the largest was the best, so that there is one more.
+RATES = [0.001, 0.003, 0.006, 0.012]
 
 
 def get_study():
