@@ -14,10 +14,15 @@ from efficiency.layers.winograd import WINOGRAD
 
 def results(fn, formulation, *operands):
     """The output and every operand's gradient against a fixed cotangent."""
-    with ops.override(formulation):
+
+    def all_of_them(*operands):
         out, vjp = jax.vjp(fn, *operands)
         cotangent = jnp.asarray(np.random.RandomState(1).standard_normal(out.shape), out.dtype)
         return [out, *vjp(cotangent)]
+
+    # Compiled as one: each operation by itself, in other shapes every time, takes many times as long.
+    with ops.override(formulation):
+        return jax.jit(all_of_them)(*operands)
 
 
 def assert_same(fn, *operands):
@@ -69,14 +74,18 @@ def test_winograds_convolutions_agree_with_stock(batch, size, padding, channels)
     out = spec.output_size(x.shape, kernel.shape)
     assume(min(out) > 0)
     dy = array(2, batch, *out, channels[1])
-    found, expected = (
-        (
-            way.forward(spec, x, kernel),
-            way.input_gradient(spec, x.shape, kernel, dy),
-            way.kernel_gradient(spec, kernel.shape, x, dy),
-        )
-        for way in (WINOGRAD, STOCK)
-    )
+
+    def all_of(way):
+        def passes(x, kernel, dy):
+            return (
+                way.forward(spec, x, kernel),
+                way.input_gradient(spec, x.shape, kernel, dy),
+                way.kernel_gradient(spec, kernel.shape, x, dy),
+            )
+
+        return jax.jit(passes)(x, kernel, dy)
+
+    found, expected = all_of(WINOGRAD), all_of(STOCK)
     for ours, stock in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, stock, atol=1e-5 * max(1, np.abs(stock).max()), rtol=0)
 
