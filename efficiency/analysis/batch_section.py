@@ -8,7 +8,7 @@ import numpy as np
 from efficiency.analysis.charts import BLACK, COLOURS, GRAY, Chart, Series
 from efficiency.analysis.critical_batch import LEAST_BATCHES, BatchFit, bootstrap_batches
 from efficiency.analysis.document import Column, Section, Table, cell_text
-from efficiency.analysis.runs import MeasuredRun, Target, of_one_recipe
+from efficiency.analysis.runs import MeasuredRun, Target, have_one_recipe, of_one_recipe
 
 _PLACES = 41
 _METHODS = (
@@ -37,13 +37,29 @@ def batch_sections(name: str, target: Target, runs: Sequence[MeasuredRun]) -> li
     for (study, model), every in sorted(groups.items()):
         if len(every) < LEAST_BATCHES:  # whatever its recipes, which take long to tell apart where there are many
             continue
-        for recipe, by_batch in of_one_recipe(every, 'batch_size'):
+        for recipe, by_batch in _groups(every):
             amounts = {batch: _examples(each, target) for batch, each in sorted(by_batch.items())}
             known = {batch: each for batch, each in amounts.items() if each}
             if len(known) >= LEAST_BATCHES:
                 title = f'{model}{recipe and " "}{recipe}, {target}'
                 sections.append(_section(f'{study}-{model}{recipe}-{name}', title, by_batch, known))
     return sections
+
+
+def _groups(
+    by_batch: Mapping[int, Sequence[MeasuredRun]],
+) -> list[tuple[str, Mapping[int, Sequence[MeasuredRun]]]]:
+    """Runs of one network by batch size, so that each size has one recipe.
+
+    The rate that is best for a size may be another for each. Where a size has several recipes, those are taken that
+    differ in the size alone, if they are enough; else the sizes that have one.
+    """
+    alone = {batch: runs for batch, runs in by_batch.items() if have_one_recipe({batch: runs})}
+    groups = [] if len(alone) == len(by_batch) else of_one_recipe(by_batch, 'batch_size')
+    if any(len(group) >= LEAST_BATCHES for _, group in groups):
+        return groups
+    left = sorted(set(by_batch) - set(alone))
+    return [(f'(without batches of {", ".join(map(str, left))}, of several recipes)' if left else '', alone)]
 
 
 def _examples(runs: Sequence[MeasuredRun], target: Target) -> list[float]:

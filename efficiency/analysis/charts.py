@@ -56,8 +56,11 @@ class Series:
 
 
 def file_name(name: str) -> str:
-    """A name that every disk takes, another for each: what has other letters or is too long ends in a hash."""
-    plain = re.sub(r'[^\w.,=+-]+', '_', name, flags=re.ASCII)
+    """Of a name one for a file, another for each, also where disks take capitals for small letters.
+
+    What has capitals or other letters, or is too long, ends in a hash.
+    """
+    plain = re.sub(r'[^\w.,=+-]+', '_', name, flags=re.ASCII).lower()
     if plain == name and len(name) <= _LONGEST_NAME:
         return name
     return f'{plain[: _LONGEST_NAME - 7]}-{hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:6]}'

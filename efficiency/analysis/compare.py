@@ -235,7 +235,7 @@ def _factor_text(result: Comparison, names: tuple[str, str]) -> str:
         return f'which of {names[0]} and {names[1]} takes less compute in the median is not known, as {stopped}'
     if factor.value is None:
         text = f'neither reaches the target in the median, {_reached(result, names)}'
-    elif (factor.value >= 1) == (factor.bound == 'or less') and factor.bound and factor.value not in (0, math.inf):
+    elif factor.may_be_either and factor.value != math.inf:
         text = f'{names[1]} takes {factor} times what {names[0]} takes in the median: which takes less is not known'
     elif factor.value in (0, math.inf):
         one, other = names if factor.value else names[::-1]

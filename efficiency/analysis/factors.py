@@ -36,6 +36,11 @@ class Factor:
     high: float | None = None
 
     @property
+    def may_be_either(self) -> bool:
+        """Whether it is a bound that leaves open which side takes less: 0.5 or more, or 2 or less."""
+        return bool(self.value and self.bound) and (self.value >= 1) == (self.bound == 'or less')
+
+    @property
     def interval(self) -> str:
         """As '[15.6, 24.0]', or '[15.6, unbounded)'."""
         if self.low is None:

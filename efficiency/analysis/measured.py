@@ -177,7 +177,8 @@ def _answer(
         return f'{system.name} ({dates[system.name].year})' if system.name in dates else system.name
 
     best, days = known[0] if known else later[0], {dates.get(system.name) for system in later}
-    factor, macs = splits[best].train_macs.value, medians[best].median
+    over, macs = splits[best].train_macs, medians[best].median
+    factor = None if over.may_be_either else over.value
     counted = f'{_number(len(order), "system")}, {_number(seeds, "run")}'
     if not known:
         said = f'of {counted} none is known to reach {target} in the median.'
@@ -211,7 +212,7 @@ def _answer(
             )
     else:
         said = (
-            f'{splits[best].train_macs} x less compute to {target} with {dated(best)} than with {dated(baseline)}, '
+            f'{over} x less compute to {target} with {dated(best)} than with {dated(baseline)}, '
             f'{trend_text}; {counted}.'
         )
     doubts = []

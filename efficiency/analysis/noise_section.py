@@ -7,7 +7,7 @@ import numpy as np
 
 from efficiency.analysis.charts import COLOURS, GRAY, Chart, Series
 from efficiency.analysis.document import Column, Section, Table, cell_text
-from efficiency.analysis.runs import MeasuredRun, Target, of_one_recipe
+from efficiency.analysis.runs import MeasuredRun, Target, have_one_recipe, of_one_recipe
 from efficiency.metrics import NOISE
 
 _DRAWS, _SHARE = 1000, 0.95
@@ -38,7 +38,7 @@ def noise_sections(name: str, target: Target, runs: Sequence[MeasuredRun]) -> li
     groups = {
         (f'{model}{recipe and " "}{recipe}', batch): each
         for model, every in by_network.items()
-        for recipe, by_batch in of_one_recipe(every, 'batch_size')
+        for recipe, by_batch in ([('', every)] if have_one_recipe(every) else of_one_recipe(every, 'batch_size'))
         for batch, each in by_batch.items()
     }
     return [_section(name, target, groups)] if groups else []

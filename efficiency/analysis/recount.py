@@ -74,9 +74,11 @@ def opened_data(
     if max(map(len, forms)) == 1:
         return task, None
     taken: list[int] = []
+    # Of a curve that ends elsewhere than its programs `agreement.disagreements` tells.
+    last = min(record['curve'][-1]['step'], sum(program['steps'] for program in record['programs']))
     for span, of_stage in zip(Timetable(task.config, task.epoch_examples).spans, forms, strict=True):
         batches, shapes = task.batches(span.config, ONLY_HOST), [plain(form.batch) for form in of_stage]
-        for step in range(min(span.steps, record['curve'][-1]['step'] - len(taken))):
+        for step in range(min(span.steps, last - len(taken))):
             batch = batches.at(span.first_example + step * span.config.batch_size)
             taken.append(shapes.index(plain(shapes_of(batch))))
     return task, taken
@@ -134,6 +136,12 @@ def miscounts(
         for key, value in found[records.place_of(program)][1].items():
             if key in program and program[key] != value:
                 yield f'programs[{i}].{key} is {shown(program[key])}, and {name} under this config takes {shown(value)}'
+    forms = dict(places)
+    for i, program in enumerate(record['programs']):
+        parts = [(part['name'], part['calls_per_step']) for part in program.get('parts') or ()]
+        made_of = [(part.name, part.calls) for part in forms[records.place_of(program)].parts if part.name]
+        if parts != made_of:
+            yield f'programs[{i}].parts are {shown(parts)}, and a step of this config calls {shown(made_of)}'
     costs = [
         (program['steps'], stage.batch_size, stage.forward, stage.train)
         for program in record['programs']
@@ -148,8 +156,11 @@ def miscounts(
     if found != first:
         yield f'initialisation.dense_macs is {found}, and the first values of {name} take {first}'
     published = task.published and task.published.isoformat()
-    if record.get('published') not in (published, None):
-        yield f'published is {record["published"]}, and {name} under this config is of {published}'
+    # The first records, which are of images, do not say it.
+    if record.get('published') != published and not (config.task == 'images' and record.get('published') is None):
+        yield f'published is {record.get("published")}, and {name} under this config is of {published}'
+    if record.get('unit') != task.unit:
+        yield f'unit is {shown(record.get("unit"))}, and that of {config.task} is {shown(task.unit)}'
     if kind.passes is None:
         return
     found, each = record['evaluation']['dense_macs'], counted_evaluation(task).dense_macs

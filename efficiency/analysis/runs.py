@@ -168,7 +168,7 @@ def read_runs(
         elif other := _defined_otherwise(run, metrics):
             left_out.append(LeftOut(path, other))
         elif identity in runs:
-            runs[identity], shorter = _longer(runs[identity], run)
+            runs[identity], shorter = longer(runs[identity], run)
             left_out.append(LeftOut(shorter.path, f'is of the same recipe and seed as {runs[identity].path}'))
         else:
             runs[identity] = run
@@ -186,11 +186,11 @@ def _defined_otherwise(run: MeasuredRun, metrics: dict[tuple, tuple[Metric, str]
     return None
 
 
-def _longer(a: MeasuredRun, b: MeasuredRun) -> tuple[MeasuredRun, MeasuredRun]:
+def longer(a: MeasuredRun, b: MeasuredRun) -> tuple[MeasuredRun, MeasuredRun]:
     """That of two runs of one recipe and seed which goes on for longer, for the other's targets too, and the other."""
-    longer, shorter = (b, a) if b.curve['train_macs'][-1] > a.curve['train_macs'][-1] else (a, b)
-    also = [target for target in shorter.targets if longer.can_be_asked(target)]
-    return dataclasses.replace(longer, also=tuple(dict.fromkeys([*longer.also, *also]))), shorter
+    more, less = (b, a) if b.curve['train_macs'][-1] > a.curve['train_macs'][-1] else (a, b)
+    also = [target for target in less.targets if more.can_be_asked(target)]
+    return dataclasses.replace(more, also=tuple(dict.fromkeys([*more.also, *also]))), less
 
 
 def as_run(record: records.Record, path: str) -> MeasuredRun:
@@ -274,12 +274,11 @@ def systems(runs: Sequence[MeasuredRun]) -> list[System]:
         of_one_name[name].append(key)
     differing = {name: _differing_keys([recipes[key] for key in keys]) for name, keys in of_one_name.items()}
     names = {key: _name(called[key], recipes[key], differing[called[key]]) for key in recipes}
-    many = any(len(keys) > _SETTINGS_IN_A_NAME for keys in differing.values())
     # What a hash or many settings would tell apart, the studies may have names for.
-    if many or any(f'={_HASH}' in name for name in names.values()):
-        for name, keys in of_one_name.items():
+    for name, keys in of_one_name.items():
+        if len(differing[name]) > _SETTINGS_IN_A_NAME or any(f'={_HASH}' in names[key] for key in keys):
             asked = [_system_of_study(groups[key]) for key in keys]
-            if differing[name] and None not in asked and len({*asked}) == len(asked):
+            if None not in asked and len({*asked}) == len(asked):
                 names |= {
                     key: name if system == name else f'{name} ({system})'
                     for key, system in zip(keys, asked, strict=True)
@@ -345,16 +344,11 @@ def _flat(config: Mapping, prefix: str = '') -> Iterator[tuple[str, object]]:
 def of_one_recipe(
     by_value: Mapping[Any, Sequence[MeasuredRun]], key: str
 ) -> list[tuple[str, Mapping[Any, Sequence[MeasuredRun]]]]:
-    """Runs of one network by the value of a key of their configs, so that each value has one recipe.
-
-    Where every value has one, they may differ in more than the key, as each batch size may have a rate that is best for
-    it. Otherwise those are taken together that differ in nothing else.
+    """Runs of one network by the value of a key of their configs, those together that differ in nothing else.
 
     Returns:
         What tells each group from the others, '' for one alone, and its runs by value.
     """
-    if all(len({run.recipe for run in runs}) == 1 for runs in by_value.values()):
-        return [('', by_value)]
     groups: dict[str, dict[Any, list[MeasuredRun]]] = defaultdict(lambda: defaultdict(list))
     rests = {}
     for value, runs in by_value.items():
@@ -365,6 +359,11 @@ def of_one_recipe(
     differing = _differing_keys(list(rests.values()))
     named = ((_name('', rests[rest], differing).strip(), group) for rest, group in groups.items())
     return sorted(named, key=lambda each: each[0])
+
+
+def have_one_recipe(by_value: Mapping[Any, Sequence[MeasuredRun]]) -> bool:
+    """Whether the runs of each value are of one recipe, whatever tells these from each other."""
+    return all(len({run.recipe for run in runs}) == 1 for runs in by_value.values())
 
 
 def shared_targets(runs: Sequence[MeasuredRun]) -> list[Target]:

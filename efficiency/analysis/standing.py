@@ -7,7 +7,7 @@ from efficiency import records
 from efficiency.analysis.contents import network_dates
 from efficiency.analysis.measured import compared, slug
 from efficiency.analysis.measured_tables import systems_table
-from efficiency.analysis.runs import MeasuredRun, Target, as_run, read_runs, shared_targets
+from efficiency.analysis.runs import MeasuredRun, Target, as_run, longer, read_runs, shared_targets
 from efficiency.errors import UserError
 from efficiency.published import points as published
 from efficiency.tables import Rows
@@ -18,7 +18,8 @@ def standing(paths: Sequence[str | os.PathLike], runs_folder: str) -> tuple[Targ
 
     Args:
         paths: of the submission's valid records, of one system.
-        runs_folder: of the runs that it is to be compared with; the submission's own, or copies, may be among them.
+        runs_folder: of the runs that it is to be compared with; its own, or other runs of one of its seeds, may be
+            among them: of two of one recipe and seed the longer counts, and that of the folder of two as long.
 
     Returns:
         The target, which most of those runs have as their own, and a row a system, the cheapest first: `rank`, None
@@ -29,19 +30,22 @@ def standing(paths: Sequence[str | os.PathLike], runs_folder: str) -> tuple[Targ
         UserError: if there are no runs on the same data, by the metric of its target.
     """
     mine = [as_run(records.read(path), os.path.relpath(path)) for path in paths]
-    own = set(map(_identity, mine))
     others, _ = read_runs(runs_folder)
-    others = [run for run in others if not run.is_tuning and _identity(run) not in own]
-    same = [run for run in others if run.can_be_asked(mine[0].target)]
+    same = [run for run in others if not run.is_tuning and run.can_be_asked(mine[0].target)]
     if not same:
         raise UserError(
             f'no run below {runs_folder} is on {mine[0].target.dataset} by {mine[0].target.metric.name} as the '
             'submission is, so that there is no table for it'
         )
     target = shared_targets(same)[0]
-    found, baseline, dates, _, splits = compared(target, [*same, *mine], network_dates(published.networks()))
+    each = {_identity(run): run for run in same}
+    for run in mine:
+        there = each.get(_identity(run))
+        each[_identity(run)] = run if there is None else longer(there, run)[0]
+    found, baseline, dates, _, splits = compared(target, list(each.values()), network_dates(published.networks()))
     table = systems_table(slug(target), target, found, baseline, dates, splits, str)
-    submitted = {system.name for system in found if any(run in mine for run in system.runs)}
+    own = set(map(_identity, mine))
+    submitted = {system.name for system in found if any(_identity(run) in own for run in system.runs)}
     rows = []
     for place, row in enumerate(table.rows, 1):
         reached = row['train_macs_text'] != 'never' and not row['train_macs_bound']
@@ -60,5 +64,5 @@ def standing(paths: Sequence[str | os.PathLike], runs_folder: str) -> tuple[Targ
 
 
 def _identity(run: MeasuredRun) -> tuple:
-    """What two copies of one run's record have in common, and no others."""
+    """What runs of one recipe and seed on the same data have in common."""
     return run.model, run.target.data, run.recipe, run.seed

@@ -22,7 +22,7 @@ _KINDS = 'a submission is a run record (.json) or ledger rows (.csv)'
 _MOST_BYTES = 2**28
 # Far above what any run takes; the product of three such is a number still.
 _LARGEST = 1e90
-# Of which the forms of several are looked at one by one, in a minute.
+# Each step's batch is looked at where batches have several forms, in minutes.
 _MOST_STEPS = 10**7
 _COMMIT = re.compile(r'[0-9a-f]{40}|[0-9a-f]{64}')
 

@@ -113,8 +113,8 @@ def test_the_band_of_a_line_is_that_of_its_mean():
 
 def test_names_that_no_file_can_have_are_another_for_each():
     assert file_name('gains-plain-top1-0.9') == 'gains-plain-top1-0.9'
-    names = ['a/b', 'a_b', 'a b', 'a' * 300, 'a' * 301, 'データ', '../x']
+    names = ['a/b', 'A_B', 'a_B', 'a_b', 'a b', 'a' * 300, 'a' * 301, 'データ', '../x']
     found = [file_name(name) for name in names]
-    assert len({*found}) == len(names)
+    assert len({name.lower() for name in found}) == len(names)  # as some disks take them
     assert all(len(name.encode()) < 200 and '/' not in name for name in found)
     assert [file_name(name) for name in found] == found

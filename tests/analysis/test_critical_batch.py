@@ -98,3 +98,18 @@ def test_rates_that_were_all_kept_are_studies_of_their_own(tmp_path):
     ]  # fmt: skip
     slow, fast = ({row['batch']: row['examples'] for row in section.tables[0].rows} for section in sections)
     assert all(slow[batch] > 2 * fast[batch] for batch in fast)
+
+
+def test_a_size_of_two_recipes_among_sizes_at_their_own_rates_is_left_out_and_said_to_be(tmp_path):
+    save = saver(tmp_path)
+    for batch in (10, 20, 50, 100, 200):
+        accuracies = (0.1,) * round((400 + 10 * batch) / 100 - 1) + (0.9,)
+        save(f'b{batch}', model='lenet5', batch_size=batch, learning_rate=batch / 1000, accuracies=accuracies)
+    save('again', model='lenet5', batch_size=10, learning_rate=0.5, accuracies=(0.1, 0.9))
+    runs, _ = read_runs(tmp_path)
+    (target,) = shared_targets(runs)
+    for run in runs:
+        object.__setattr__(run, 'study', 'batches')
+    (section,) = batch_sections('t', target, runs)
+    assert section.title.startswith('Batches: lenet5 (without batches of 10, of several recipes), ')
+    assert [row['batch'] for row in section.tables[0].rows] == [20, 50, 100, 200]

@@ -254,6 +254,11 @@ def test_a_baseline_that_was_stopped_before_leaves_a_factor_or_more(save):
     assert 'alexnet trained on, of which 3 of 3 seeds were stopped before' in answer
 
 
+def test_a_baseline_that_was_stopped_early_leaves_open_which_takes_less(save):
+    (answer,) = section(save, *stopped('alexnet', 0.6, 200, 0.6), *runs_of('b', 0.9, 0.9, 0.9, macs=2000)).answers
+    assert answer.startswith('Measured: b (2016) takes 4e+03 macs to top1 >= 0.8 on data, and no factor is known over ')
+
+
 def test_what_has_no_date_takes_what_it_takes(save):
     (answer,) = section(save, *runs_of('alexnet', 0.9, macs=4000), *runs_of('mynet', 0.9, macs=1000)).answers
     assert answer.startswith(

@@ -121,3 +121,6 @@ def test_a_precision_is_held_against_float32_of_the_same_recipe(tmp_path):
     assert [(row['precision'], row['gain'], row['seeds']) for row in section.tables[0].rows] == [
         ('float32', 1, 2), ('bfloat16', 1, 2),
     ]  # fmt: skip
+    # Of two recipes, one a precision, nothing is of the precision alone.
+    narrow = [run for run in runs if run.precision == 'float32' or run.config['batch_size'] == 64]
+    assert precision_sections('t', target, narrow, []) == []

@@ -124,6 +124,19 @@ def test_what_only_a_hash_would_tell_apart_is_called_as_its_study_does(save):
     assert all('optimizer.groups=' in system.name for system in systems(runs))
 
 
+def test_another_network_of_many_settings_changes_no_name(save):
+    for name, rate in (('slow', 0.1), ('fast', 0.2)):
+        save(name, model='net', learning_rate=rate)
+    for name, size in (('small', 1), ('large', 2)):
+        folder = save(name, model='other', depth=size, width=size, heads=size)
+    runs, _ = read_runs(folder)
+    for run in runs:
+        object.__setattr__(run, 'system', pathlib.Path(run.path).parent.name)
+    assert [system.name for system in systems(runs)] == [
+        'net (learning_rate=0.1)', 'net (learning_rate=0.2)', 'other (large)', 'other (small)',
+    ]  # fmt: skip
+
+
 def test_what_many_settings_would_tell_apart_is_called_as_its_study_does(save):
     sizes = {'small': (1, 8, 2), 'large': (2, 16, 4)}
     for name, (layers, width, heads) in sizes.items():

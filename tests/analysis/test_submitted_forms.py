@@ -78,9 +78,37 @@ def test_steps_of_the_cheaper_form_in_place_of_the_dearer_are_said(tmp_path, who
     assert any('steps of form' in problem for problem in problems), problems
 
 
-def test_another_day_is_said(tmp_path, whole, data):
-    (problem,) = checked(tmp_path, whole | {'published': '2001-01-01'}, data)
-    assert 'published is 2001-01-01, and ' in problem
+@pytest.mark.parametrize('day', ['2001-01-01', None])
+def test_another_day_or_none_is_said(tmp_path, whole, data, day):
+    (problem,) = checked(tmp_path, whole | {'published': day}, data)
+    assert f'published is {day}, and ' in problem
+
+
+def test_another_unit_is_said(tmp_path, whole, data):
+    problems = checked(tmp_path, whole | {'unit': 'rounds'}, data)
+    # Of sentences there are epochs, which a record with a unit has not.
+    words = "unit is 'rounds', and that of " if whole.get('unit') else "epochs is 0.5333333333333333, and unit 'rounds'"
+    assert any(words in problem for problem in problems), problems
+
+
+def test_other_parts_of_a_step_are_said(tmp_path, whole, data):
+    record = copy.deepcopy(whole)
+    program = record['programs'][0]
+    program['parts'] = [] if program.get('parts') else [
+        {'name': 'self-play', 'calls_per_step': 1, 'dense_macs_per_call': program['train_dense_macs_per_step'],
+         'real_macs_per_call': program['train_real_macs_per_step']}
+    ]  # fmt: skip
+    problems = checked(tmp_path, record, data)
+    assert any('programs[0].parts are ' in problem for problem in problems), problems
+
+
+def test_a_curve_that_goes_on_for_ever_is_said_in_no_more_time(tmp_path, whole, data):
+    record = copy.deepcopy(whole)
+    record['config']['num_epochs'] = 10_000.0
+    record['curve'][-1]['step'] = 10**12
+    record['final'] = dict(record['curve'][-1])
+    problems = checked(tmp_path, record, data)
+    assert any('curve ends at step 1000000000000, and the programs took' in problem for problem in problems), problems
 
 
 # Nobody but who trained can know, as of images; of an evaluation nobody knows when its sentences or games ended.
