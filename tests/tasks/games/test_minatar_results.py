@@ -52,10 +52,12 @@ def test_the_level_is_what_all_seeds_of_dqn_end_at(kept, page):
     assert int(min(ends['dqn']) * 10) / 10 == LEVEL
     assert all(f'{end:.2f}' in page for each in ends.values() for end in each)
     # By the mean of what they end at.
-    seeds, _ = amounts(kept, int(sum(ends['dqn']) / 3 * 10) / 10)
+    seeds, factors = amounts(kept, int(sum(ends['dqn']) / 3 * 10) / 10)
     spent = min(run.curve['train_macs'][-1] for run in kept['dqn'])
     least = spent / summary_over_seeds(seeds['pqn']).median
     assert f'after {spent:.3g} macs, and PQN takes at least {least:.3g} times less'.replace('e+', 'e') in page
+    assert f'anything in {factors["pqn"].interval}, and no difference is shown' in page
+    assert not any(found.beats for found in compare_with_baseline(seeds, 'dqn').values())
 
 
 def test_what_the_seeds_show_and_what_it_is_made_of(kept, page):
@@ -74,6 +76,7 @@ def test_what_dqns_later_steps_come_to(kept, page):
         target = kept[name][0].target
         return seeds_of(system.crossings(target.__class__(*target.data, _RETURN, level)))
 
+    assert all(run.config['double'] for run in kept['n_step_dueling'])
     for name in ('dqn_every_4_frames', 'n_step_dueling'):
         ends = ['{:.2f}'.format(run.curve['return'][-1]) for run in kept[name]]
         (spent,) = {cell_text(float(run.curve['train_macs'][-1])) for run in kept[name]}
