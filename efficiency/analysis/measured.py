@@ -228,7 +228,7 @@ def _answer(
     if missed := base.n - base.n_reached - base.n_censored:
         doubts.append(f'more seeds of {baseline.name}, of which {missed} of {base.n} did not get there')
     doubts.append(
-        f'tuning, as here each has the recipe of its config, or another level than {target.metric.goal(target.value)}'
+        f'other recipes, as each system has one here, or another level than {target.metric.goal(target.value)}'
     )
     return f'Measured: {said} What would change it: {"; ".join(doubts)}.'
 

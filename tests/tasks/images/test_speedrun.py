@@ -179,7 +179,10 @@ def test_the_pages_have_the_factors_to_what_all_seeds_of_alexnet_get_to_on_cifar
     for text in said:
         assert text in page, text
     readme = ' '.join((ROOT / 'README.md').read_text().split())
-    assert f'[{factor} times less](docs/speedrun.md) than AlexNet on CIFAR-10, {median / (spent + macs):.2g} with' in readme
+    assert (
+        f'[{factor} times less](docs/speedrun.md) than AlexNet on CIFAR-10, {median / (spent + macs):.2g} with'
+        in readme
+    )
     page = (ROOT / 'docs' / 'results.md').read_text()
     assert f'[{factor.value:.0f} times less](speedrun.md#cifar-10), with an interval of [{factor.low:.0f}' in page
     for top1 in (0.5, 0.6, 0.65, 0.7, level):
