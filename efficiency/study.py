@@ -121,7 +121,7 @@ def _study(options: argparse.Namespace, engine, signals: _StopSignals) -> int:
     if options.list:
         with folders.tracing():
             systems, states, _ = _now(study, folders, engine)
-        console.deliver(listing(study, systems, [state for state in states if _is_wanted(state.run, options.only)]))
+        console.deliver(listing(study, systems, states, lambda run: _is_wanted(run, options.only)))
         return 0
     systems, states = _make(study, folders, options, engine, signals)
     print(what_it_says(study, systems, states))

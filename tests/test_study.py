@@ -159,6 +159,7 @@ def test_a_setting_is_chosen_by_tuning_runs_and_measured_by_others(tmp_path):
     systems = {'plain': LENET, 'tuned': LENET | {'tune': tune}}
     path = written(tmp_path, baseline='plain', seeds=[0], overrides={'num_epochs': 0.05}, systems=systems)
     assert ' '.join(listed(path)['tuned/seed0']) == 'missing waits for tuning'
+    assert 'tuned' not in run(path, '--list', '--only=plain').stdout.partition('\n\n')[0]
     done = run(path, '--jobs=2')
     assert done.returncode == 0, done.stderr
     assert done.stderr.index('tuned-learning_rate=0.03/seed1: done') < done.stderr.index('tuned/seed0 has begun')

@@ -1,10 +1,10 @@
 """What a study says of itself on a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from efficiency.metrics import exact
 from efficiency.studies.answer import bill, comparison
-from efficiency.studies.definition import Study, System
+from efficiency.studies.definition import PlannedRun, Study, System
 from efficiency.studies.levels import found_levels
 from efficiency.studies.state import State
 from efficiency.tables import render
@@ -15,8 +15,11 @@ _BILL = (
 )
 
 
-def listing(study: Study, systems: Sequence[System], states: Sequence[State]) -> str:
-    """Each run with what there is of it, those that wait for a choice too; the choices, the comparison and the bill."""
+def listing(
+    study: Study, systems: Sequence[System], states: Sequence[State], is_wanted: Callable[[PlannedRun], bool]
+) -> str:
+    """Each run that is wanted with what there is of it, also those that wait for a choice; what follows is of these."""
+    states = [state for state in states if is_wanted(state.run)]
     rows = [
         {'run': state.run.name, 'role': state.run.system.role, 'state': state.status, 'detail': state.detail}
         for state in states
@@ -25,7 +28,8 @@ def listing(study: Study, systems: Sequence[System], states: Sequence[State]) ->
     for tuned in study.tuned:
         if tuned.name not in known:
             waits = {'role': tuned.role, 'state': 'missing', 'detail': 'waits for tuning'}
-            rows += [{'run': f'{tuned.name}/seed{seed}', **waits} for seed in tuned.seeds]
+            planned = [PlannedRun(tuned, seed) for seed in tuned.seeds]
+            rows += [{'run': run.name, **waits} for run in planned if is_wanted(run)]
     return f'{render(rows, "table")}\n\n{what_it_says(study, systems, states)}'
 
 

@@ -93,8 +93,9 @@ def test_a_study_that_is_shown_lists_its_runs(arguments, tmp_path, monkeypatch, 
     (only,) = [each.partition('=')[2] for each in here if each.startswith('--only=')] or ['*']
     # A system that is to be tuned has runs of its own once its setting is chosen.
     found = read_study(here[0].partition('=')[2])
-    systems = {system.name for system in [*found.fixed, *found.tuned]}
-    assert {name.split('/')[0] for name in listed} == set(fnmatch.filter(systems, only))
+    systems = [*found.fixed, *found.tuned]
+    runs = {(system.name, f'{system.name}/seed{seed}') for system in systems for seed in system.seeds}
+    assert listed == {run for system, run in runs if fnmatch.fnmatch(system, only) or fnmatch.fnmatch(run, only)}
 
 
 @pytest.mark.slow
