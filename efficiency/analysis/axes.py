@@ -36,7 +36,9 @@ class Axis:
             return f'{metric.name} error, 1 - {metric.name}'
         if metric.is_share:
             return f'{metric.name} accuracy' if metric.noun == 'accuracy' else metric.name
-        return f'{metric.name}, {metric.unit}' if metric.unit else metric.name
+        if metric.unit and metric.unit.lower() != metric.name:
+            return f'{metric.name}, {metric.unit}'
+        return metric.unit or metric.name
 
     @property
     def best(self) -> float:
